@@ -26,7 +26,7 @@ use crate::net::tokens::{self, Token};
 use crate::replicate::peer::PeerUrl;
 
 pub use answer::{ApiAnswer, ApiError};
-pub use local::{LocalArchive, Offline, OpenNeeds, index_options};
+pub use local::{LocalArchive, OpenNeeds};
 
 /// A daemon on this machine that lives answers at once; one that does not must not hold up the verb.
 const ALIVE_WITHIN: Duration = Duration::from_secs(2);

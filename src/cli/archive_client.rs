@@ -64,7 +64,7 @@ impl ArchiveClient {
 
     pub fn peer(text: &str, config: &Config) -> anyhow::Result<Self> {
         // Whether its tombstones would be taken over is a question of the rules, not of what it has.
-        let peer = super::backfill::peer(text, false)?;
+        let peer = super::peer_access::peer(text)?;
         let how = How::Peer(Box::new(super::peer_access::client(config)?), peer);
         Ok(Self { how, requests: AtomicU64::new(0) })
     }

@@ -54,12 +54,8 @@ pub struct PeerArgs {
         help = "PostgreSQL database with a table of other nodes; queried every 30 s [env: GAPLESS_BACKFILL_NODE_DATABASE]"
     )]
     pub node_database: Option<String>,
-    #[arg(
-        long,
-        value_name = "DURATION",
-        help = "How long ago a segment must have ended to be fetched [default: 120s]"
-    )]
-    pub recent_cutoff: Option<String>,
+    #[command(flatten)]
+    pub cutoff: CutoffArg,
     #[command(flatten)]
     pub trust: TrustArgs,
     /// Report tombstones of other nodes, but do not apply them; short for the setting `tombstones_from = "none"`
@@ -98,6 +94,16 @@ impl StreamFilter {
     }
 }
 
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct CutoffArg {
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help = "How long ago a segment must have ended to be fetched [default: 120s]"
+    )]
+    pub recent_cutoff: Option<String>,
+}
+
 /// How other nodes are asked.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TrustArgs {
@@ -117,12 +123,8 @@ pub struct TrustArgs {
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct RuleArgs {
-    #[arg(
-        long,
-        value_name = "DURATION",
-        help = "How long ago a segment must have ended to be fetched [default: 120s]"
-    )]
-    pub recent_cutoff: Option<String>,
+    #[command(flatten)]
+    pub cutoff: CutoffArg,
     /// Tombstones of the other node would only be reported
     #[arg(long)]
     pub distrust_tombstones: bool,

@@ -2,27 +2,23 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::Registry;
 
-use super::api::{Api, Offline};
+use super::api::Api;
 use super::args::{PeerArgs, StreamFilter, parse_hour, parse_since};
-use super::config::{self, Config};
+use super::config::Config;
 use super::exit::{Exit, UsageError};
+use super::offline::Offline;
+use super::options;
 use super::out::{stderr_line, stdout};
-use super::peer_access::{token, trusted};
+use super::peer_access::sources;
+use crate::archive::Hour;
 use crate::archive::escape::shown;
-use crate::archive::origins::ConfiguredStreams;
 use crate::archive::quantity::count;
-use crate::archive::{Hour, Span};
 use crate::replicate::backfill::{Backfill, BackfillOptions, BackfillParts, PeerStatus, Wants};
-use crate::replicate::peer::Peer;
-use crate::replicate::sources::{
-    Connection, Database, OwnNode, SourceEntry, SourceError, SourceOptions, Sources, Trust,
-};
-use crate::sync::crawl::StrangersBudget;
+use crate::replicate::sources::{OwnNode, Sources};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct BackfillArgs {
@@ -55,7 +51,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
         let ways = "--peer [NAME=]URL, --node-file FILE or --node-database URL";
         return Err(UsageError(format!("no other node was given: {ways}")).into());
     }
-    let options = options(config, args)?;
+    let options = backfill_options(config, args)?;
     if let Some(daemon) = Api::running(config).await {
         anyhow::bail!("the daemon at {} has the archive open; start it with --peer to have it fetch", daemon.address());
     }
@@ -72,7 +68,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let registry = Registry::new();
     let own = OwnNode { listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
-    let retention = super::retention::offline(config, &keeper, sources.peers())?;
+    let retention = offline.retention(config, sources.peers())?;
     let parts = BackfillParts::alone(Arc::clone(&keeper), sources.peers(), retention);
     let board = Arc::clone(&parts.board);
     let backfill = Backfill::new(parts, options, &registry)?;
@@ -105,38 +101,6 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     Ok(exit)
 }
 
-pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
-    let backfill = &config.backfill;
-    let wrong = |error: SourceError| UsageError(format!("backfill.node_database: {error}"));
-    let given = backfill
-        .peers
-        .iter()
-        .map(|text| SourceEntry::parse(text).map_err(|error| UsageError(format!("--peer or backfill.peers: {error}"))));
-    let database = match backfill.node_database.reveal() {
-        Some(text) => Some(Database::new(
-            Connection::parse(text).map_err(wrong)?,
-            backfill.node_database_query.clone(),
-            backfill.node_database_password_file.clone(),
-            backfill.node_database_ca_file.clone(),
-        )),
-        None => None,
-    };
-    Ok(SourceOptions {
-        given: given.collect::<Result<_, _>>()?,
-        file: backfill.node_file.clone(),
-        database: database.transpose().map_err(wrong)?,
-        trust: Trust::parse(&backfill.tombstones_from),
-        reread: backfill.reread,
-    })
-}
-
-pub(super) async fn peers_now(config: &Config) -> anyhow::Result<tokio::sync::watch::Receiver<Vec<Peer>>> {
-    let own = OwnNode { listen: None };
-    let sources = Sources::new(sources(config)?, own, &config.state_dir, &Registry::new())?;
-    sources.once().await;
-    Ok(sources.peers())
-}
-
 /// Whether every list of nodes was read; an error if nothing is known at all because of that.
 fn all_were_read(sources: &Sources) -> anyhow::Result<bool> {
     let errors: Vec<String> = sources.status().into_iter().filter_map(|status| status.error).collect();
@@ -146,13 +110,7 @@ fn all_were_read(sources: &Sources) -> anyhow::Result<bool> {
     Ok(errors.is_empty())
 }
 
-/// Reads `[NAME=]URL`; without a name a peer is called by its address.
-pub fn peer(text: &str, trusted: bool) -> Result<Peer, UsageError> {
-    let entry = SourceEntry::parse(text).map_err(|error| UsageError(format!("--peer: {error}")))?;
-    Ok(Peer { name: entry.name, url: entry.url, trusted })
-}
-
-fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
+fn backfill_options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
     let given = Wants {
         channels: args.streams.channels(),
         qualities: args.streams.qualities(),
@@ -160,7 +118,7 @@ fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptio
         start: args.start,
         future: false,
     };
-    let configured = defaults(config, &args.peers)?;
+    let configured = options::backfill(config, &args.peers)?;
     let concurrency = args.concurrency.map_or(configured.concurrency, usize::from);
     if given.everything() {
         return Ok(BackfillOptions { concurrency, ..configured });
@@ -174,75 +132,6 @@ fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptio
     };
     // A look at a part says nothing about the whole.
     Ok(BackfillOptions { wants, concurrency, report_file: None, ..configured })
-}
-
-/// What the configuration names, beside what a command names for itself: it is no stranger's.
-pub(super) fn named(config: &Config, channels: &[String], qualities: &[String]) -> ConfiguredStreams {
-    let set = |configured: &[String], given: &[String]| {
-        if given.is_empty() { configured } else { given }.iter().cloned().collect()
-    };
-    let sections = config.retention_streams.iter().map(|limit| (limit.channel.clone(), limit.quality.clone()));
-    ConfiguredStreams {
-        channels: set(&config.backfill.channels, channels),
-        qualities: set(&config.backfill.qualities, qualities),
-        sections: sections.collect(),
-    }
-}
-
-fn extras(config: &Config, peers: &PeerArgs) -> anyhow::Result<Vec<String>> {
-    let mut names = config.backfill.extras.clone();
-    for text in &peers.extras {
-        let more = config::directories(text).filter(|more| !more.is_empty());
-        names.extend(more.ok_or_else(|| {
-            UsageError(format!(
-                "--extras {text:?}: expected the name of a directory beneath the base that is not hidden, and not coverage-maps, into which each node draws its own maps"
-            ))
-        })?);
-    }
-    names.sort_unstable();
-    names.dedup();
-    Ok(names)
-}
-
-/// As given by the flag, or else as configured.
-pub(super) fn recent_cutoff(config: &Config, given: Option<&str>) -> Result<Duration, UsageError> {
-    let Some(text) = given else { return Ok(config.backfill.recent_cutoff) };
-    humantime::parse_duration(text)
-        .map_err(|error| UsageError(format!("--recent-cutoff {text:?}: {error}; expected a time such as 120s")))
-}
-
-pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOptions> {
-    let cutoff = recent_cutoff(config, peers.recent_cutoff.as_deref())?;
-    Ok(BackfillOptions {
-        wants: Wants {
-            channels: config.backfill.channels.iter().cloned().collect(),
-            qualities: config.backfill.qualities.iter().cloned().collect(),
-            hours: std::collections::BTreeSet::new(),
-            start: config.backfill.start.as_deref().map(start).transpose()?,
-            future: config.backfill.future,
-        },
-        cutoff: Span::from_us(i64::try_from(cutoff.as_micros()).unwrap_or(i64::MAX)),
-        concurrency: config.backfill.concurrency,
-        interval: config.backfill.interval,
-        bandwidth: config.backfill.bandwidth,
-        free_floor: config.backfill.keep_free,
-        name: config.node.name.clone(),
-        report_file: Some(config.state_dir.join("replication.json")),
-        tls: trusted(config)?,
-        extras: extras(config, peers)?,
-        extras_budget: config.backfill.extras_budget,
-        max_extras_bytes: config.backfill.max_extras_bytes,
-        strangers: StrangersBudget {
-            budget: config.backfill.strangers_budget,
-            streams: config.backfill.strangers_channels,
-        },
-        accept_bursts: peers.accept_tombstone_bursts,
-        token: config.backfill.token_file.as_deref().map(token).transpose()?,
-    })
-}
-
-fn start(text: &str) -> Result<Hour, UsageError> {
-    parse_since(text).map_err(|advice| UsageError(format!("backfill.start is {text:?}: {advice}")))
 }
 
 fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {

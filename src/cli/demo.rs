@@ -30,7 +30,7 @@ use crate::archive::Span;
 use crate::demo::{CHANNELS, DemoEvent, DemoPlan, QUALITIES, RecordedPast, Recorders};
 use crate::disk::Base;
 
-use nodes::Nodes;
+use nodes::{NodeLines, Nodes};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
@@ -219,13 +219,6 @@ pub(super) fn bytes_of_the_past(history: Duration) -> u64 {
 
 pub(super) fn bytes_of_an_hour_in(lasts: Duration) -> u64 {
     LIVE_HOUR * lasts.as_secs() / 3600
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct NodeLines {
-    pub(super) name: &'static str,
-    pub(super) url: String,
-    pub(super) base_dir: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -81,10 +81,9 @@ pub struct DiffRules {
 impl DiffRules {
     /// Reads the clock: only whether a segment is too recent depends on it.
     pub fn new(config: &Config, args: &RuleArgs) -> anyhow::Result<Self> {
-        let cutoff = super::backfill::recent_cutoff(config, args.recent_cutoff.as_deref())?;
         Ok(Self {
             now: super::args::now(),
-            cutoff: Span::from_us(i64::try_from(cutoff.as_micros()).unwrap_or(i64::MAX)),
+            cutoff: super::options::recent_cutoff(config, &args.cutoff)?,
             trusted: !args.distrust_tombstones,
         })
     }

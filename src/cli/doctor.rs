@@ -41,7 +41,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
         base_dir: config.base_dir.clone(),
         state_dir: config.state_dir.clone(),
         keep_free: keep_free.unwrap_or(config.backfill.keep_free),
-        thresholds: super::node::thresholds(config),
+        thresholds: super::options::thresholds(config),
         watched_hours: config.watch.hours_per_quality as u64,
         now: Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)),
         writes: true,
@@ -195,13 +195,13 @@ async fn peers(
     let (mut checks, mut clocks) = doctor::peers_of(followed);
     let mut unfollowed: Vec<Peer> = match status {
         Some(_) => {
-            let given = config.backfill.peers.iter().map(|text| super::backfill::peer(text, false));
+            let given = config.backfill.peers.iter().map(|text| super::peer_access::peer(text));
             match given.collect::<Result<_, _>>() {
                 Ok(peers) => peers,
                 Err(error) => return wrong(error.into()),
             }
         }
-        None => match super::backfill::peers_now(config).await {
+        None => match super::peer_access::peers_now(config).await {
             Ok(peers) => peers.borrow().clone(),
             Err(error) => return wrong(error),
         },

@@ -1,7 +1,8 @@
 //! The command line: what a person types, the configuration it amounts to, and one file per verb.
 //!
-//! In reading order: `command` (as typed) → `config` (validated) → the verbs, each with its own arguments. Nothing else in the crate reads
-//! arguments, the environment or the configuration file. No rule about archives stands here.
+//! In reading order: `command` (as typed) → `config` (validated) → `options` (what settings mean to other rooms) → the verbs, each with its
+//! own arguments; `api` is how they ask. Nothing else in the crate reads arguments, the environment or the configuration file. No rule
+//! about archives stands here.
 
 mod absent;
 mod api;
@@ -24,6 +25,8 @@ mod import;
 mod logging;
 mod ls;
 mod node;
+mod offline;
+mod options;
 mod out;
 mod peer_access;
 mod progress;

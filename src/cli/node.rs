@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::Registry;
@@ -11,17 +10,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::args::PeerArgs;
 use super::config::{Config, GivenSettings, HttpConfig};
 use super::exit::{Exit, UsageError};
+use super::options;
 use super::out::stdout;
-use crate::archive::Span;
-use crate::archive::problems::video::ProblemThresholds;
-use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
+use super::peer_access::sources;
+use crate::http::{Auth, ConnectionLimits};
 use crate::net::tls;
 use crate::node::service::{Beat, Notify, with_patience};
 use crate::node::{ENDING, Node, NodeOptions, NodePulse};
-use crate::play::ffmpeg::PoolOptions;
-use crate::play::playback::PlaybackOptions;
-use crate::sync::crawl::{CrawlPace, Pacing, ReadAllowance, WatchOptions};
-use crate::sync::scrub::ScrubOptions;
+use crate::sync::crawl::Pacing;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct NodeArgs {
@@ -57,9 +53,6 @@ pub struct NodeArgs {
     pub peers: PeerArgs,
 }
 
-/// How long fetching may take once a segment is old enough.
-const AFTER_CUTOFF: Duration = Duration::from_secs(180);
-
 /// Runs the daemon. What it counts goes to `registry`, which counts log events already.
 pub async fn run(
     config: &Config,
@@ -73,7 +66,7 @@ pub async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for ctrl-C")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let notify = Arc::new(Notify::new(&|name| std::env::var_os(name)));
-    let starting = Node::start(options(config, args)?, registry);
+    let starting = Node::start(node_options(config, args)?, registry);
     let node = with_patience(&notify, "opening the index", starting).await?;
     let pulse = node.pulse();
     notify.ready("listening");
@@ -109,26 +102,26 @@ fn beat(notify: &Arc<Notify>, pulse: NodePulse) -> Beat {
     }
 }
 
-pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> {
+pub fn node_options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> {
     let http = &config.http;
     let auth = Auth::open(http.write_tokens.as_deref(), http.read_tokens.as_deref());
     let auth = auth.map_err(|error| UsageError(error.to_string()))?;
     Ok(NodeOptions {
-        sources: super::backfill::sources(config)?,
-        backfill: super::backfill::defaults(config, &args.peers)?,
-        retention: super::retention::options(config),
-        named: super::backfill::named(config, &[], &[]),
+        sources: sources(config)?,
+        backfill: options::backfill(config, &args.peers)?,
+        retention: options::retention(config),
+        named: options::named(config, &[], &[]),
         name: config.node.name.clone(),
         base_dir: config.base_dir.clone(),
         state_dir: config.state_dir.clone(),
         listen: config.node.listen,
-        index: super::api::index_options(config),
-        watch: watch_options(config),
-        crawl: pace(config),
+        index: options::index(config),
+        watch: options::watch(config),
+        crawl: options::pace(config),
         verify_one_in: config.crawl.verify_one_in as u64,
-        scrub: scrub_options(config),
+        scrub: options::scrub(config),
         doubt_above: config.crawl.doubt_above,
-        thresholds: thresholds(config),
+        thresholds: options::thresholds(config),
         http: ConnectionLimits {
             max_connections: http.max_connections,
             header_timeout: http.header_timeout,
@@ -139,76 +132,18 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
             max_header_bytes: usize::try_from(http.max_header_bytes).unwrap_or(usize::MAX),
             drain: http.drain,
         },
-        hosts: hosts(config),
+        hosts: options::hosts(config),
         auth: Arc::new(auth),
         tls: certificate(http)?,
-        bounds: bounds(config),
+        bounds: options::bounds(config),
         gauges: config
             .coverage
             .gauges
             .then(|| (u32::try_from(config.coverage.gauge_hours).unwrap_or(u32::MAX), config.coverage.gauge_series)),
         maps: config.coverage.maps,
-        playback: playback_options(config),
-        ffmpeg: ffmpeg_options(config),
+        playback: options::playback(config),
+        ffmpeg: options::ffmpeg(config),
     })
-}
-
-/// From where on something is a problem. What is fetched is as old as the cutoff at least, and must not look like a silent recorder.
-pub(super) fn thresholds(config: &Config) -> ProblemThresholds {
-    let longer = config.backfill.recent_cutoff + AFTER_CUTOFF;
-    let silent_after = config
-        .problems
-        .silent_after
-        .map(|after| Span::from_us(i64::try_from(after.max(longer).as_micros()).unwrap_or(i64::MAX)));
-    ProblemThresholds {
-        silent_after,
-        missing_share: config.problems.missing_share,
-        keep_free: config.backfill.keep_free,
-    }
-}
-
-pub(super) fn watch_options(config: &Config) -> WatchOptions {
-    let watch = &config.watch;
-    WatchOptions { hours_per_quality: watch.hours_per_quality, max_watches: watch.max_watches, window: watch.window }
-}
-
-pub(super) fn scrub_options(config: &Config) -> ScrubOptions {
-    ScrubOptions { structure: config.scrub.structure, keep: config.scrub.keep_quarantined }
-}
-
-pub(super) fn bounds(config: &Config) -> RequestBounds {
-    let http = &config.http;
-    // Where few connections are allowed, those who stay leave room for those who come and go.
-    let room = (http.max_connections / 4).max(1);
-    let seats = |total: usize, each: usize| (total.min(room), each.min(room));
-    RequestBounds {
-        max_page: http.max_page,
-        max_hours: http.max_hours_at_once,
-        max_extras: http.max_extras,
-        listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),
-        held: usize::try_from(http.held_answers).unwrap_or(usize::MAX),
-        listeners: seats(http.max_listeners, http.max_listeners_per_client),
-        waiting: seats(http.max_waiting, http.max_waiting_per_client),
-    }
-}
-
-/// The names that are this machine's, and those that the operator gives the node.
-fn hosts(config: &Config) -> Hosts {
-    let own = [super::config::host_name(), config.node.name.clone()];
-    Hosts::new(own.iter().chain(&config.http.hosts))
-}
-
-pub(super) fn playback_options(config: &Config) -> PlaybackOptions {
-    let cache = usize::try_from(config.playback.cache).unwrap_or(usize::MAX);
-    PlaybackOptions { max_hours: config.playback.max_hours, cache }
-}
-
-pub(super) fn ffmpeg_options(config: &Config) -> PoolOptions {
-    PoolOptions {
-        program: config.playback.ffmpeg.clone(),
-        processes: config.playback.ffmpeg_processes,
-        time: config.playback.ffmpeg_time,
-    }
 }
 
 fn certificate(http: &HttpConfig) -> anyhow::Result<Option<Arc<tls::TlsServer>>> {
@@ -235,36 +170,13 @@ pub(super) fn raise_descriptor_limit() {
     }
 }
 
-pub fn pace(config: &Config) -> CrawlPace {
-    let (crawl, scrub) = (&config.crawl, &config.scrub);
-    let cycles = [
-        ("reconcile", crawl.minimum_cycle),
-        ("census", config.census.minimum_cycle),
-        ("scrub", scrub.minimum_cycle),
-        ("facts", config.facts.minimum_cycle),
-        ("housekeeping", config.housekeeping.minimum_cycle),
-    ];
-    let limit = |rate: u64| Some(rate).filter(|rate| *rate > 0);
-    CrawlPace {
-        cpu_share: crawl.cpu_share,
-        slice: crawl.slice,
-        adaptive: crawl.adaptive,
-        threads: crawl.threads,
-        cycles: cycles.into_iter().map(|(name, least)| (name.to_owned(), least)).collect(),
-        reading: ReadAllowance {
-            bytes_per_second: limit(scrub.bytes_per_second),
-            files_per_second: limit(scrub.files_per_second as u64),
-        },
-    }
-}
-
 /// Reads the configuration again. What cannot be read changes nothing; what belongs to the pace counts from the next slice on, and
 /// what was changed over the API is as the file says again.
 pub fn reload(given: &GivenSettings, pacing: &Pacing) {
     let read = Config::load(given);
     match read {
         Ok(config) => {
-            pacing.set(pace(&config));
+            pacing.set(options::pace(&config));
             tracing::info!(name: "configuration_read", "configuration reloaded: the pace of the crawl applies now, everything else from the next start");
         }
         Err(error) => {

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use super::api::Api;
 use super::config::Config;
 use super::exit::Exit;
+use super::options;
 use super::out::{stderr_line, stdout};
 use super::progress::Progress;
 use crate::archive::escape::shown;
@@ -66,7 +67,7 @@ fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
     let began = std::time::Instant::now();
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
     let path = locked.index_path();
-    let options = super::api::index_options(config);
+    let options = options::index(config);
     // A readable index says whether this is the disk that it belongs to.
     let mut ledger = LedgerCopy::default();
     if path.exists() {
@@ -141,7 +142,7 @@ fn check_offline(config: &Config) -> anyhow::Result<ExitCode> {
     // A check changes nothing, and opening an index writes to it: a copy is opened, and a damaged one is reported, not set aside.
     let copy = path.with_extension("redb.check");
     std::fs::copy(&path, &copy).with_context(|| format!("the index cannot be copied to {}", copy.display()))?;
-    let opened = crate::index::Index::open_unchanged(&copy, super::api::index_options(config));
+    let opened = crate::index::Index::open_unchanged(&copy, options::index(config));
     std::fs::remove_file(&copy).with_context(|| format!("{} cannot be removed", copy.display()))?;
     let index = opened?;
     let mut report = Report { config, differences: 0 };

@@ -5,25 +5,18 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use prometheus::Registry;
 use reqwest::StatusCode;
-use tokio::sync::watch;
 
 use super::absent;
 use super::api::{Api, OpenNeeds};
 use super::args::{PeerArgs, parse_hour_place};
 use super::config::Config;
 use super::exit::Exit;
+use super::options;
 use super::out::{stderr_line, stdout};
+use crate::archive::HourPlace;
 use crate::archive::escape::shown;
-use crate::archive::retention::RetentionLimits;
-use crate::archive::{HourPlace, Span};
-use crate::jobs::{NodeEvents, Stop, Wake};
-use crate::lifecycle::deleted::DeletionCounter;
-use crate::lifecycle::retention::{Retention, RetentionOptions, RetentionParts};
-use crate::net::tls;
-use crate::replicate::peer::{Peer, PeerClient, PeerLimits};
-use crate::sync::crawl::Keeper;
+use crate::jobs::Stop;
 use crate::wire::{
     AbsentHour, AcceptedRecords, KeepHours, KeptHours, PlanLimits, RetentionPlan, RetentionReport, RetentionView,
     RunRetention,
@@ -92,7 +85,7 @@ pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCo
 
 /// By the limits that are configured for this command: a change can be tried here before the daemon has it.
 async fn plan(config: &Config, api: &Api) -> anyhow::Result<RetentionPlan> {
-    let limits = options(config).limits;
+    let limits = options::retention(config).limits;
     let is_asked = config.file.is_some() || !limits.are_off();
     let limits = is_asked.then(|| serde_json::to_string(&PlanLimits::from(&limits))).transpose()?;
     let view: RetentionView = api.get("api/v1/retention").with_some("limits", limits).json().await?;
@@ -113,63 +106,6 @@ async fn run_once(api: &Api, yes: bool) -> anyhow::Result<RetentionReport> {
     let retention = Arc::clone(local.retention());
     let running = tokio::task::spawn_blocking(move || retention.once(yes, &Stop::new(), None));
     running.await.context("the run crashed")
-}
-
-/// Retention that decides nothing, for questions about other things.
-pub(super) fn unread(keeper: &Arc<Keeper>) -> anyhow::Result<Arc<Retention>> {
-    let registry = Registry::new();
-    let client = PeerClient::new(PeerLimits::default(), &*tls::trusting_nobody()?)?;
-    let parts = parts(keeper, client, watch::channel(Vec::new()).1, &registry)?;
-    Ok(Arc::new(Retention::unread(parts, RetentionOptions::default(), &registry)?))
-}
-
-fn parts(
-    keeper: &Arc<Keeper>,
-    client: PeerClient,
-    peers: watch::Receiver<Vec<Peer>>,
-    registry: &Registry,
-) -> anyhow::Result<RetentionParts> {
-    Ok(RetentionParts {
-        keeper: Arc::clone(keeper),
-        is_ready: Box::new(|| true),
-        deletions: Arc::new(DeletionCounter::register(registry)?),
-        client,
-        peers,
-        instance: rand::random(),
-        handle: tokio::runtime::Handle::current(),
-        clocks: Arc::new(crate::lifecycle::clock::SystemClocks::default()),
-        free: crate::lifecycle::retention::free_space(),
-        events: NodeEvents::default(),
-        wake: Wake::new(&Stop::new()),
-    })
-}
-
-/// Retention as configured, for a process that has the archive to itself and an index that has caught up.
-pub fn offline(
-    config: &Config,
-    keeper: &Arc<Keeper>,
-    peers: watch::Receiver<Vec<Peer>>,
-) -> anyhow::Result<Arc<Retention>> {
-    let registry = Registry::new();
-    let parts = parts(keeper, super::peer_access::client(config)?, peers, &registry)?;
-    Ok(Arc::new(Retention::new(parts, options(config), &registry)?))
-}
-
-pub fn options(config: &Config) -> RetentionOptions {
-    let configured = &config.retention;
-    let span = |time: std::time::Duration| Span::from_us(i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
-    RetentionOptions {
-        limits: RetentionLimits {
-            max_age: configured.max_age.map(span),
-            max_bytes: configured.max_bytes,
-            min_free: configured.min_free,
-            streams: config.retention_streams.clone(),
-        },
-        reclaim_age: span(configured.reclaim_age),
-        interval: configured.interval,
-        keep_last_copy: configured.keep_last_copy,
-        copies_at: configured.copies_at.clone(),
-    }
 }
 
 /// Says which of them are not here. They are kept if they appear; but of a channel and quality of which nothing is here the name is wrong,

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::Registry;
+use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::NodeLines;
 use crate::cli::args::Common;
 use crate::cli::config::{Config, GivenSettings};
 use crate::cli::exit::UsageError;
-use crate::cli::node::NodeArgs;
+use crate::cli::node::{NodeArgs, node_options};
 use crate::demo::NODES;
 use crate::node::Node;
 
@@ -75,6 +75,13 @@ fn settings(name: &str, node_file: &Path, recent_cutoff: Duration) -> anyhow::Re
     Ok(format!("# Written by `gapless demo`.\n{settings}"))
 }
 
+#[derive(Debug, Serialize)]
+pub struct NodeLines {
+    pub(super) name: &'static str,
+    pub(super) url: String,
+    pub(super) base_dir: PathBuf,
+}
+
 pub(super) struct Nodes(Vec<Node>);
 
 impl Nodes {
@@ -124,7 +131,7 @@ fn options(base: &Path) -> anyhow::Result<crate::node::NodeOptions> {
     let node = NodeArgs::default();
     let common = Common { base_dir: base.to_owned(), state_dir: None, config: None, log: None, json: false };
     let config = Config::load_with(&GivenSettings { common, flags: Vec::new(), is_demo: false }, &|_| None)?;
-    crate::cli::node::options(&config, &node)
+    node_options(&config, &node)
 }
 
 #[cfg(test)]

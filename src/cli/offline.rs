@@ -1,0 +1,107 @@
+//! An archive that this process opens because no daemon has it open.
+
+use std::sync::Arc;
+
+use prometheus::Registry;
+use tokio::sync::watch;
+
+use super::config::{Config, wrong_with};
+use super::options;
+use super::peer_access::client;
+use crate::archive::{HourPlace, Stream};
+use crate::disk::{Base, BaseGuard};
+use crate::jobs::{NodeEvents, Stop, Wake};
+use crate::lifecycle::clock::SystemClocks;
+use crate::lifecycle::deleted::DeletionCounter;
+use crate::lifecycle::retention::{Retention, RetentionOptions, RetentionParts, free_space};
+use crate::net::tls;
+use crate::replicate::peer::{Peer, PeerClient, PeerLimits};
+use crate::sync::crawl::{CrawlCounts, Keeper, bring_into_line};
+use crate::sync::startup::{self, Locked};
+
+pub struct Offline {
+    pub keeper: Arc<Keeper>,
+    _locked: Locked,
+}
+
+impl Offline {
+    /// Like [`Offline::begin`] for verbs that only ask: makes no index.
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        if let Some(wrong) = wrong_with(&config.base_dir) {
+            anyhow::bail!("{wrong}; mount the disk, or correct --base-dir");
+        }
+        startup::require_index(&config.state_dir)?;
+        Self::begin(config)
+    }
+
+    /// Locks the archive, opens its index, and makes it right about which hours there are. Blocks: not for async code.
+    pub fn begin(config: &Config) -> anyhow::Result<Self> {
+        Self::begin_for(config, &[], &[])
+    }
+
+    /// The same where a command names channels and qualities for itself, in place of those of the configuration.
+    pub fn begin_for(config: &Config, channels: &[String], qualities: &[String]) -> anyhow::Result<Self> {
+        let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
+        let index = Arc::new(locked.open_index(options::index(config))?);
+        let guard = Arc::new(BaseGuard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
+        let named = options::named(config, channels, qualities);
+        let keeper = Arc::new(Keeper::new(index, guard).doubt_above(config.crawl.doubt_above).naming(named));
+        keeper.reconcile_structure()?;
+        Ok(Self { keeper, _locked: locked })
+    }
+
+    /// Makes the index right about every hour of these qualities: their digests are asked for. Blocks: not for async code.
+    pub fn catch_up(&self, selects: impl Fn(&Stream) -> bool) -> anyhow::Result<()> {
+        let catalog = self.keeper.index().catalog();
+        let hours = |stream: Stream| {
+            let hours = catalog.hours(&stream.to_string(), ..);
+            hours.into_iter().rev().map(move |hour| HourPlace { stream: stream.clone(), hour })
+        };
+        let places: Vec<HourPlace> = catalog.streams().into_iter().filter(selects).flat_map(hours).collect();
+        let found = bring_into_line(&self.keeper, &places)?;
+        if let Some(error) = &found.last_error {
+            tracing::warn!(name: "hours_unreadable", hours = found.count(CrawlCounts::ERRORS), error, "some hours cannot be read here");
+        }
+        Ok(())
+    }
+
+    /// Retention as configured; the index has to have caught up.
+    pub fn retention(&self, config: &Config, peers: watch::Receiver<Vec<Peer>>) -> anyhow::Result<Arc<Retention>> {
+        let registry = Registry::new();
+        let parts = self.parts(client(config)?, peers, &registry)?;
+        Ok(Arc::new(Retention::new(parts, options::retention(config), &registry)?))
+    }
+
+    /// Retention that decides nothing, for questions about other things.
+    pub fn unread_retention(&self) -> anyhow::Result<Arc<Retention>> {
+        let registry = Registry::new();
+        let client = PeerClient::new(PeerLimits::default(), &*tls::trusting_nobody()?)?;
+        let parts = self.parts(client, watch::channel(Vec::new()).1, &registry)?;
+        Ok(Arc::new(Retention::unread(parts, RetentionOptions::default(), &registry)?))
+    }
+
+    fn parts(
+        &self,
+        client: PeerClient,
+        peers: watch::Receiver<Vec<Peer>>,
+        registry: &Registry,
+    ) -> anyhow::Result<RetentionParts> {
+        Ok(RetentionParts {
+            keeper: Arc::clone(&self.keeper),
+            is_ready: Box::new(|| true),
+            deletions: Arc::new(DeletionCounter::register(registry)?),
+            client,
+            peers,
+            instance: rand::random(),
+            handle: tokio::runtime::Handle::current(),
+            clocks: Arc::new(SystemClocks::default()),
+            free: free_space(),
+            events: NodeEvents::default(),
+            wake: Wake::new(&Stop::new()),
+        })
+    }
+
+    pub fn close(self) {
+        self.keeper.index().close();
+    }
+}
