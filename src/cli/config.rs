@@ -4,6 +4,7 @@
 //! setting is one more line in `settings!` below and a run of the reference test with `UPDATE_DOCS=1`. Nothing is read
 //! again later, and nothing here touches the archive.
 
+mod error;
 mod file;
 #[cfg(test)]
 mod reference;
@@ -14,6 +15,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use error::ConfigError;
 use file::File;
 use setting::{
     Address, ByteSize, BytesOrOff, BytesOrTenth, Count, Directories, Filter, Fraction, NodeName, NonEmptyText,
@@ -339,21 +341,6 @@ settings! {
 
 pub(super) fn host_name() -> String {
     std::fs::read_to_string(HOST_NAME_FILE).unwrap_or_default().trim_end().to_owned()
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("{}, line {line}: {problem}", file.display())]
-    InFile { file: PathBuf, line: usize, problem: String },
-    #[error("cannot read the configuration file {}", file.display())]
-    Unreadable { file: PathBuf, source: std::io::Error },
-    /// The base directory is not one, so that no file lies beneath it.
-    #[error("{0}; correct --base-dir or GAPLESS_BASE_DIR, or the rights of that directory")]
-    Base(String),
-    #[error("there is no configuration file {}; correct --config or GAPLESS_CONFIG", .0.display())]
-    NoFile(PathBuf),
-    #[error("{origin}: {problem}")]
-    Given { origin: String, problem: String },
 }
 
 /// Reads a time with its unit, as a setting is read that has these bounds; the error says what was expected.

@@ -7,28 +7,31 @@
 //!
 //! Neither index nor lock is needed: a daemon that runs sees the files as it sees those of a recorder, and otherwise the next one does.
 
+mod args;
 mod name_pattern;
 mod original;
 mod publish;
+mod report;
 mod start_time;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::{Local, LocalResult, NaiveDateTime, TimeZone as _};
-use serde::Serialize;
 
-use super::args::{now, parse_time};
+use super::args::now;
 use super::config::Config;
 use super::exit::{Exit, UsageError};
-use super::out::{stderr_line, stdout};
-use crate::archive::escape::{shown, unshown};
+use super::out::stderr_line;
+use crate::archive::escape::unshown;
 use crate::archive::{FileName, Span, Stream, Timestamp, parse_file_name, time_input};
 use crate::disk::{Base, DiskError, marker};
 use crate::sync::startup;
+pub use args::ImportArgs;
 use name_pattern::{NamePattern, NameTime};
 use original::{Original, OriginalContent, Writers};
 use publish::{ArchiveHours, SegmentOfHour, Way};
+use report::{Line, Outcome, Report};
 use start_time::{Before, Placement, Recording, StartFrom, length, natural_order, place};
 
 /// A name and the last change of a file that agree to this are not remarked on.
@@ -273,122 +276,6 @@ impl Run<'_> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Outcome {
-    Linked,
-    Copied,
-    Moved,
-    /// It would be imported, but for the dry run.
-    Planned,
-    AlreadyThere,
-    /// A tombstone hides its content.
-    Hidden,
-    BeingWritten,
-    Refused,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Line {
-    file: String,
-    outcome: Outcome,
-    /// `CHANNEL/QUALITY/HOUR/NAME`, where it has one.
-    path: Option<String>,
-    start: Option<String>,
-    duration: Option<f64>,
-    kind: Option<&'static str>,
-    start_from: Option<&'static str>,
-    bytes: Option<u64>,
-    /// Why it was not imported, why it is not `full`, why it was copied, or why the original is still there.
-    note: Option<String>,
-}
-
-impl Line {
-    pub fn new(file: &Path, outcome: Outcome, note: Option<String>) -> Self {
-        let file = file.to_string_lossy().into_owned();
-        Self { file, outcome, path: None, start: None, duration: None, kind: None, start_from: None, bytes: None, note }
-    }
-
-    pub fn placed(self, path: String, placement: &Placement, kind: &'static str, bytes: u64) -> Self {
-        let (start, duration) = (placement.start.to_string(), placement.length.seconds());
-        Self {
-            path: Some(path),
-            start: Some(start),
-            duration: Some(duration),
-            kind: Some(kind),
-            start_from: Some(placement.from.as_str()),
-            bytes: Some(bytes),
-            ..self
-        }
-    }
-
-    pub fn lies(self, path: String) -> Self {
-        Self { path: Some(path), ..self }
-    }
-
-    fn text(&self, from: Option<&str>) -> String {
-        let what = match self.outcome {
-            Outcome::Linked => "linked as",
-            Outcome::Copied => "copied to",
-            Outcome::Moved => "moved to",
-            Outcome::Planned => "would become",
-            Outcome::AlreadyThere => "already there as",
-            Outcome::Hidden => "not imported, its content is hidden by",
-            Outcome::BeingWritten => "skipped, it is still being written",
-            Outcome::Refused => "not imported",
-        };
-        let path = self.path.as_deref().map(|path| format!(" {}", shown(path))).unwrap_or_default();
-        let notes: Vec<&str> = from.into_iter().chain(self.note.as_deref()).collect();
-        let notes = match notes.as_slice() {
-            [] => String::new(),
-            notes if self.path.is_some() => format!(" ({})", notes.join("; ")),
-            notes => format!(": {}", notes.join("; ")),
-        };
-        format!("{}: {what}{path}{notes}", shown(&self.file))
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Report {
-    json: bool,
-    pub imported: usize,
-    pub there: usize,
-    pub being_written: usize,
-    pub refused: usize,
-}
-
-impl Report {
-    pub fn new(json: bool) -> Self {
-        Self { json, imported: 0, there: 0, being_written: 0, refused: 0 }
-    }
-
-    pub fn add(&mut self, line: &Line, placement: Option<&Placement>) -> std::io::Result<()> {
-        match line.outcome {
-            Outcome::Linked | Outcome::Copied | Outcome::Moved | Outcome::Planned => self.imported += 1,
-            Outcome::AlreadyThere | Outcome::Hidden => self.there += 1,
-            Outcome::BeingWritten => self.being_written += 1,
-            Outcome::Refused => self.refused += 1,
-        }
-        if self.json {
-            return stdout().json(line);
-        }
-        let from = placement.map(|placement| placement.from.to_string());
-        writeln!(stdout(), "{}", line.text(from.as_deref()))
-    }
-
-    pub fn summary(&self, is_dry: bool) -> String {
-        let imported = if is_dry { "would be imported" } else { "imported" };
-        let mut parts = vec![format!("{} {imported}", self.imported)];
-        let others = [
-            (self.there, "already there"),
-            (self.being_written, "still being written"),
-            (self.refused, "not imported"),
-        ];
-        parts.extend(others.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
-        parts.join(", ")
-    }
-}
-
 /// The zone of the times in names: recorders write the local time of their machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Zone {
@@ -430,41 +317,6 @@ impl Zone {
 
 fn utc(local: NaiveDateTime) -> Timestamp {
     Timestamp::from_us(local.and_utc().timestamp_micros())
-}
-
-#[derive(Debug, Clone, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub struct ImportArgs {
-    /// The recordings, as MPEG-TS
-    #[arg(value_name = "FILE", required = true)]
-    pub files: Vec<PathBuf>,
-    /// The channel that they belong to
-    #[arg(long, value_name = "CHANNEL")]
-    pub channel: String,
-    /// The quality, such as source
-    #[arg(long, value_name = "QUALITY")]
-    pub quality: String,
-    /// When the first file starts; each further one has to continue the one before by its time stamps
-    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, conflicts_with = "name_pattern")]
-    pub start: Option<Timestamp>,
-    /// How the recorder has named the files, such as rec-%Y%m%d-%H%M%S.ts; without it, a file starts as long before its last change as it lasts
-    #[arg(long, value_name = "PATTERN")]
-    pub name_pattern: Option<String>,
-    /// The time zone of those names: local (of this machine, as recorders write it), utc, or an offset such as +01:00
-    #[arg(long, value_name = "ZONE", default_value = "local", requires = "name_pattern", allow_hyphen_values = true)]
-    pub name_zone: String,
-    /// Hard links only: refuse files that cannot be linked instead of copying them
-    #[arg(long, group = "way")]
-    pub link: bool,
-    /// Copy the files
-    #[arg(long, group = "way")]
-    pub copy: bool,
-    /// Remove each original once its content is in the archive
-    #[arg(long = "move", group = "way")]
-    pub moving: bool,
-    /// Only say what would be done
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 #[cfg(test)]

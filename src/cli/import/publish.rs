@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::Outcome;
+use super::args::ImportArgs;
 use super::original::{Original, OriginalContent};
+use super::report::Outcome;
 use super::start_time::{Before, Recording};
 use crate::archive::{FileName, Hash, Hour, HourPlace, SegmentKey, Span, Stream, Timestamp, parse_file_name};
-use crate::cli::import::ImportArgs;
 use crate::disk::{Base, Dir, DiskError, Download, DownloadError, Linked, PIECE, Published, atomic, link_segment};
 use crate::media::{StampMeter, StampSpan};
 

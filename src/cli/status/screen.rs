@@ -1,6 +1,6 @@
 //! The screen of a node: problems first, then disk, index and crawl with its visitors, the jobs, the other nodes, and what there is.
 
-use super::{ColourWriter, TextTable, Tone};
+use super::table::{ColourWriter, TextTable, Tone};
 use crate::archive::Timestamp;
 use crate::archive::quantity::{count, exact_length, length, size};
 use crate::wire::{CrawlReport, DayCoverage, JobReport, PeerReport, ProblemReport, Status, StreamStatus};
