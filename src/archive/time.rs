@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Datelike, NaiveDate, Timelike};
 
-use super::{BadName, time_input};
+use super::BadName;
 
 /// Microseconds in a second.
 pub const SECOND_US: i64 = 1_000_000;
@@ -61,12 +61,6 @@ impl Timestamp {
     pub fn hour(self) -> Hour {
         let hours = self.0.div_euclid(HOUR_US);
         Hour(hours.clamp(i64::from(Hour::MIN.0), i64::from(Hour::MAX.0)) as i32)
-    }
-
-    /// Reads an ISO 8601 date and time: `2019-11-13T02:55`, with seconds, with a fraction, with `Z` or an offset, which is
-    /// converted; without an offset it is UTC. A date alone is its midnight. `None` when it is anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        time_input::iso8601(text)
     }
 }
 

@@ -44,6 +44,14 @@ impl NotATime {
     }
 }
 
+impl Timestamp {
+    /// Reads an ISO 8601 date and time: `2019-11-13T02:55`, with seconds, with a fraction, with `Z` or an offset, which is
+    /// converted; without an offset it is UTC. A date alone is its midnight. `None` when it is anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        in_range(absolute(text, Plus::Plus)?)
+    }
+}
+
 /// Reads a time, given what time it is now.
 pub fn read(text: &str, now: Timestamp) -> Result<Timestamp, NotATime> {
     read_with(text, now, Plus::Plus)
@@ -52,12 +60,6 @@ pub fn read(text: &str, now: Timestamp) -> Result<Timestamp, NotATime> {
 /// The same for a value of a query string, in which the `+` of an offset has become a space.
 pub fn read_query(text: &str, now: Timestamp) -> Result<Timestamp, NotATime> {
     read_with(text, now, Plus::PlusOrSpace)
-}
-
-/// Reads an ISO 8601 date and time: `2019-11-13T02:55`, with seconds, with a fraction, with `Z` or an offset, which is converted;
-/// without an offset it is UTC. A date alone is its midnight. `None` if it is anything else.
-pub(super) fn iso8601(text: &str) -> Option<Timestamp> {
-    in_range(absolute(text, Plus::Plus)?)
 }
 
 /// Reads an offset from UTC, such as `+01:00` or `Z`: how far that is ahead.
@@ -290,7 +292,7 @@ mod tests {
     const NOW: &str = "2026-11-28T17:15:30.5Z";
 
     fn now() -> Timestamp {
-        iso8601(NOW).unwrap()
+        Timestamp::parse(NOW).unwrap()
     }
 
     fn at(text: &str) -> Timestamp {
@@ -365,7 +367,7 @@ mod tests {
             ("1w ago", "2026-11-21T17:15:30.5"),
             ("30s ago", "2026-11-28T17:15:00.5"),
         ] {
-            assert_eq!(read(text, now()), Ok(iso8601(expected).unwrap()), "{text}");
+            assert_eq!(read(text, now()), Ok(Timestamp::parse(expected).unwrap()), "{text}");
         }
     }
 
@@ -464,7 +466,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read_back(us in Timestamp::MIN.0..Timestamp::MAX.0) {
-            prop_assert_eq!(iso8601(&Timestamp(us).to_string()), Some(Timestamp(us)));
+            prop_assert_eq!(Timestamp::parse(&Timestamp(us).to_string()), Some(Timestamp(us)));
         }
 
         #[test]
@@ -479,12 +481,12 @@ mod tests {
 
         #[test]
         fn any_text_is_read_or_refused(text in "\\PC{0,70}") {
-            let _either = (read(&text, now()), read_query(&text, now()), iso8601(&text));
+            let _either = (read(&text, now()), read_query(&text, now()), Timestamp::parse(&text));
         }
 
         #[test]
         fn nearly_right_times_are_read_or_refused(text in "[0-9]{0,5}-?[0-9]{0,3}-?[0-9]{0,3}[T _]?[0-9:.,]{0,12} ?[-+Zz0-9:ago]{0,7}") {
-            let _either = (read(&text, now()), read_query(&text, now()), iso8601(&text));
+            let _either = (read(&text, now()), read_query(&text, now()), Timestamp::parse(&text));
         }
     }
 }

@@ -20,14 +20,12 @@ use parking_lot::Mutex;
 use rustix::fs::{AtFlags, StatxFlags, statx};
 use rustix::io::Errno;
 
-use super::atomic::clear_temporaries;
-use super::base::Base;
+use super::archive_id::OWN_DIR;
 use super::dir::Dir;
 use super::error::Result;
-use super::marker::OWN_DIR;
 
 /// In the directory of ours.
-const ARRIVING: &str = "arriving";
+pub(super) const ARRIVING: &str = "arriving";
 
 /// The directory of ours, when it was opened.
 #[derive(Debug)]
@@ -93,16 +91,6 @@ fn mount(dir: &Dir) -> Option<(u32, u32, u64)> {
     Some((found.stx_dev_major, found.stx_dev_minor, if is_known { found.stx_mnt_id } else { 0 }))
 }
 
-impl Base {
-    /// Removes what an earlier process has left where files arrive, and says how many that were. For whoever holds the lock of the base.
-    pub fn clear_arriving(&self) -> Result<usize> {
-        match self.dir(&Path::new(OWN_DIR).join(ARRIVING))? {
-            Some(dir) => clear_temporaries(&dir),
-            None => Ok(0),
-        }
-    }
-}
-
 impl Dir {
     /// Where a file of this directory may lie until it is whole.
     pub(super) fn aside_for_files(&self) -> Option<Arc<Self>> {
@@ -121,7 +109,7 @@ pub(super) fn note(dir: &Dir, done: Result<(), Errno>) {
 mod tests {
     use std::fs;
 
-    use super::super::{Download, NewFile, Published, write_tombstone};
+    use super::super::{Base, Download, NewFile, Published, write_tombstone};
     use super::*;
     use crate::archive::{Hash, HourPlace};
 

@@ -19,7 +19,9 @@ use std::sync::{Arc, LazyLock};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, fsync, linkat, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
-use super::arriving;
+use super::archive_id::OWN_DIR;
+use super::arriving::{self, ARRIVING};
+use super::base::Base;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::is_one_name;
@@ -196,6 +198,16 @@ pub fn clear_temporaries(dir: &Dir) -> Result<usize> {
     Ok(left.len())
 }
 
+impl Base {
+    /// Removes what an earlier process has left where files arrive, and says how many that were. For whoever holds the lock of the base.
+    pub fn clear_arriving(&self) -> Result<usize> {
+        match self.dir(&Path::new(OWN_DIR).join(ARRIVING))? {
+            Some(dir) => clear_temporaries(&dir),
+            None => Ok(0),
+        }
+    }
+}
+
 /// Half of the random digits of all temporaries of this process.
 static PROCESS: LazyLock<u32> = LazyLock::new(rand::random);
 
@@ -255,7 +267,6 @@ fn temporary_name(name: &OsStr) -> OsString {
 mod tests {
     use std::fs;
 
-    use super::super::base::Base;
     use super::*;
 
     fn tree() -> (tempfile::TempDir, Dir) {

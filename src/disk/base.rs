@@ -5,15 +5,13 @@
 //! to mean another. All paths are relative, lead downwards and follow no link, whatever they say.
 //! This neither judges names nor writes anything; `atomic` does the writing.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, StatxFlags, fstat, fstatvfs, openat, stat};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatvfs, openat, stat};
+use rustix::io::fcntl_dupfd_cloexec;
 
 use super::arriving::ArrivingDir;
 use super::dir::Dir;
@@ -161,37 +159,12 @@ impl Base {
     }
 }
 
-/// What a `statx` about a directory must tell, for its stamp.
-pub(super) const STAMP_FIELDS: StatxFlags =
-    StatxFlags::TYPE.union(StatxFlags::INO).union(StatxFlags::MTIME).union(StatxFlags::CTIME);
-
-/// Whether a name is hidden: ours, or somebody's temporary; never listed.
-pub(super) fn is_hidden(name: &[u8]) -> bool {
-    name.first() == Some(&b'.')
-}
-
-/// `statx` of one entry of a directory, not following a link; `None` if it is not there.
-pub(super) fn statx_of(
-    dir: &impl AsFd,
-    name: impl rustix::path::Arg,
-    fields: StatxFlags,
-) -> Result<Option<rustix::fs::Statx>, Errno> {
-    match rustix::fs::statx(dir, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW, fields) {
-        Ok(meta) => Ok(Some(meta)),
-        Err(errno) if means_absent(errno) => Ok(None),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// The path of `name` in a directory, for messages.
-pub(super) fn joined(dir: &Path, name: &[u8]) -> PathBuf {
-    dir.join(OsStr::from_bytes(name))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::fs;
     use std::io::Read;
+    use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
 

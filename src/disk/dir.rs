@@ -16,7 +16,6 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, Sta
 use rustix::io::Errno;
 
 use super::arriving::ArrivingDir;
-use super::base::{STAMP_FIELDS, is_hidden, joined, statx_of};
 use super::error::{DiskError, Result};
 use super::resolve::{is_one_name, means_absent, open_beneath};
 use crate::archive::Stamp;
@@ -256,6 +255,33 @@ fn stamp(meta: &Statx) -> Stamp {
 
 fn nanoseconds(time: StatxTimestamp) -> i64 {
     time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.into())
+}
+
+/// What a `statx` about a directory must tell, for its stamp.
+pub(super) const STAMP_FIELDS: StatxFlags =
+    StatxFlags::TYPE.union(StatxFlags::INO).union(StatxFlags::MTIME).union(StatxFlags::CTIME);
+
+/// Whether a name is hidden: ours, or somebody's temporary; never listed.
+pub(super) fn is_hidden(name: &[u8]) -> bool {
+    name.first() == Some(&b'.')
+}
+
+/// `statx` of one entry of a directory, not following a link; `None` if it is not there.
+pub(super) fn statx_of(
+    dir: &impl AsFd,
+    name: impl rustix::path::Arg,
+    fields: StatxFlags,
+) -> Result<Option<rustix::fs::Statx>, Errno> {
+    match rustix::fs::statx(dir, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW, fields) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(errno) if means_absent(errno) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The path of `name` in a directory, for messages.
+pub(super) fn joined(dir: &Path, name: &[u8]) -> PathBuf {
+    dir.join(OsStr::from_bytes(name))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::marker::ArchiveId;
+use super::archive_id::ArchiveId;
 
 /// The result of everything in this room.
 pub type Result<T, E = DiskError> = std::result::Result<T, E>;

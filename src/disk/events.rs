@@ -7,10 +7,9 @@
 //!
 //! The mask leaves out opens, reads and attributes, so that serving a file makes no events.
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use rustix::time::Timespec;
 
 use super::base::Base;
 use super::error::{DiskError, Result};
-use super::watched_dirs::{PlaceChange, WatchedDirs};
+use super::watched_dirs::{DiskEvent, PlaceChange, WatchedDirs};
 
 /// Exactly what we want to hear about.
 const MASK: WatchFlags = WatchFlags::MOVED_TO
@@ -53,33 +52,6 @@ const SILENT: [u32; 9] = [
     0x6573_5546,
     0x0bd0_0bd0,
 ];
-
-/// Something has changed. Directories are relative to the base, as they were given to [`DirWatcher::watch`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DiskEvent {
-    /// A name is there, new or with new content, complete or not.
-    Appeared {
-        /// The watched directory.
-        dir: PathBuf,
-        /// The name in it.
-        name: OsString,
-        /// Whether it is a directory.
-        is_dir: bool,
-    },
-    /// A name is no longer there.
-    Vanished {
-        /// The watched directory.
-        dir: PathBuf,
-        /// The name that was in it.
-        name: OsString,
-        /// Whether it was a directory.
-        is_dir: bool,
-    },
-    /// A watched directory was removed, moved or unmounted, and is no longer watched. Another may be in its place.
-    DirGone(PathBuf),
-    /// Events were lost: every watched directory may have changed, and must be watched again and listed.
-    Overflow,
-}
 
 /// What came of placing a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,6 +270,7 @@ pub(super) fn is_silent(handle: impl AsFd) -> bool {
 mod tests {
     use std::collections::BTreeSet;
     use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
     use std::process::Command;
     use std::thread;
     use std::time::Instant;

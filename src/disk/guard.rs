@@ -19,9 +19,10 @@ use std::time::SystemTime;
 
 use parking_lot::{Mutex, RwLock};
 
+use super::archive_id::ArchiveId;
 use super::base::Base;
 use super::error::{DiskError, Result};
-use super::marker::{self, ArchiveId, CachePolicy};
+use super::marker::{self, CachePolicy};
 
 /// What to do at the start, given what the index knows and what lies on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]

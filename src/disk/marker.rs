@@ -5,20 +5,17 @@
 //! decided in `guard`.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use rustix::fs::{Advice, Mode, fadvise, mkdirat};
 use rustix::io::Errno;
 
+pub use super::archive_id::OWN_DIR;
+use super::archive_id::{ArchiveId, NotAnArchiveId};
 use super::atomic::{replace, sync_dir, write_new};
 use super::base::Base;
 use super::error::{DiskError, Result};
-
-/// The directory in the base that is ours.
-pub const OWN_DIR: &str = ".gapless";
 
 /// The marker itself.
 pub const MARKER: &str = "marker";
@@ -30,49 +27,6 @@ const RECORDS: &str = "records kept";
 
 /// Many times what a marker is long; what is longer is none.
 const MOST_BYTES: u64 = 4096;
-
-/// What tells one archive from every other: 128 random bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ArchiveId(u128);
-
-impl ArchiveId {
-    /// A new one that nobody else has.
-    pub fn random() -> Self {
-        Self(rand::random())
-    }
-
-    /// From its bytes, as the index keeps them.
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(bytes))
-    }
-
-    /// As bytes.
-    pub fn to_bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
-    }
-}
-
-impl fmt::Display for ArchiveId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:032x}", self.0)
-    }
-}
-
-/// A text that is no archive id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an archive id; expected 32 hexadecimal digits")]
-pub struct NotAnArchiveId;
-
-impl FromStr for ArchiveId {
-    type Err = NotAnArchiveId;
-
-    fn from_str(text: &str) -> Result<Self, NotAnArchiveId> {
-        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(NotAnArchiveId);
-        }
-        u128::from_str_radix(text, 16).map(Self).map_err(|_| NotAnArchiveId)
-    }
-}
 
 /// Reads the marker; `None` if there is none.
 pub fn read(base: &Base) -> Result<Option<ArchiveId>> {
@@ -260,7 +214,7 @@ mod tests {
     fn an_id_is_renewed_after_all_has_been_carried_over_and_again_after_a_crash() {
         let tree = tempfile::tempdir().unwrap();
         let base = Base::open(tree.path()).unwrap();
-        let [first, second, third] = [1, 2, 3].map(ArchiveId);
+        let [first, second, third] = [1, 2, 3].map(|number| ArchiveId::from_bytes([number; 16]));
         create(&base, first).unwrap();
         let seen = std::cell::RefCell::new(Vec::new());
         let fails = |there: &Base| {
@@ -287,7 +241,7 @@ mod tests {
     fn that_there_have_been_records_stays_in_the_marker() {
         let tree = tempfile::tempdir().unwrap();
         let base = Base::open(tree.path()).unwrap();
-        let [first, second] = [1, 2].map(ArchiveId);
+        let [first, second] = [1, 2].map(|number| ArchiveId::from_bytes([number; 16]));
         note_records(&base).unwrap();
         assert_eq!(ids(&base).unwrap(), None, "no marker is made by this");
         create(&base, first).unwrap();
@@ -296,17 +250,6 @@ mod tests {
         renew(&base, second, |_| Ok::<_, DiskError>(())).unwrap();
         finish(&base, |_| Ok::<_, DiskError>(())).unwrap();
         assert_eq!(ids(&base).unwrap(), Some(Ids { has_records: true, ..second.into() }));
-    }
-
-    #[test]
-    fn ids_are_written_and_read_the_same() {
-        let id = ArchiveId(0xab);
-        assert_eq!(id.to_string(), "000000000000000000000000000000ab");
-        assert_eq!(id.to_string().parse(), Ok(id));
-        for bad in ["", "ab", "+00000000000000000000000000000ab", "0000000000000000000000000000000g"] {
-            assert_eq!(bad.parse::<ArchiveId>(), Err(NotAnArchiveId), "{bad}");
-        }
-        assert_ne!(ArchiveId::random(), ArchiveId::random());
     }
 
     #[test]

@@ -16,8 +16,9 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::atomic::{HiddenTemporary, create_temporary, publish_new, remove_temporary, sync_dir};
-use super::base::{Base, is_hidden};
+use super::base::Base;
 use super::dir::Dir;
+use super::dir::is_hidden;
 use super::download::{Published, make_dir};
 use super::error::{DiskError, Result};
 use super::resolve::is_one_name;

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 
 use rustix::fs::{FileType, StatxFlags};
 
-use super::base::statx_of;
+use super::dir::statx_of;
 use super::dir::{Dir, kind};
 use super::download::Published;
 use super::error::{DiskError, Result};

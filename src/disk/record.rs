@@ -23,11 +23,12 @@ use rustix::fs::{AtFlags, linkat, unlinkat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use super::archive_id::{ArchiveId, OWN_DIR};
 use super::atomic::{move_new, replace, sync_dir};
 use super::base::Base;
 use super::dir::{Dir, SmallFile};
 use super::error::{DiskError, Result};
-use super::marker::{self, ArchiveId, Ids, OWN_DIR};
+use super::marker::{self, Ids};
 use super::record_progress::{RecordHistory, RecordMark};
 
 /// The first line is never longer.

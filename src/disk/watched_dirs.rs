@@ -12,12 +12,38 @@
 //! 3. After an overflow last words may have been lost: nothing is retired any more.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::inotify::ReadFlags;
 
-use super::events::DiskEvent;
+/// Something has changed. Directories are relative to the base, as they were given to [`DirWatcher::watch`](super::DirWatcher::watch).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskEvent {
+    /// A name is there, new or with new content, complete or not.
+    Appeared {
+        /// The watched directory.
+        dir: PathBuf,
+        /// The name in it.
+        name: OsString,
+        /// Whether it is a directory.
+        is_dir: bool,
+    },
+    /// A name is no longer there.
+    Vanished {
+        /// The watched directory.
+        dir: PathBuf,
+        /// The name that was in it.
+        name: OsString,
+        /// Whether it was a directory.
+        is_dir: bool,
+    },
+    /// A watched directory was removed, moved or unmounted, and is no longer watched. Another may be in its place.
+    DirGone(PathBuf),
+    /// Events were lost: every watched directory may have changed, and must be watched again and listed.
+    Overflow,
+}
 
 /// The watches and their directories.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::marker::{ArchiveId, OWN_DIR};
+use super::super::archive_id::{ArchiveId, OWN_DIR};
 use super::*;
 
 const LEVELS: Record = Record { name: "levels", version: 1, most: 1_000, is_frequent: false };
