@@ -6,6 +6,9 @@
 //! 3. A sign of life goes out as often as the manager wants it, as long as what the node cannot do without is running.
 //! 4. Reloading and ending are reported when they begin.
 //!
+//! Not the crate `sd-notify`: it sends on a socket that blocks, so that a manager that does not read would hold up the node, and takes an abstract
+//! name for a path.
+//!
 //! What is vital, what the line says and when to reload is the node's affair. Nothing here reads the environment by itself.
 
 use std::ffi::OsString;
