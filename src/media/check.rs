@@ -22,8 +22,8 @@ use super::packet::{LEN, Packet};
 use super::pes::{self, Begin, Times};
 use super::psi::Program;
 use super::reader::{Reader, Sink};
-use super::segment::BACKWARDS;
 use super::time::{TICKS, distance};
+use super::unit::BACKWARDS;
 
 /// How far time stamps and name may differ, besides one frame.
 pub const TOLERANCE_US: u64 = 500_000;

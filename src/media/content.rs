@@ -5,9 +5,8 @@
 use super::check::TOLERANCE_US;
 use super::coding::Coding;
 use super::entry::right_from;
-use super::exact::CutRefusal;
-use super::segment::{Marks, TableSpan, begins, shortest};
 use super::time::{TICKS, ticks};
+use super::unit::{PlannedPicture, TableSpan, begins, shortest};
 
 /// Sound lies in segments a little before or after the pictures that it belongs to, and pictures a little beside their segment's name: segments
 /// that lie so far beside the window are read.
@@ -15,15 +14,23 @@ pub const SOUND_US: i64 = 1_000_000;
 /// A picture is not believed to last longer than this.
 const LONGEST_PICTURE: i64 = TICKS;
 
-/// A picture, in all that a plan has to know.
+/// Why there is no exact cut. All but the last say which segment is meant, by when it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlannedPicture {
-    /// When it is shown.
-    pub pts: i64,
-    /// Bytes that it has.
-    pub bytes: usize,
-    /// What it says about itself.
-    pub marks: Marks,
+pub enum CutRefusal {
+    /// The video, or the sound, is something that cannot be cut.
+    Coding(i64, Coding),
+    /// It is scrambled.
+    Scrambled(i64),
+    /// One of its streams is of an unknown kind.
+    Unknown(i64),
+    /// It holds so many ticks and its name says another number.
+    Length(i64, i64, i64),
+    /// Pictures of it cannot be decoded: there is no key frame before them.
+    NoEntry(i64),
+    /// The next key frame is too far.
+    TooFar(i64),
+    /// There is no picture in the window.
+    Nothing,
 }
 
 /// A frame of sound.

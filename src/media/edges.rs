@@ -15,8 +15,8 @@ use super::coding::{Coding, Role};
 use super::facts::{Head, Heads};
 use super::psi::{Program, checksum};
 use super::reader::program_of;
-use super::segment::JOINT;
 use super::time::{TICKS, WRAP, distance, ticks};
+use super::unit::JOINT;
 use super::{nal, sound};
 
 /// Bytes that are read at either end, at most.
@@ -311,26 +311,7 @@ fn picture(coding: Coding, stream: &[u8]) -> Option<(u32, u32)> {
     found
 }
 
-/// Kind, rate and channels, as the first frame says them.
+/// What the first frame says of all.
 fn sound(coding: Coding, stream: &[u8]) -> Option<u32> {
-    let said: Vec<u8> = match coding {
-        Coding::Aac => sound::configuration(stream)?.to_vec(),
-        // ISO/IEC 11172-3, 2.4.1.3: version and layer, rate, and whether there is one channel.
-        Coding::MpegAudio => match *stream {
-            [0xff, second, third, fourth, ..] if second & 0xe0 == 0xe0 => {
-                vec![second & 0x1e, third & 0x0c, u8::from(fourth >> 6 == 3)]
-            }
-            _ => return None,
-        },
-        // ETSI TS 102 366, 4.3 and E.1.2: rate and version, then channels, which stand elsewhere in the enhanced kind.
-        Coding::Dolby => match *stream {
-            [0x0b, 0x77, _, _, fifth, sixth, seventh, ..] if sixth >> 3 <= 10 => {
-                vec![fifth & 0xc0, sixth >> 3, seventh >> 5]
-            }
-            [0x0b, 0x77, _, _, fifth, sixth, ..] => vec![fifth & 0xcf, sixth >> 3],
-            _ => return None,
-        },
-        _ => return None,
-    };
-    Some(fingerprint(&said))
+    Some(fingerprint(&sound::setup(coding, stream)?))
 }

@@ -2,8 +2,6 @@
 //!
 //! Sources: ITU-T H.264, 7.4.1.2.4 (IDR pictures) and D.2.8 (recovery points); ITU-T H.265, 7.4.2.2 (IDR, BLA and CRA pictures).
 
-use super::segment::Marks;
-
 /// A picture with which decoding may begin, since it brings its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeEntry {
@@ -13,6 +11,17 @@ pub enum DecodeEntry {
     Open,
     /// No picture is whole: each mends a part, and all is right once this many reference pictures have followed.
     Refresh(u16),
+}
+
+/// What a picture says about itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Decoding may begin here, although pictures that are shown before may be lost, and parameters may be missing.
+    pub random_access: bool,
+    /// Decoding may begin here with what is in it.
+    pub entry: Option<DecodeEntry>,
+    /// Others may refer to it.
+    pub reference: bool,
 }
 
 /// The time from which on pictures are right if decoding begins with the first of these, given in order of decoding by their times and

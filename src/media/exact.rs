@@ -14,33 +14,13 @@
 
 use std::ops::Range;
 
-use super::coding::Coding;
-use super::content::{PlannedPicture, SegmentContent, WindowPlace};
+use super::content::{CutRefusal, SegmentContent, WindowPlace};
 use super::entry::{DecodeEntry, right_from};
-use super::segment::{JOINT, PICTURE, shortest};
 use super::time::{distance, ticks};
+use super::unit::{JOINT, PICTURE, PlannedPicture, shortest};
 
 /// A group of pictures with more bytes is none that can be cut exactly: it is held in memory.
 pub const MOST_GROUP: usize = 256 << 20;
-
-/// Why there is no exact cut. All but the last say which segment is meant, by when it begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CutRefusal {
-    /// The video, or the sound, is something that cannot be cut.
-    Coding(i64, Coding),
-    /// It is scrambled.
-    Scrambled(i64),
-    /// One of its streams is of an unknown kind.
-    Unknown(i64),
-    /// It holds so many ticks and its name says another number.
-    Length(i64, i64, i64),
-    /// Pictures of it cannot be decoded: there is no key frame before them.
-    NoEntry(i64),
-    /// The next key frame is too far.
-    TooFar(i64),
-    /// There is no picture in the window.
-    Nothing,
-}
 
 /// What is to be done next. Pictures have numbers in the order in which they were given.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,12 +8,13 @@
 //! 4. No bytes make this panic, and work is bounded by their number.
 
 use super::coding::{Coding, Role};
+use super::description::Described;
 use super::packet::Packet;
 use super::pes::Header;
 use super::psi::{Elementary, Program};
 use super::reader::{Reader, Sink, program_of};
-use super::segment::shortest;
 use super::time::{distance, near};
+use super::unit::shortest;
 use super::{h264, hevc, sound};
 
 /// Bytes of a sound stream that are looked at.
@@ -45,24 +46,6 @@ pub struct Reading {
     pub facts: Facts,
     /// Whether more bytes could say more.
     pub wants_more: bool,
-}
-
-/// What one stream says of itself.
-#[derive(Debug, Default)]
-pub(super) struct Described {
-    pub codec: Option<String>,
-    pub size: Option<(u32, u32)>,
-    pub rate: Option<Rate>,
-    pub independent: bool,
-    pub wants_more: bool,
-}
-
-/// How many pictures there are a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rate {
-    pub millis: u32,
-    /// Otherwise it is only the clock that they are counted by, and the pictures themselves have to confirm it.
-    pub fixed: bool,
 }
 
 /// What the first bytes of a file say; nothing if they are no transport stream.

@@ -1,10 +1,9 @@
 //! H.264: what a sequence parameter set says (ITU-T H.264, 7.3.2.1.1 and E.1.1), and whether the first picture needs nothing before it.
 
 use super::bits::{self, Bits, cropped};
-use super::entry::DecodeEntry;
-use super::facts::{Described, Rate};
+use super::description::{Described, Rate};
+use super::entry::{DecodeEntry, Marks};
 use super::nal::{self, Kind};
-use super::segment::Marks;
 
 const IDR_SLICE: u8 = 5;
 pub(super) const SEQUENCE_PARAMETERS: u8 = 7;

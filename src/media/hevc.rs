@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 use super::bits::{Bits, cropped};
-use super::entry::DecodeEntry;
-use super::facts::Described;
+use super::description::Described;
+use super::entry::{DecodeEntry, Marks};
 use super::nal::{self, Kind};
-use super::segment::Marks;
 
 const SEQUENCE_PARAMETERS: u8 = 33;
 const PICTURE_PARAMETERS: u8 = 34;

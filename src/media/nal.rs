@@ -1,7 +1,7 @@
 //! Cuts a video stream into its units at the start codes (ITU-T H.264, annex B; ITU-T H.265, annex B), and describes a stream by
 //! those up to its first picture; what a unit is, its own codec says.
 
-use super::facts::Described;
+use super::description::Described;
 
 /// A unit, its header first.
 #[derive(Debug, Clone, Copy)]

@@ -9,67 +9,20 @@
 //! 5. A unit without times goes on with the one before it.
 
 use super::coding::{Coding, Role};
-use super::content::PlannedPicture;
-use super::entry::DecodeEntry;
+use super::entry::{DecodeEntry, Marks};
 use super::packet::Packet;
 use super::pes::{Header, Times};
 use super::psi::{Elementary, Program};
 use super::reader::{Reader, Sink, program_of};
 use super::sound::{SoundFrame, refined, sound_frames};
 use super::time::{TICKS, distance, near};
+use super::unit::{BACKWARDS, JOINT, PICTURE, PlannedPicture, TableSpan, Unit, begins, shortest};
 use super::{h264, hevc};
 
-/// Decoding times never run backwards; this much of it is taken for an encoder's hiccup.
-pub(super) const BACKWARDS: i64 = TICKS / 2;
 /// Further forwards than this is a time base of its own, and no gap.
 const FORWARDS: i64 = 60 * TICKS;
-/// What is off by so much goes on, announced or not.
-pub(super) const JOINT: i64 = TICKS / 2;
-/// How long a picture lasts if nothing else is known: 25 a second.
-pub(super) const PICTURE: i64 = 3_600;
 /// Tables that change more often are noise.
 const MOST_STRETCHES: usize = 1_000;
-
-/// A picture, or a few frames of sound: what came as one packet of the elementary stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
-    /// When it is shown.
-    pub pts: i64,
-    /// When it is decoded.
-    pub dts: i64,
-    /// Its bytes as they came.
-    pub data: Vec<u8>,
-    /// What the bytes of a picture say about it.
-    pub marks: Marks,
-    /// Which of the segment's stretches it lies in.
-    pub stretch: usize,
-}
-
-/// What a picture says about itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Marks {
-    /// Decoding may begin here, although pictures that are shown before may be lost, and parameters may be missing.
-    pub random_access: bool,
-    /// Decoding may begin here with what is in it.
-    pub entry: Option<DecodeEntry>,
-    /// Others may refer to it.
-    pub reference: bool,
-}
-
-/// What the tables say as long as nothing of it changes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TableSpan {
-    /// The video, if there is any.
-    pub video: Option<Coding>,
-    /// The sound, if there is any.
-    pub sound: Option<Coding>,
-    /// The first stream that may be either.
-    pub unknown: Option<Coding>,
-    /// Picture or sound are encrypted, at least in part.
-    pub scrambled: bool,
-    /// It has a time base of its own.
-    pub(super) rebased: bool,
-}
 
 /// What a segment holds, in the order of decoding.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -289,13 +242,6 @@ impl Sink for Builder {
     }
 }
 
-/// Where pictures with these times and marks begin ([`Segment::first_pts`]).
-pub(super) fn begins(units: impl Iterator<Item = (i64, Marks)>) -> Option<i64> {
-    let mut units = units.peekable();
-    let (first, marks) = *units.peek()?;
-    if marks.random_access { Some(first) } else { units.map(|(pts, _)| pts).min() }
-}
-
 /// Puts the times of all stretches on one line.
 fn join(stretches: &[TableSpan], video: &mut [Unit], sound: &mut [Unit]) {
     let mut end: Option<i64> = None;
@@ -335,9 +281,4 @@ fn within(units: &mut [Unit], stretch: usize) -> &mut [Unit] {
     let begin = units.partition_point(|unit| unit.stretch < stretch);
     let end = units.partition_point(|unit| unit.stretch <= stretch);
     units.get_mut(begin..end).unwrap_or_default()
-}
-
-/// The shortest step between times that are in order: how long a picture lasts.
-pub fn shortest(times: &[i64]) -> Option<i64> {
-    times.windows(2).map(|two| two[1] - two[0]).filter(|step| *step > 0).min()
 }

@@ -4,9 +4,9 @@
 //! Sound can be cut between frames where each is decoded from its own bytes. Those of layer III borrow bytes from the ones before them.
 
 use super::coding::Coding;
-use super::facts::Described;
-use super::segment::Unit;
+use super::description::Described;
 use super::time::TICKS;
+use super::unit::Unit;
 
 /// The shortest header of AAC; those of the others are shorter.
 const SHORTEST: usize = 7;
@@ -216,6 +216,29 @@ pub(super) fn configuration(stream: &[u8]) -> Option<[u8; 2]> {
     let (at, _) = first(Coding::Aac, stream)?;
     // What stands between the rate and the channels is private.
     Some([stream.get(at + 2)? & 0xfd, stream.get(at + 3)? & 0xc0])
+}
+
+/// Kind, rate and channels, as the first frame says them of all: where they differ, a decoder begins anew.
+pub(super) fn setup(coding: Coding, stream: &[u8]) -> Option<Vec<u8>> {
+    Some(match coding {
+        Coding::Aac => configuration(stream)?.to_vec(),
+        // ISO/IEC 11172-3, 2.4.1.3: version and layer, rate, and whether there is one channel.
+        Coding::MpegAudio => match *stream {
+            [0xff, second, third, fourth, ..] if second & 0xe0 == 0xe0 => {
+                vec![second & 0x1e, third & 0x0c, u8::from(fourth >> 6 == 3)]
+            }
+            _ => return None,
+        },
+        // ETSI TS 102 366, 4.3 and E.1.2: rate and version, then channels, which stand elsewhere in the enhanced kind.
+        Coding::Dolby => match *stream {
+            [0x0b, 0x77, _, _, fifth, sixth, seventh, ..] if sixth >> 3 <= LAST_PLAIN => {
+                vec![fifth & 0xc0, sixth >> 3, seventh >> 5]
+            }
+            [0x0b, 0x77, _, _, fifth, sixth, ..] => vec![fifth & 0xcf, sixth >> 3],
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 /// What a stream says from its first bytes, by the frames themselves and not by what the tables call them.

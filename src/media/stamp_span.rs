@@ -10,8 +10,8 @@ use super::packet::Packet;
 use super::pes::{self, Begin, Times};
 use super::psi::Program;
 use super::reader::{Reader, Sink};
-use super::segment::BACKWARDS;
 use super::time::{TICKS, WRAP, distance};
+use super::unit::BACKWARDS;
 
 /// Further forwards than this within a file is a leap.
 const FORWARDS: i64 = 60 * TICKS;
