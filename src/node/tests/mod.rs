@@ -15,6 +15,7 @@ mod street;
 mod truth;
 mod world;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -22,7 +23,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use self::step::{Theme, history};
-use self::street::ModelNetwork;
+use self::street::{ModelLines, ModelNetwork};
 use self::world::ModelWorld;
 use crate::archive::guards::Guard;
 
@@ -30,6 +31,8 @@ use crate::archive::guards::Guard;
 const HISTORIES: u64 = 500;
 /// Histories about one guard that are played without it before it counts as not missed.
 const MOST_STORIES: usize = 60;
+/// Of so many histories one is played over connections, so that those stay tested; a prime, so that all kinds have their share.
+const OVER_SOCKETS: u64 = 23;
 /// Workers that play them.
 const WORKERS: usize = 2;
 
@@ -37,6 +40,24 @@ struct Played {
     steps: usize,
     /// The step after which something was wrong, and what.
     wrong: Option<(String, Vec<String>)>,
+}
+
+/// What a worker keeps for its histories, each made when it is needed.
+#[derive(Default)]
+struct Networks {
+    in_process: OnceCell<ModelNetwork>,
+    sockets: OnceCell<ModelNetwork>,
+}
+
+impl Networks {
+    /// That over which this history is played, whoever plays it.
+    fn of(&self, seed: u64) -> &ModelNetwork {
+        if seed.is_multiple_of(OVER_SOCKETS) {
+            self.sockets.get_or_init(|| ModelNetwork::new(ModelLines::Sockets))
+        } else {
+            self.in_process.get_or_init(|| ModelNetwork::new(ModelLines::InProcess))
+        }
+    }
 }
 
 fn play(street: &ModelNetwork, seed: u64, guards_out: &[Guard], is_shown: bool) -> Played {
@@ -64,9 +85,9 @@ fn play_all(seeds: &[u64], guards_out: &[Guard], until_caught: bool) -> BTreeMap
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
-                let street = ModelNetwork::new();
+                let networks = Networks::default();
                 while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap()) {
-                    let played = play(&street, *seed, guards_out, false);
+                    let played = play(networks.of(*seed), *seed, guards_out, false);
                     let is_caught = played.wrong.is_some();
                     done.lock().insert(*seed, played);
                     if is_caught && until_caught {
@@ -94,7 +115,7 @@ fn no_history_loses_or_shows_what_it_must_not() {
         let without = std::env::var("GAPLESS_WITHOUT").unwrap_or_default();
         let guards_out: Vec<Guard> = Guard::ALL.into_iter().filter(|guard| format!("{guard:?}") == without).collect();
         println!("seed {seed}, theme {:?}, without {guards_out:?}", Theme::of(seed));
-        let played = play(&ModelNetwork::new(), seed, &guards_out, true);
+        let played = play(Networks::default().of(seed), seed, &guards_out, true);
         assert_eq!(played.wrong, None);
         return;
     }

@@ -1,6 +1,7 @@
 //! Servers at fixed addresses that are kept from one history to the next: what stands behind a door may change at any time.
 //!
-//! A node is asked under an address that says who asks, so that a line between two nodes can be cut.
+//! A node is asked under an address that says who asks, so that a line between two nodes can be cut. In most histories nodes ask each
+//! other within this process, which costs a fraction of connections; what stands behind a door, and what is cut, is the same in all.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tower::ServiceExt as _;
 use crate::archive::name;
 use crate::http::{ConnectionLimits, listen, serve};
 use crate::replicate::peer::PeerUrl;
+use crate::replicate::peer::tests::in_process::InProcessPeer;
 
 /// Doors of nodes and of other peers.
 pub(super) const DOORS: usize = 5;
@@ -30,10 +32,19 @@ pub(super) struct ModelNetwork {
     shutdown: CancellationToken,
 }
 
+/// How nodes reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ModelLines {
+    InProcess,
+    Sockets,
+}
+
 #[derive(Clone)]
 pub(super) struct ModelAddress {
     address: SocketAddr,
     room: Arc<Mutex<Room>>,
+    /// Who answers there, where there is no socket.
+    _in_process: Option<Arc<InProcessPeer>>,
 }
 
 #[derive(Default)]
@@ -44,10 +55,10 @@ struct Room {
 }
 
 impl ModelNetwork {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(lines: ModelLines) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let shutdown = CancellationToken::new();
-        let doors = (0..DOORS).map(|_| ModelAddress::open(&runtime, shutdown.clone())).collect();
+        let doors = (0..DOORS).map(|_| ModelAddress::open(lines, &runtime, shutdown.clone())).collect();
         Self { runtime, doors, shutdown }
     }
 }
@@ -59,15 +70,19 @@ impl Drop for ModelNetwork {
 }
 
 impl ModelAddress {
-    fn open(runtime: &Runtime, shutdown: CancellationToken) -> Self {
-        let _context = runtime.enter();
-        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.local_addr().unwrap();
+    fn open(lines: ModelLines, runtime: &Runtime, shutdown: CancellationToken) -> Self {
         let room = Arc::<Mutex<Room>>::default();
         let behind = Arc::clone(&room);
         let app = Router::new().fallback(move |request: Request| pass(Arc::clone(&behind), request));
+        if lines == ModelLines::InProcess {
+            let peer = InProcessPeer::open(app);
+            return Self { address: peer.address(), room, _in_process: Some(Arc::new(peer)) };
+        }
+        let _context = runtime.enter();
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
         runtime.spawn(serve(listener, app, ConnectionLimits::default(), None, shutdown));
-        Self { address, room }
+        Self { address, room, _in_process: None }
     }
 
     /// The address by which `who` asks here.

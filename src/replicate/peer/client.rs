@@ -15,6 +15,8 @@ use super::body::{self, BodyProblem, BodySink, body_error};
 use super::error::{BodyStart, PeerError, escaped};
 use super::limits::PeerLimits;
 use super::list::ListReader;
+#[cfg(test)]
+use super::tests::in_process::sent;
 use super::url::PeerUrl;
 use crate::archive::name::is_too_long_to_hide;
 use crate::archive::probe::is_probe_name;
@@ -223,7 +225,7 @@ impl PeerClient {
             if !body.is_empty() {
                 request = request.body(body.clone());
             }
-            let source = match timeout(self.limits.silence, request.send()).await {
+            let source = match timeout(self.limits.silence, sent(request)).await {
                 Ok(Ok(response)) => {
                     self.limits.dates.hear(url, response.remote_addr(), response.headers());
                     return Ok(response);
@@ -245,6 +247,12 @@ impl PeerClient {
             }
         }
     }
+}
+
+/// Sends a request over a connection. Tests may have a router stand at the address instead.
+#[cfg(not(test))]
+async fn sent(request: reqwest::RequestBuilder) -> reqwest::Result<Response> {
+    request.send().await
 }
 
 /// The header that shows a token, and that is never printed.

@@ -19,7 +19,7 @@ mod list;
 mod list_cache;
 mod probe;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod url;
 
 pub use client::{Listing, Peer, PeerClient};
