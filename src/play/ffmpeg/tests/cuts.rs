@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use futures_util::StreamExt as _;
 use tempfile::TempDir;
 
-use super::support::{RATE, Recording, SEGMENTS, pictures, pool, record, recording, run, time};
+use super::support::{RATE, Recording, SEGMENTS, mpeg2, pictures, pool, record, recording, run, time};
 use crate::archive::{Span, Timestamp};
 use crate::play::ffmpeg::{Clip, Container, CutSegment, FfmpegError, check, smart};
 
@@ -241,8 +241,7 @@ fn opened(at: usize, file: &str) -> CutSegment {
 
 #[tokio::test]
 async fn a_cut_goes_on_without_neighbours_that_cannot_be_read() {
-    let other = record(&["-c:v", "mpeg2video", "-c:a", "aac"]);
-    let other = other.directory.path().join("000.ts");
+    let other = mpeg2().directory.path().join("000.ts");
     for instead in ["/nowhere", "/dev/null", other.to_str().unwrap()] {
         let segments = vec![opened(0, instead), recording().segment(1), opened(2, instead)];
         let clip = Clip { start: time(50), end: time(100), segments, lead: Vec::new() };
@@ -254,9 +253,9 @@ async fn a_cut_goes_on_without_neighbours_that_cannot_be_read() {
 
 #[tokio::test]
 async fn what_cannot_be_cut_exactly_is_refused_with_a_reason() {
-    let other = record(&["-c:v", "mpeg2video", "-c:a", "aac"]);
-    let error = smart(&pool(), vec![clip(&other, time(10), time(40))], Container::Ts).await.unwrap_err();
-    assert_eq!(check(&pool(), vec![clip(&other, time(10), time(40))]).await.unwrap_err(), error);
+    let other = mpeg2();
+    let error = smart(&pool(), vec![clip(other, time(10), time(40))], Container::Ts).await.unwrap_err();
+    assert_eq!(check(&pool(), vec![clip(other, time(10), time(40))]).await.unwrap_err(), error);
     assert_eq!(check(&pool(), vec![clip(recording(), time(10), time(40))]).await, Ok(()));
     assert!(
         matches!(&error, FfmpegError::Unsuitable(why) if why.contains("MPEG-2") && why.contains("rough")),

@@ -5,28 +5,15 @@ use std::io::{Read as _, Seek as _, Write as _};
 use futures_util::StreamExt as _;
 
 use super::pictures::near;
-use super::support::{BEGIN, RATE, SEGMENT, pool, record, recording, run, time};
+use super::support::{BEGIN, RATE, SEGMENT, pool, record, recording, run, silent, time};
 use crate::archive::{Span, Timestamp};
 use crate::media::{Coding, Mux, Segment, Unit};
 use crate::play::ffmpeg::{Clip, Container, CutSegment, FfmpegError, LookAhead, Near, frame, smart};
 
 /// Segments of which the first ones have no sound.
 fn silent_until(sound: usize) -> Vec<CutSegment> {
-    let silent = record(&["-c:v", "libx264", "-bf", "2", "-x264-params", "scenecut=0", "-an"]);
-    let mut segments: Vec<CutSegment> = (0..sound).map(|at| silent.segment(at)).collect();
-    segments.extend((sound..6).map(|at| recording().segment(at)));
-    // Their files go with the directory of the recording.
-    for segment in segments.iter_mut().take(sound) {
-        let mut bytes = Vec::new();
-        (segment.open)().unwrap().read_to_end(&mut bytes).unwrap();
-        segment.open = Box::new(move || {
-            let mut file = tempfile::tempfile()?;
-            file.write_all(&bytes)?;
-            file.rewind()?;
-            Ok(file)
-        });
-    }
-    segments
+    let without = (0..sound).map(|at| silent().segment(at));
+    without.chain((sound..6).map(|at| recording().segment(at))).collect()
 }
 
 #[tokio::test]

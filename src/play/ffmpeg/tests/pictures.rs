@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::support::{BEGIN, HEIGHT, SEGMENT, WIDTH, pool, pool_of, record, recording, run, time};
+use super::support::{BEGIN, HEIGHT, SEGMENT, WIDTH, pool, pool_of, recording, run, silent, time};
 use crate::archive::Span;
 use crate::play::ffmpeg::{CutSegment, FfmpegError, LookAhead, Near, frame, waveform};
 
@@ -82,8 +82,7 @@ async fn a_waveform_shows_each_channel_and_high_tones() {
 
 #[tokio::test]
 async fn what_is_not_there_is_not_made() {
-    let silent = record(&["-c:v", "libx264", "-an"]);
-    let error = waveform(&pool(), silent.segments(), 10).await.unwrap_err();
+    let error = waveform(&pool(), silent().segments(), 10).await.unwrap_err();
     assert!(matches!(error, FfmpegError::Unsuitable(_)), "{error}");
     let blind = || crate::play::ffmpeg::CutSegment {
         start: BEGIN,

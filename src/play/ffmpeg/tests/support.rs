@@ -24,14 +24,25 @@ pub const SEGMENTS: usize = 6;
 
 pub struct Recording {
     pub directory: TempDir,
-    /// Each picture of the recording, in grey.
-    pub pictures: Vec<Vec<u8>>,
+    pictures: OnceLock<Vec<Vec<u8>>>,
 }
 
 pub fn run(program: &str, args: &[&str]) -> Vec<u8> {
     let output = Command::new(program).args(args).output().unwrap();
     assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
+}
+
+/// Without sound.
+pub fn silent() -> &'static Recording {
+    static SILENT: OnceLock<Recording> = OnceLock::new();
+    SILENT.get_or_init(|| record(&["-c:v", "libx264", "-bf", "2", "-x264-params", "scenecut=0", "-an"]))
+}
+
+/// Of a kind that cannot be cut exactly.
+pub fn mpeg2() -> &'static Recording {
+    static MPEG2: OnceLock<Recording> = OnceLock::new();
+    MPEG2.get_or_init(|| record(&["-c:v", "mpeg2video", "-c:a", "aac"]))
 }
 
 /// With pictures that are shown in another order than they are decoded.
@@ -54,13 +65,7 @@ pub fn record(codecs: &[&str]) -> Recording {
     run("ffmpeg", &args);
     let cut = ["-c", "copy", "-f", "segment", "-segment_time", "2", "-segment_format", "mpegts", pattern];
     run("ffmpeg", &[&["-loglevel", "error", "-i", stream], &cut[..]].concat());
-    let all: Vec<u8> = (0..SEGMENTS).flat_map(|at| std::fs::read(path(directory.path(), at)).unwrap()).collect();
-    let whole = directory.path().join("whole.ts");
-    std::fs::write(&whole, all).unwrap();
-    // Where segments meet the counters of their packets do not go on, which a decoder remarks upon.
-    let pictures = decoded(&whole).0;
-    assert_eq!(pictures.len(), SEGMENTS * 50);
-    Recording { directory, pictures }
+    Recording { directory, pictures: OnceLock::new() }
 }
 
 fn path(directory: &Path, at: usize) -> PathBuf {
@@ -68,6 +73,19 @@ fn path(directory: &Path, at: usize) -> PathBuf {
 }
 
 impl Recording {
+    /// Each picture of the recording, in grey. Many a test looks at none.
+    pub fn pictures(&self) -> &[Vec<u8>] {
+        self.pictures.get_or_init(|| {
+            let segments = (0..SEGMENTS).map(|at| std::fs::read(path(self.directory.path(), at)).unwrap());
+            let whole = self.directory.path().join("whole.ts");
+            std::fs::write(&whole, segments.collect::<Vec<_>>().concat()).unwrap();
+            // Where segments meet the counters of their packets do not go on, which a decoder remarks upon.
+            let pictures = decoded(&whole).0;
+            assert_eq!(pictures.len(), SEGMENTS * 50);
+            pictures
+        })
+    }
+
     pub fn segment(&self, at: usize) -> CutSegment {
         let file = path(self.directory.path(), at);
         let start = BEGIN + Span::from_us(SEGMENT.us() * i64::try_from(at).unwrap());
@@ -87,10 +105,11 @@ impl Recording {
     /// Which picture of the recording this one is, as it may have been encoded anew. Looked for from `hint` on.
     pub fn number(&self, picture: &[u8], hint: usize) -> usize {
         let (mut best, mut nearest) = (u64::MAX, 0);
-        for at in (0..self.pictures.len()).map(|at| (at + hint) % self.pictures.len()) {
+        let pictures = self.pictures();
+        for at in (0..pictures.len()).map(|at| (at + hint) % pictures.len()) {
             let mut distance = 0;
             // Most are given up after the first lines.
-            for (ours, other) in self.pictures[at].chunks(WIDTH).zip(picture.chunks(WIDTH)) {
+            for (ours, other) in pictures[at].chunks(WIDTH).zip(picture.chunks(WIDTH)) {
                 distance += ours.iter().zip(other).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum::<u64>();
                 if distance >= best {
                     break;

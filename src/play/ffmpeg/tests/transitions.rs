@@ -69,7 +69,7 @@ async fn what_is_between_goes_from_one_picture_to_the_other() {
     std::fs::write(file.path(), bytes).unwrap();
     let shown = super::support::pictures(file.path());
     let all = recording();
-    let whole = |at: i64| &all.pictures[usize::try_from(at).unwrap()];
+    let whole = |at: i64| &all.pictures()[usize::try_from(at).unwrap()];
     let distance = |one: &[u8], other: &[u8]| {
         one.iter().zip(other).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>() / one.len() as u64
     };
