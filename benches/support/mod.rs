@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use gapless::archive::coverage::HourLine;
 use gapless::archive::totals::HourTotals;
-use gapless::archive::{AnyFile, Hash, Hour, HourContents, SegmentFile, SegmentKey, SegmentKind, Spelling, Stream};
+use gapless::archive::{
+    AnyFile, Container, Hash, Hour, HourContents, SegmentFile, SegmentKey, SegmentKind, Spelling, Stream,
+};
 use gapless::index::bulk::{BulkLoader, LoadedHour};
 use gapless::index::{Index, IndexError, IndexOptions};
 
@@ -63,6 +65,7 @@ pub fn segment(hour: u32, number: u32) -> SegmentFile {
     }));
     let key = SegmentKey {
         start_us: number * 2_000_000 + 1,
+        container: Container::Ts,
         kind: SegmentKind::Full,
         tombstone: false,
         duration_us: 2_000_000,

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use super::container::FileEnding;
 use super::name::{self, FileName, parse_file_name};
 use super::probe::is_probe;
 use super::segment::{SegmentFile, SegmentKey, Spelling};
@@ -19,14 +20,14 @@ pub struct OddFile {
 }
 
 impl OddFile {
-    /// Whether it is a `.ts`, which is counted as bad.
+    /// Whether it ends as segments do, and is counted as bad.
     pub fn is_bad_segment(&self) -> bool {
-        self.name.ends_with(".ts")
+        matches!(FileEnding::of(&*self.name), Some(FileEnding::Segment(_)))
     }
 
     /// Whether it is a tombstone.
     pub fn is_tombstone(&self) -> bool {
-        self.name.ends_with(".tombstone")
+        name::is_tombstone(&self.name)
     }
 }
 
@@ -246,7 +247,7 @@ impl<'a> HiddenStems<'a> {
         }
         // The stem may be understood although the file, by its extension, is not: a `.json` with a segment's stem.
         !self.keys.is_empty()
-            && matches!(parse_file_name(&format!("{stem}.tombstone")), FileName::Understood(key) if self.keys.contains(&key))
+            && matches!(parse_file_name(&name::tombstone_of(&file.name)), FileName::Understood(key) if self.keys.contains(&key))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::best::{Preference, SequencePiece, best_playable, best_sequence, is_playable, merit};
-use super::name::stem;
+use super::name::tombstone_of;
 use super::{AnyFile, FileName, Hour, HourContents, SegmentFile, Span, Timestamp, parse_file_name};
 
 /// What an hour makes of a name.
@@ -52,7 +52,7 @@ pub fn state(contents: &HourContents, name: &str) -> NameState {
         None if parse_file_name(name) == FileName::Temporary => return NameState::Temporary,
         None => return NameState::Foreign,
     };
-    let by = || format!("{}.tombstone", stem(name));
+    let by = || tombstone_of(name);
     match (there, is_hidden) {
         (Some(size), false) => NameState::Listed { size },
         (Some(size), true) => NameState::Hidden { size, by: by() },

@@ -62,7 +62,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::archive::{Hour, Spelling};
+    use crate::archive::{Container, Hour, Spelling};
 
     fn at(ms: i64) -> Timestamp {
         Hour::parse("2019-11-13T02").unwrap().start() + Span::from_us(ms * 1_000)
@@ -70,7 +70,8 @@ mod tests {
 
     fn key(hash: u8, kind: SegmentKind) -> SegmentKey {
         let spelling = Spelling::new(3, 1).unwrap();
-        SegmentKey { start_us: 0, kind, tombstone: false, duration_us: 1, spelling, hash: Hash([hash; 32]) }
+        let (container, hash) = (Container::Ts, Hash([hash; 32]));
+        SegmentKey { start_us: 0, container, kind, tombstone: false, duration_us: 1, spelling, hash }
     }
 
     #[test]

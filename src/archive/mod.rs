@@ -8,6 +8,7 @@ pub mod best;
 pub mod blocks;
 pub mod census;
 pub mod clock;
+pub mod container;
 pub mod contents;
 pub mod coverage;
 pub mod digest_sums;
@@ -42,6 +43,7 @@ pub use bad_name::BadName;
 pub use best::{
     Chain, Link, Sequence, SequencePiece, SequenceStep, best_per_start, best_sequence, into_best_playable, is_playable,
 };
+pub use container::{Container, FileEnding};
 pub use contents::{AnyFile, HourChange, HourContents, OddFile, diff};
 pub use digest_sums::{Day, Sum};
 pub use dir_stamp::Stamp;

@@ -3,20 +3,20 @@
 //! Every name is one of: a segment or chat batch, a tombstone, temporary, *odd* (listed but not understood), or none of ours.
 
 use super::BadName;
+use super::container::{Container, FileEnding};
 use super::segment::{Hash, SegmentKey, SegmentKind, Spelling};
 use super::time::digits;
 
 /// Bytes of a file name, at most.
 const NAME_BYTES: usize = 255;
-/// What a tombstone's name ends in.
-const TOMBSTONE: &str = ".tombstone";
 
 /// What a name in an hour directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileName {
     /// The grammar understands it. Where the spelling is [`Spelling::EXACT`] the name has to be kept beside the key.
     Understood(SegmentKey),
-    /// Listed by the tools of this field but not understood: a bad `.ts`, a `.json` that is no chat batch, a tombstone of such.
+    /// Listed by the tools of this field but not understood: it ends as a segment does and is named otherwise, a `.json` that is no chat
+    /// batch, a tombstone of such.
     Odd(BadName),
     /// A segment that is still being written, or its tombstone: never listed, counted or replicated.
     Temporary,
@@ -29,24 +29,28 @@ pub fn parse_file_name(name: &str) -> FileName {
     if name.starts_with('.') || name.len() > NAME_BYTES || name.contains(['/', '\0']) {
         return FileName::Foreign;
     }
-    let Some((stem, extension)) = name.rsplit_once('.') else { return FileName::Foreign };
-    let parsed = match extension {
-        "ts" => video(stem),
-        "json" if is_temporary(stem) => Stem::Temporary,
-        "json" => chat(stem),
-        "tombstone" => match video(stem) {
+    let Some(ending) = FileEnding::of(name) else { return FileName::Foreign };
+    let stem = stem(name);
+    let parsed = match ending {
+        FileEnding::Segment(_) => video(stem),
+        FileEnding::Chat if is_temporary(stem) => Stem::Temporary,
+        FileEnding::Chat => chat(stem),
+        FileEnding::Tombstone => match video(stem) {
             Stem::Bad(why) => match chat(stem) {
                 Stem::Bad(_) => Stem::Bad(why),
                 other => other,
             },
             other => other,
         },
-        _ => return FileName::Foreign,
     };
     match parsed {
         Stem::Good(_) if is_too_long_to_hide(name) => FileName::Foreign,
         Stem::Good(mut key) => {
-            key.tombstone = extension == "tombstone";
+            match ending {
+                FileEnding::Segment(container) => key.container = container,
+                FileEnding::Chat => {}
+                FileEnding::Tombstone => key.tombstone = true,
+            }
             FileName::Understood(key)
         }
         Stem::Temporary => FileName::Temporary,
@@ -63,10 +67,25 @@ pub fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
+/// Whether it is the name of a tombstone.
+pub fn is_tombstone(name: &str) -> bool {
+    FileEnding::of(name) == Some(FileEnding::Tombstone)
+}
+
+/// The name of the tombstone that hides a file.
+pub fn tombstone_of(name: &str) -> String {
+    format!("{}{}", stem(name), FileEnding::Tombstone.suffix())
+}
+
+/// Whether a tombstone beside it would hide a file of this name.
+pub fn may_be_hidden(name: &str) -> bool {
+    FileEnding::of(name).is_some_and(|ending| ending != FileEnding::Tombstone)
+}
+
 /// Whether no tombstone can lie beside a file: its name would have more bytes than a file system takes. What nobody could ever hide is
 /// none of ours, or hidden content could be brought back under such a name. No recorder writes one: the longest of theirs has 90 bytes.
 pub fn is_too_long_to_hide(name: &str) -> bool {
-    stem(name).len() + TOMBSTONE.len() > NAME_BYTES
+    stem(name).len() + FileEnding::Tombstone.suffix().len() > NAME_BYTES
 }
 
 enum Stem {
@@ -94,7 +113,8 @@ fn video(stem: &str) -> Stem {
     };
     let Some(hash) = Hash::parse(hash.as_bytes()) else { return Stem::Bad(BadName::Hash) };
     let spelling = duration_digits.and_then(|digits| Spelling::new(time_digits, digits)).unwrap_or(Spelling::EXACT);
-    Stem::Good(SegmentKey { start_us, kind, tombstone: false, duration_us, spelling, hash })
+    let container = Container::default();
+    Stem::Good(SegmentKey { start_us, kind, tombstone: false, container, duration_us, spelling, hash })
 }
 
 fn chat(stem: &str) -> Stem {
@@ -102,7 +122,8 @@ fn chat(stem: &str) -> Stem {
     let Some((start_us, time_digits)) = parse_time(time.as_bytes()) else { return Stem::Bad(BadName::Time) };
     let Some(hash) = Hash::parse(hash.as_bytes()) else { return Stem::Bad(BadName::Hash) };
     let spelling = Spelling::new(time_digits, 0).unwrap_or(Spelling::EXACT);
-    Stem::Good(SegmentKey { start_us, kind: SegmentKind::Chat, tombstone: false, duration_us: 0, spelling, hash })
+    let (kind, container) = (SegmentKind::Chat, Container::default());
+    Stem::Good(SegmentKey { start_us, kind, tombstone: false, container, duration_us: 0, spelling, hash })
 }
 
 /// `MM:SS` and optionally a dot and 1 to 6 digits → microseconds and the number of those digits.

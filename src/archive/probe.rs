@@ -5,7 +5,7 @@
 //! what a crash left behind is cleared away. Its content does not have that hash, so nobody can replicate it either.
 
 use super::segment::{Hash, SegmentKey, SegmentKind, Spelling};
-use super::{FileName, parse_file_name};
+use super::{Container, FileName, parse_file_name};
 
 /// How the hash of a probe begins; written as `gaplessProbe`.
 const MARK: [u8; 9] = [0x81, 0xaa, 0x65, 0x7a, 0xcb, 0x0f, 0xae, 0x86, 0xde];
@@ -20,9 +20,17 @@ pub fn probe_name(random: [u8; 23]) -> String {
         *to = from;
     }
     let spelling = Spelling::new(6, 1).unwrap_or(Spelling::EXACT);
-    let (kind, tombstone, hash) = (SegmentKind::Partial, false, Hash(hash));
+    let key = SegmentKey {
+        start_us: START_US,
+        container: Container::Ts,
+        kind: SegmentKind::Partial,
+        tombstone: false,
+        duration_us: DURATION_US,
+        spelling,
+        hash: Hash(hash),
+    };
     let mut name = String::new();
-    SegmentKey { start_us: START_US, kind, tombstone, duration_us: DURATION_US, spelling, hash }.push_name(&mut name);
+    key.push_name(&mut name);
     name
 }
 

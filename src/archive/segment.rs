@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::container::{Container, FileEnding};
 use super::digits::{push_fraction, push_two};
 use super::{Hour, Span, Timestamp};
 
@@ -136,11 +137,13 @@ impl Spelling {
     }
 }
 
-/// A file of an hour that the grammar understands. The order is: start, kind, tombstone, duration, spelling, hash.
+/// A file of an hour that the grammar understands. The order is: start, container, kind, tombstone, duration, spelling, hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentKey {
     /// Microseconds after the start of the hour.
     pub start_us: u32,
+    /// What the video is in. Of chat and tombstones always the first one: a tombstone hides its stem in whatever container.
+    pub container: Container,
     /// What the file holds, or what the tombstone hides.
     pub kind: SegmentKind,
     /// Whether this is the tombstone.
@@ -173,7 +176,28 @@ impl SegmentKey {
     #[must_use]
     pub fn as_tombstone(mut self) -> Self {
         self.tombstone = true;
+        self.container = Container::default();
         self
+    }
+
+    /// The files that this tombstone may hide: all of its stem.
+    pub fn hideable(self) -> impl Iterator<Item = Self> {
+        FileEnding::hideable().filter_map(move |ending| match ending {
+            FileEnding::Segment(container) if self.kind.is_video() => {
+                Some(Self { tombstone: false, container, ..self })
+            }
+            FileEnding::Chat if !self.kind.is_video() => Some(Self { tombstone: false, ..self }),
+            _ => None,
+        })
+    }
+
+    /// What its name ends in.
+    pub const fn ending(&self) -> FileEnding {
+        match (self.tombstone, self.kind.is_video()) {
+            (true, _) => FileEnding::Tombstone,
+            (false, true) => FileEnding::Segment(self.container),
+            (false, false) => FileEnding::Chat,
+        }
     }
 
     /// Writes the name, which must not be one that is kept by its exact spelling.
@@ -202,11 +226,7 @@ impl SegmentKey {
             text.push('-');
         }
         self.hash.push_to(text);
-        text.push_str(match (self.tombstone, self.kind.is_video()) {
-            (true, _) => ".tombstone",
-            (false, true) => ".ts",
-            (false, false) => ".json",
-        });
+        text.push_str(self.ending().suffix());
     }
 }
 

@@ -7,7 +7,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::plan::{CHANNELS, PlannedPiece, QUALITIES};
-use crate::archive::{Hash, SegmentKey, SegmentKind, Span, Spelling};
+use crate::archive::{Container, Hash, SegmentKey, SegmentKind, Span, Spelling};
 
 const PACKET: usize = 188;
 /// The pictures of each channel and quality. With the two tables none is over 4 KiB, which is what a file takes on most disks.
@@ -44,6 +44,7 @@ pub fn generate(piece: &PlannedPiece, is_partial: bool) -> Generated {
     let hour = piece.start.hour();
     let key = SegmentKey {
         start_us: u32::try_from((piece.start - hour.start()).us()).unwrap_or_default(),
+        container: Container::Ts,
         kind,
         tombstone: false,
         duration_us: u32::try_from(piece.duration.us()).unwrap_or_default(),

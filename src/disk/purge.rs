@@ -31,7 +31,7 @@ impl Dir {
         if !matches!(parse_file_name(file), FileName::Understood(key) if !key.tombstone) {
             return Ok(Removed::Visible);
         }
-        let tombstone = format!("{}.tombstone", name::stem(file));
+        let tombstone = name::tombstone_of(file);
         if self.stat_file(OsStr::new(&tombstone))?.is_none() {
             return Ok(Removed::Visible);
         }

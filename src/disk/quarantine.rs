@@ -21,7 +21,7 @@ use super::download::make_dir;
 use super::error::{DiskError, Result};
 use super::marker::OWN_DIR;
 use super::resolve::means_absent;
-use crate::archive::{Hour, HourPlace, Stream};
+use crate::archive::{FileEnding, Hour, HourPlace, Stream, name};
 
 /// Its directory beside the marker.
 const DIR: &str = "quarantine";
@@ -253,11 +253,11 @@ impl<'b> Quarantine<'b> {
 fn original(stored: &str) -> Option<&str> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let name = stored.rsplit_once('.').filter(|(_, number)| is_number(number)).map_or(stored, |(name, _)| name);
-    match name.rsplit_once('.')? {
-        (_, "ts") => Some(name),
+    match FileEnding::of(name)? {
+        FileEnding::Segment(_) => Some(name),
         // A chat batch, unless it is the report of something.
-        (stem, "json") if original(stem).is_none() => Some(name),
-        _ => None,
+        FileEnding::Chat if original(name::stem(name)).is_none() => Some(name),
+        FileEnding::Chat | FileEnding::Tombstone => None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! 2. All names are read into one block of memory; nothing is allocated for a single file.
 //! 3. The files are looked at in the order of their inodes, which spares a cold disk most of its seeks.
 //!
-//! This knows the three endings and nothing else about names; parsing them is `archive`'s.
+//! This looks at the endings of names and nothing else of them; parsing them is `archive`'s.
 
 use std::ffi::CStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use rustix::fs::{FileType, Statx};
 use super::dir::{Dir, FILE_FIELDS, FileMeta, file_meta, kind};
 use super::dir::{joined, statx_of};
 use super::error::{DiskError, Result};
-use crate::archive::Stamp;
+use crate::archive::{FileEnding, Stamp};
 
 /// A change younger than this may be followed by another one that leaves the same time behind.
 pub const SETTLE: Duration = Duration::from_secs(2);
@@ -60,9 +60,9 @@ impl Scan {
     }
 }
 
-/// Whether a file of that name belongs into an hour: `.ts`, `.json` or `.tombstone`, and not hidden.
+/// Whether a file of that name belongs into an hour: by its ending, and not hidden.
 pub fn is_hour_file(name: &[u8]) -> bool {
-    !name.starts_with(b".") && (name.ends_with(b".ts") || name.ends_with(b".json") || name.ends_with(b".tombstone"))
+    !name.starts_with(b".") && FileEnding::of(name).is_some()
 }
 
 impl Dir {

@@ -166,7 +166,7 @@ mod tests {
         survey.look(&base, &[]);
         assert!(survey.known.is_empty(), "it changed a moment ago, whatever its times say");
         let stamp = base.stamp(Path::new("cam")).unwrap().unwrap();
-        let video = VideoDir { path: "cam".to_owned(), transport_streams: 9, ..VideoDir::default() };
+        let video = VideoDir { path: "cam".to_owned(), segments: 9, ..VideoDir::default() };
         survey.known.insert("cam".to_owned(), (stamp, Listed { video, below: Vec::new() }));
         assert_eq!(paths(&survey.look(&base, &[])), [("cam", 9)], "what is remembered");
     }

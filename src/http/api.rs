@@ -12,8 +12,7 @@ use super::Problem;
 use super::app::{Answer, App};
 use super::request::{FromQuery, Parameters, Query, StreamPath};
 use crate::archive::{
-    FileName, Hour, HourContents, HourPlace, SegmentFile, SegmentKey, Span, Stream, Timestamp, name, parse_file_name,
-    time,
+    FileName, Hour, HourContents, HourPlace, SegmentFile, Span, Stream, Timestamp, name, parse_file_name, time,
 };
 use crate::wire::{SegmentPage, SegmentRecord};
 
@@ -207,8 +206,8 @@ fn has_file(contents: &HourContents, tombstone: &SegmentFile) -> bool {
     let files = contents.files();
     match &tombstone.exact {
         None => {
-            let key = SegmentKey { tombstone: false, ..tombstone.key };
-            files.binary_search_by(|file| (&file.key, &file.exact).cmp(&(&key, &None))).is_ok()
+            let has = |key| files.binary_search_by(|file| (&file.key, &file.exact).cmp(&(&key, &None))).is_ok();
+            tombstone.key.hideable().any(has)
         }
         // Names that have to be kept to the byte are few.
         Some(hidden) => files

@@ -81,7 +81,7 @@ fn gather(app: &App, place: &HourPlace, names: &[String]) -> Result<Vec<u8>, Pro
             bundle::push(&mut answer, name, BundlePart::Later);
             continue;
         }
-        let tombstone = format!("{}.tombstone", name::stem(name));
+        let tombstone = name::tombstone_of(name);
         if dir.stat_file(OsStr::new(&tombstone))?.is_some() {
             bundle::push(&mut answer, name, BundlePart::Gone);
             continue;

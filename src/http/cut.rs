@@ -25,7 +25,7 @@ use super::range::wanted;
 use super::request::{Parameters, PathParts, RequestHead, check_order, time};
 use super::{ConditionVerdict, ETag, Problem, RequestedRange, conditional};
 use crate::archive::{Span, Stream, Timestamp};
-use crate::play::ffmpeg::{Container, Transition};
+use crate::play::ffmpeg::{CutFormat, Transition};
 use crate::play::playback::{self, CutAsk, CutPlan, PlaybackError};
 use crate::play::playlist::cut::CutHoleReason;
 use crate::wire::CutHole;
@@ -74,7 +74,7 @@ const REASON: HeaderName = HeaderName::from_static("gapless-cut-reason");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Rough,
-    Exact(Container),
+    Exact(CutFormat),
     /// Exact if that can be had.
     Either,
 }
@@ -95,7 +95,7 @@ async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response,
     let exact = match kind {
         Kind::Rough => None,
         Kind::Exact(format) => Some(super::exact_cut::cut(app, request, plan.clone(), transitions, format).await?),
-        Kind::Either => match super::exact_cut::cut(app, request, plan.clone(), transitions, Container::Ts).await {
+        Kind::Either => match super::exact_cut::cut(app, request, plan.clone(), transitions, CutFormat::Ts).await {
             Err(problem) if !has_transitions && is_not_to_be_had(&problem) => {
                 reason = HeaderValue::from_str(problem.detail()).ok();
                 None
@@ -134,7 +134,7 @@ impl FromRequestParts<Arc<App>> for Wish {
 
 impl Wish {
     fn read(stream: Stream, is_mp4: bool, given: &Parameters) -> Result<Self, Problem> {
-        let usual = if is_mp4 { Kind::Exact(Container::Mp4) } else { Kind::Either };
+        let usual = if is_mp4 { Kind::Exact(CutFormat::Mp4) } else { Kind::Either };
         let kind = given.each("type", |value| read_kind(value, is_mp4))?.unwrap_or(usual);
         let (start, end, allow_holes) = (given.time("start")?, given.time("end")?, given.flag("allow_holes")?);
         let mut ranges = given.all("range").map(range).collect::<Result<Vec<_>, _>>()?;
@@ -161,11 +161,11 @@ impl Wish {
 
 fn read_kind(value: &str, is_mp4: bool) -> Result<Kind, Problem> {
     match value {
-        "mp4" => Ok(Kind::Exact(Container::Mp4)),
+        "mp4" => Ok(Kind::Exact(CutFormat::Mp4)),
         "rough" if !is_mp4 => Ok(Kind::Rough),
         // Ways to an exact cut that clients of today choose among; here there is one.
-        "smart" | "fast" | "mpegts" if !is_mp4 => Ok(Kind::Exact(Container::Ts)),
-        "webm" if !is_mp4 => Ok(Kind::Exact(Container::Webm)),
+        "smart" | "fast" | "mpegts" if !is_mp4 => Ok(Kind::Exact(CutFormat::Ts)),
+        "webm" if !is_mp4 => Ok(Kind::Exact(CutFormat::Webm)),
         _ => Err(Problem::bad_parameter(
             "type",
             value,
@@ -252,9 +252,9 @@ fn rough(app: &App, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Resul
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if status != StatusCode::NOT_MODIFIED {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("video/MP2T"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(plan.container().media_type()));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
-        headers.insert(CONTENT_DISPOSITION, disposition(&plan.name("ts")));
+        headers.insert(CONTENT_DISPOSITION, disposition(&plan.name(plan.container().extension())));
     }
     if status == StatusCode::PARTIAL_CONTENT
         && let Ok(value) = HeaderValue::try_from(format!("bytes {}-{}/{len}", part.start, part.end - 1))

@@ -15,7 +15,7 @@ use axum::response::Response;
 use super::Problem;
 use super::app::App;
 use super::cut::disposition;
-use crate::play::ffmpeg::{self, Container, Transition};
+use crate::play::ffmpeg::{self, CutFormat, Transition};
 use crate::play::playback::CutPlan;
 
 /// Answers with this cut.
@@ -24,7 +24,7 @@ pub(super) async fn cut(
     request: &Parts,
     plan: CutPlan,
     transitions: Vec<Option<Transition>>,
-    format: Container,
+    format: CutFormat,
 ) -> Result<Response, Problem> {
     let name = disposition(&plan.name(format.extension()));
     let parts = app.ask(move |app| Ok(ffmpeg::clips(&app.node.playback, &plan, &transitions))).await?;

@@ -19,12 +19,10 @@ use super::json_list::JsonList;
 use super::request::{PathParts, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
 use super::{ETag, FileReply, Problem, file_response, listing};
-use crate::archive::{FileName, Hour, HourPlace, SegmentKey, name, parse_file_name};
+use crate::archive::{FileEnding, FileName, Hour, HourPlace, SegmentKey, name, parse_file_name};
 use crate::disk::{Base, DiskError};
 use crate::index::Version;
 use crate::sync::crawl::CrawlError;
-
-const TOMBSTONE: &str = ".tombstone";
 
 /// Answers `GET /segments/{path…}`.
 #[utoipa::path(
@@ -84,19 +82,19 @@ fn served(above: &[String], names: &[String]) -> Bytes {
         let path: Vec<&str> = above.iter().map(String::as_str).chain(name.split('/')).collect();
         is_in_hour(&path)
     };
-    let tombstones: HashSet<&str> =
-        names.iter().filter_map(|name| name.strip_suffix(TOMBSTONE)).filter(|stem| in_hour(stem)).collect();
-    let hidden = |name: &str| may_be_tombstoned(name) && tombstones.contains(name::stem(name));
+    let tombstones: HashSet<&str> = names
+        .iter()
+        .filter(|name| name::is_tombstone(name))
+        .map(|name| name::stem(name))
+        .filter(|stem| in_hour(stem))
+        .collect();
+    let hidden = |name: &str| name::may_be_hidden(name) && tombstones.contains(name::stem(name));
     names.iter().filter(|name| !is_temporary(name) && !hidden(name)).collect::<JsonList>().finish()
 }
 
 /// `CHANNEL/QUALITY/HOUR/NAME`.
 fn is_in_hour<S: AsRef<str>>(path: &[S]) -> bool {
     matches!(path, [_, _, hour, _] if Hour::parse(hour.as_ref()).is_ok())
-}
-
-fn may_be_tombstoned(name: &str) -> bool {
-    matches!(name.rsplit_once('.'), Some((_, "ts" | "json")))
 }
 
 fn is_temporary(path: &str) -> bool {
@@ -133,7 +131,7 @@ fn open(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
     if in_hour && name::is_too_long_to_hide(name) {
         return Err(Problem::not_found("file of this name: it is so long that no tombstone could hide it"));
     }
-    if in_hour && !name.ends_with(TOMBSTONE) && is_tombstoned(&base, &path).map_err(|error| failed(app, error))? {
+    if in_hour && !name::is_tombstone(name) && is_tombstoned(&base, &path).map_err(|error| failed(app, error))? {
         return Err(Problem::gone());
     }
     let permit = app.file_permit()?;
@@ -158,12 +156,11 @@ fn is_tombstoned(base: &Base, path: &Path) -> Result<bool, DiskError> {
     let (Some(directory), Some(file)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
         return Ok(false);
     };
-    if !may_be_tombstoned(file) {
+    if !name::may_be_hidden(file) {
         return Ok(false);
     }
-    let tombstone = format!("{}{TOMBSTONE}", name::stem(file));
     let Some(dir) = base.dir(directory)? else { return Ok(false) };
-    Ok(dir.stat_file(OsStr::new(&tombstone))?.is_some())
+    Ok(dir.stat_file(OsStr::new(&name::tombstone_of(file)))?.is_some())
 }
 
 /// Of a segment: its hash. Of anything else: size and time of change.
@@ -179,8 +176,10 @@ fn etag(key: Option<SegmentKey>, meta: &std::fs::Metadata) -> ETag {
 
 /// By the extension, as the tools of this field expect it.
 fn content_type(name: &str) -> &'static str {
+    if let Some(FileEnding::Segment(container)) = FileEnding::of(name) {
+        return container.media_type();
+    }
     match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("ts") => "video/MP2T",
         Some("json") => "application/json",
         Some("png") => "image/png",
         Some("jpg" | "jpeg") => "image/jpeg",

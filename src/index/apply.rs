@@ -384,7 +384,7 @@ impl<'t> Session<'t> {
         Ok(self.files.get(&codec::file_key(hour, &file.key.as_tombstone()))?.is_some())
     }
 
-    /// Counts the file that a tombstone hides, if it lies there, as hidden, or no longer so.
+    /// Counts what a tombstone hides, if it lies there, as hidden, or no longer so.
     fn hide(
         &mut self,
         hour: HourKey,
@@ -392,16 +392,14 @@ impl<'t> Session<'t> {
         tombstone: &SegmentFile,
         now_hidden: bool,
     ) -> Result<(), IndexError> {
-        let mut key = tombstone.key;
-        key.tombstone = false;
-        let Some(size) =
-            self.files.get(&codec::file_key(hour, &key))?.map(|value| codec::read_file_value(*value.value()))
-        else {
-            return Ok(());
-        };
-        let file = SegmentFile { key, size, exact: None };
-        row.totals.subtract(&file, !now_hidden, &mut self.scratch);
-        row.totals.add(&file, now_hidden, &mut self.scratch);
+        for key in tombstone.key.hideable() {
+            let Some(value) = self.files.get(&codec::file_key(hour, &key))?.map(|value| *value.value()) else {
+                continue;
+            };
+            let file = SegmentFile { key, size: codec::read_file_value(value), exact: None };
+            row.totals.subtract(&file, !now_hidden, &mut self.scratch);
+            row.totals.add(&file, now_hidden, &mut self.scratch);
+        }
         Ok(())
     }
 

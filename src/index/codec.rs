@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::IndexError;
 use super::tables::{FILE_KEY, FILE_VALUE, HOUR_KEY, HourKey};
 use crate::archive::totals::{Digest, FileTally, HourTotals};
-use crate::archive::{Hash, Hour, SegmentFile, SegmentKey, SegmentKind, Spelling, Stamp};
+use crate::archive::{Container, Hash, Hour, SegmentFile, SegmentKey, SegmentKind, Spelling, Stamp};
 
 /// The largest size that is kept: 256 TiB less one byte.
 pub const MAX_SIZE: u64 = (1 << 48) - 1;
@@ -89,7 +89,8 @@ pub fn file_key(hour: HourKey, key: &SegmentKey) -> [u8; FILE_KEY] {
 pub fn segment_key(key: &SegmentKey) -> [u8; 42] {
     let mut bytes = [0; 42];
     bytes[..4].copy_from_slice(&key.start_us.to_be_bytes());
-    bytes[4] = ((key.kind as u8) << 1) | u8::from(key.tombstone);
+    // From the top: five bits of container, two of kind, one of tombstone.
+    bytes[4] = ((key.container as u8) << 3) | ((key.kind as u8) << 1) | u8::from(key.tombstone);
     bytes[5..9].copy_from_slice(&key.duration_us.to_be_bytes());
     bytes[9] = key.spelling.number();
     bytes[10..].copy_from_slice(&key.hash.0);
@@ -100,18 +101,20 @@ pub fn segment_key(key: &SegmentKey) -> [u8; 42] {
 pub fn read_segment_key(bytes: &[u8]) -> Result<SegmentKey, IndexError> {
     let mut reader = RowReader::new(bytes, "files");
     let start_us = u32::from_be_bytes(reader.array()?);
-    let [kind] = reader.array()?;
+    let [bits] = reader.array()?;
     let duration_us = u32::from_be_bytes(reader.array()?);
     let [spelling] = reader.array()?;
     let hash = Hash(reader.array()?);
     reader.end()?;
-    let (Some(spelling), Some(decoded)) = (Spelling::from_number(spelling), SegmentKind::from_number(kind >> 1)) else {
+    let (Some(spelling), Some(container), Some(kind)) =
+        (Spelling::from_number(spelling), Container::from_number(bits >> 3), SegmentKind::from_number(bits >> 1 & 3))
+    else {
         return Err(damaged("files"));
     };
     if start_us >= 3_600_000_000 || duration_us > 3_600_000_000 {
         return Err(damaged("files"));
     }
-    Ok(SegmentKey { start_us, kind: decoded, tombstone: kind & 1 == 1, duration_us, spelling, hash })
+    Ok(SegmentKey { start_us, container, kind, tombstone: bits & 1 == 1, duration_us, spelling, hash })
 }
 
 /// The value of a file.
@@ -283,6 +286,7 @@ mod tests {
         (0..3_600_000_000_u32, 0..4_u8, any::<bool>(), 0..=3_600_000_000_u32, 0..49_u8, any::<[u8; 32]>()).prop_map(
             |(start_us, kind, tombstone, duration_us, spelling, hash)| SegmentKey {
                 start_us,
+                container: Container::Ts,
                 kind: SegmentKind::from_number(kind).unwrap(),
                 tombstone,
                 duration_us,

@@ -34,8 +34,6 @@ pub use purge::{MakeStay, Purge};
 /// Paths in one request: a page of them is a megabyte of text, and is written within a few seconds.
 pub const MOST_PATHS: usize = 1_000;
 
-const TOMBSTONE: &str = ".tombstone";
-
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadTarget {
     /// It is no path of a file in an hour, or the grammar does not understand the name.
@@ -69,12 +67,12 @@ impl TombstoneTarget {
     }
 
     pub fn tombstone(&self) -> String {
-        format!("{}{TOMBSTONE}", name::stem(&self.name))
+        name::tombstone_of(&self.name)
     }
 
     /// Whether a file is meant: itself, or what the tombstone hides.
     fn means(&self, file: &str) -> bool {
-        *self.name == *file || (self.name.ends_with(TOMBSTONE) && name::stem(&self.name) == name::stem(file))
+        *self.name == *file || (name::is_tombstone(&self.name) && name::stem(&self.name) == name::stem(file))
     }
 }
 
@@ -208,7 +206,7 @@ fn note_in(dir: &Dir, tombstone: &str) -> Result<Option<TombstoneNote>, DiskErro
 /// What the tombstone of a file, or this tombstone, says for itself. Blocks.
 pub fn note_of(base: &Base, place: &HourPlace, file: &str) -> Result<Option<TombstoneNote>, DiskError> {
     let Some(dir) = base.dir(&place.path())? else { return Ok(None) };
-    note_in(&dir, &format!("{}{TOMBSTONE}", name::stem(file)))
+    note_in(&dir, &name::tombstone_of(file))
 }
 
 /// The files of an hour that its tombstones hide and that still lie there.

@@ -5,40 +5,41 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EXAMPLES, NAMES_PAGE, NodeProblem, ProblemKind, Severity};
 use crate::archive::quantity::count;
-use crate::archive::{Hour, Stream};
+use crate::archive::{Container, Hour, Stream};
 
-/// Endings of files that hold video, apart from `.ts`.
-const CONTAINERS: [&str; 9] = ["mp4", "m4s", "m4v", "mkv", "webm", "mov", "flv", "avi", "m2ts"];
+/// Endings of files that hold video, apart from those of segments.
+const OTHER_ENDINGS: [&str; 9] = ["mp4", "m4s", "m4v", "mkv", "webm", "mov", "flv", "avi", "m2ts"];
 
 /// What a file's name says of what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VideoFormat {
-    /// A transport stream.
-    TransportStream,
+    /// What segments are in.
+    Segments,
     /// Something else that players play.
-    Container,
+    Other,
 }
 
 impl VideoFormat {
     /// By the ending of the name; `None` if it is no video.
     pub fn of(name: &str) -> Option<Self> {
         let (_, ending) = name.rsplit_once('.')?;
-        if ending.eq_ignore_ascii_case("ts") {
-            return Some(Self::TransportStream);
+        let is = |known: &str| ending.eq_ignore_ascii_case(known);
+        if Container::ALL.iter().any(|container| is(container.extension())) {
+            return Some(Self::Segments);
         }
-        CONTAINERS.iter().any(|known| ending.eq_ignore_ascii_case(known)).then_some(Self::Container)
+        OTHER_ENDINGS.iter().any(|known| is(known)).then_some(Self::Other)
     }
 }
 
-/// Files of video in one directory that is no hour, or those of an hour that are no `.ts`.
+/// Files of video in one directory that is no hour, or those of an hour that do not end as segments do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VideoDir {
     /// Relative to the base; empty for the base itself.
     pub path: String,
-    /// Files that end in `.ts`.
-    pub transport_streams: u64,
+    /// Files that end as segments do.
+    pub segments: u64,
     /// Files that end in something else.
-    pub containers: u64,
+    pub others: u64,
     /// A few of their names.
     pub names: Vec<String>,
 }
@@ -48,8 +49,8 @@ impl VideoDir {
     pub fn count(&mut self, name: &str) {
         let is_hour = is_hour(&self.path);
         match VideoFormat::of(name) {
-            Some(VideoFormat::TransportStream) if !is_hour => self.transport_streams += 1,
-            Some(VideoFormat::Container) => self.containers += 1,
+            Some(VideoFormat::Segments) if !is_hour => self.segments += 1,
+            Some(VideoFormat::Other) => self.others += 1,
             _ => return,
         }
         if self.names.len() < EXAMPLES {
@@ -59,7 +60,7 @@ impl VideoDir {
 
     /// How many were counted.
     pub fn files(&self) -> u64 {
-        self.transport_streams + self.containers
+        self.segments + self.others
     }
 }
 
@@ -132,7 +133,7 @@ pub fn misplaced(dirs: &[VideoDir], channels: &BTreeSet<String>) -> Vec<NodeProb
     for dir in dirs.iter().filter(|dir| dir.files() > 0) {
         let top = dir.path.split('/').next().unwrap_or_default();
         let wrong = Wrong::with(&dir.path);
-        let is_recording = dir.transport_streams > 0 || wrong == Wrong::OtherDates;
+        let is_recording = dir.segments > 0 || wrong == Wrong::OtherDates;
         if channels.is_empty() || channels.contains(top) || is_recording {
             groups.entry((top, wrong)).or_default().push(dir);
         }

@@ -325,7 +325,7 @@ fn add_peer(
     let remote: Vec<&str> = names.iter().map(String::as_str).collect();
     let planned = plan(local, &remote, &rules.of(place.hour));
     let peer = peer.name();
-    let tombstone = format!("{}.tombstone", name::stem(asked));
+    let tombstone = name::tombstone_of(asked);
     let (sentence, value) = if let Some(fate) = fates(&planned, place, local).get(asked) {
         let value = json!({ "name": peer, "lists": true, "backfill": fate.word(), "why": fate.why() });
         (format!("{peer} lists it; {fate}"), value)

@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use crate::archive::time::{HOUR_US, SECOND_US};
-use crate::archive::{Hash, Hour, SegmentKey, SegmentKind, Span, Spelling, Timestamp};
+use crate::archive::{Container, Hash, Hour, SegmentKey, SegmentKind, Span, Spelling, Timestamp};
 use crate::media::{StampSpan, distance};
 /// Time stamps that are off by so much from the end of the one before go on from it.
 const JOINT_US: i64 = SECOND_US / 2;
@@ -173,6 +173,7 @@ impl Placement {
         let duration_digits = u8::try_from(6 - digits).unwrap_or(6);
         let key = SegmentKey {
             start_us: within((self.start - hour.start()).us()),
+            container: Container::Ts,
             kind,
             tombstone: false,
             duration_us,

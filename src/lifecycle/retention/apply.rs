@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::archive::probe::is_probe;
-use crate::archive::{FileName, HourPlace, name, parse_file_name};
+use crate::archive::{FileEnding, FileName, HourPlace, name, parse_file_name};
 use crate::disk::{Base, Dir, DiskError, atomic, is_our_temporary};
 
 /// Entries of one directory at most: what a scan reads, and as much again of what it leaves out.
@@ -138,11 +138,11 @@ pub(super) fn delete_tombstones(base: &Base, place: &HourPlace) -> Result<Option
 
 /// A tombstone of a name that is not understood, where what it hides is not there: or else it would keep its directory for ever.
 fn is_lone_tombstone(dir: &Dir, name: &OsStr) -> Result<bool, DiskError> {
-    let Some(text) = name.to_str().filter(|text| !text.starts_with('.') && text.ends_with(".tombstone")) else {
+    let Some(text) = name.to_str().filter(|text| !text.starts_with('.') && name::is_tombstone(text)) else {
         return Ok(false);
     };
-    for extension in ["ts", "json"] {
-        if dir.stat_file(OsStr::new(&format!("{}.{extension}", name::stem(text))))?.is_some() {
+    for ending in FileEnding::hideable() {
+        if dir.stat_file(OsStr::new(&format!("{}{}", name::stem(text), ending.suffix())))?.is_some() {
             return Ok(false);
         }
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::archive::hidden_content::HiddenContent;
+use crate::archive::name::is_tombstone;
 use crate::archive::{FileName, Hour, name, parse_file_name};
 
 /// Digits of an archive's id.
@@ -118,10 +119,6 @@ impl HiddenNames {
         let shown = |text: &&str| !is_tombstone(text) && !known.contains(name::stem(text)) && hides(text);
         listed.iter().map(|text| &**text).find(shown)
     }
-}
-
-fn is_tombstone(name: &str) -> bool {
-    name.ends_with(".tombstone")
 }
 
 #[cfg(test)]

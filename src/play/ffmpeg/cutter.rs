@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::container::Container;
+use super::cut_format::CutFormat;
 use super::ends::{Held, encode};
 use super::segment::{Clip, CutSegment, Loaded};
 use super::suitable::{Blind, further_back, is_one_sound, refused, without};
@@ -34,7 +34,7 @@ pub(super) type Sender = mpsc::Sender<Result<Bytes, FfmpegError>>;
 /// What comes out of a cutter, and whose turn its processes take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Making {
-    pub format: Container,
+    pub format: CutFormat,
     /// What the sound is, where it was found beforehand.
     pub sound: Option<Coding>,
     pub held: Held,
@@ -148,7 +148,7 @@ impl<'s> Cutter<'s> {
         let before = mux.codes_sound();
         is_one_sound(before, sound, start)?;
         if before.is_none() {
-            if self.making.format != Container::Ts {
+            if self.making.format != CutFormat::Ts {
                 let name = self.making.format.name();
                 let why = format!(
                     "there is sound only from the segment at {start} on, which {name} cannot say; take type=smart"

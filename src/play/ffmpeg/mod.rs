@@ -6,7 +6,7 @@
 //! 3. [`frame`] makes a picture, [`waveform`] a curve of loudness, [`smart`] a cut that is exact to the frame,
 //!    with transitions between its stretches where they are wanted ([`Transition`]).
 
-mod container;
+mod cut_format;
 mod cutter;
 mod ends;
 mod error;
@@ -24,7 +24,7 @@ mod transition;
 mod video;
 mod waveform;
 
-pub use container::Container;
+pub use cut_format::CutFormat;
 pub use error::FfmpegError;
 pub use frame::{Near, frame};
 pub use plan::{clips, near, segment};

@@ -1,7 +1,7 @@
 //! Cuts that are exact to the picture and leave all they can as it was recorded.
 //!
 //! A [`Cutter`](super::cutter) writes the stretches, and the transitions between them, into one new transport stream as they come. For
-//! anything else that stream goes through ffmpeg once more ([`Container`]), and is sent while it is made.
+//! anything else that stream goes through ffmpeg once more ([`CutFormat`]), and is sent while it is made.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
 
-use super::container::Container;
+use super::cut_format::CutFormat;
 use super::cutter::{Cutter, Making, Sender};
 use super::ends::Held;
 use super::pool::{Input, Turn};
@@ -52,14 +52,14 @@ impl Stream for CutStream {
 pub async fn smart<P: Into<Part>>(
     pool: &Arc<Pool>,
     parts: Vec<P>,
-    format: Container,
+    format: CutFormat,
 ) -> Result<CutStream, FfmpegError> {
     let turn = pool.download("cut").await?;
     pool.check("cut").await?;
     let parts: Vec<Part> = parts.into_iter().map(Into::into).collect();
     transition::known(pool, transition::among(&parts)).await?;
     let (parts, sound) = look_ahead(parts).await?;
-    if let Some((coding, place, after)) = sound.filter(|_| format != Container::Ts)
+    if let Some((coding, place, after)) = sound.filter(|_| format != CutFormat::Ts)
         && after > LOOKS
     {
         let (what, name) = (coding.name(), format.name());
@@ -69,7 +69,7 @@ pub async fn smart<P: Into<Part>>(
         return Err(FfmpegError::Unsuitable(why));
     }
     // Who encodes all of it has a turn of its own until the end; what its ends want then runs within that.
-    let encoding = if format == Container::Webm { Some(pool.turn("webm").await?) } else { None };
+    let encoding = if format == CutFormat::Webm { Some(pool.turn("webm").await?) } else { None };
     let held = if encoding.is_some() { Held::Already } else { Held::None };
     let sound = sound.map(|(coding, ..)| coding);
     let making = Making { format, sound, held };

@@ -15,7 +15,7 @@ use super::cutter::{BEGIN, Cutter, Making, PIECE};
 use super::ends::{Encoded, encoder, give_times};
 use super::pool::{Limit, Order};
 use super::segment::{Clip, CutSegment};
-use super::{Container, FfmpegError, Pool};
+use super::{CutFormat, FfmpegError, Pool};
 use crate::archive::Span;
 use crate::media::{Coding, Likeness, Segment, SoundFrame, TICKS, likeness, shortest};
 
@@ -285,7 +285,7 @@ impl Cutter<'_> {
 
     async fn both(&self, tail: Clip, head: Clip) -> Result<(Both, Vec<u8>), FfmpegError> {
         let (sender, mut pieces) = mpsc::channel(WAITING);
-        let making = Making { format: Container::Ts, ..self.making };
+        let making = Making { format: CutFormat::Ts, ..self.making };
         let pool = Arc::clone(&self.pool);
         let cutting = async move {
             let mut cutter = Cutter::new(pool, making, &sender);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::container::FRAGMENTS;
+use super::cut_format::FRAGMENTS;
 use super::pool::{Limit, Order, Output, TO_FILE};
 use super::segment::CutSegment;
 use super::smart::received;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::learn::First;
 use super::{Playback, PlaybackError, check_implicit};
-use crate::archive::{Edges, Hash, SequencePiece, Stream, Timestamp};
+use crate::archive::{Container, Edges, Hash, SequencePiece, Stream, Timestamp};
 use crate::play::playlist::cut::{CutHoleReason, file_name, lacks};
 
 /// What is asked.
@@ -86,6 +86,12 @@ impl CutPlan {
     pub fn files(&self) -> impl Iterator<Item = (String, u64)> {
         let pieces = self.clips.iter().flat_map(|clip| &clip.pieces);
         pieces.map(|piece| (format!("{}/{}/{}", self.stream, piece.hour, piece.file.name()), piece.file.size))
+    }
+
+    /// What its files are in.
+    pub fn container(&self) -> Container {
+        let mut pieces = self.clips.iter().flat_map(|clip| &clip.pieces);
+        pieces.next().map_or_else(Container::default, |piece| piece.file.key.container)
     }
 
     /// What the cut is called: from the beginning of the first to the end of the last stretch.

@@ -44,7 +44,7 @@ pub fn open(keeper: &Keeper, path: &str, len: u64) -> Result<File, OpenError> {
         return Err(changed());
     };
     let dir = base.dir(directory).map_err(report)?.ok_or_else(changed)?;
-    let tombstone = format!("{}.tombstone", name::stem(file_name));
+    let tombstone = name::tombstone_of(file_name);
     if dir.stat_file(OsStr::new(&tombstone)).map_err(report)?.is_some() {
         return Err(changed());
     }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::budget;
-use super::fetch::{is_there, tombstone_of};
+use super::fetch::is_there;
 use super::publish::{Missing, count, gone, index, may_go_on, not_fetched};
 use super::report::RoundError;
 use super::shared::{PeerJob, Shared};
 use super::targets::{FetchClaim, HourTarget};
+use crate::archive::name::tombstone_of;
 use crate::disk::{Download, DownloadError, Published, Verified};
 use crate::replicate::peer::Peer;
 use crate::sync::crawl::CrawlError;

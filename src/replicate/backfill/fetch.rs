@@ -21,7 +21,8 @@ use super::shared::{PeerJob, Shared, now};
 use super::targets::HourTarget;
 use super::tombstone_intake;
 use super::{budget, bundle_fetch};
-use crate::archive::{HourPlace, name};
+use crate::archive::HourPlace;
+use crate::archive::name::tombstone_of;
 use crate::disk::{Dir, Download, Published, Verified};
 use crate::replicate::peer::{DownloadOutcome, Pause, Peer};
 use crate::sync::crawl::{Allowance, CrawlError};
@@ -330,8 +331,4 @@ async fn one(
 
 pub(super) fn is_there(dir: &Dir, name: &str) -> Result<bool, RoundError> {
     Ok(dir.stat_file(OsStr::new(name)).map_err(CrawlError::Disk)?.is_some())
-}
-
-pub(super) fn tombstone_of(file: &str) -> String {
-    format!("{}.tombstone", name::stem(file))
 }

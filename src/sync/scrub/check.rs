@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::{Hash, LARGEST_FILE, SegmentKey, SegmentKind};
+use crate::archive::{Container, Hash, LARGEST_FILE, SegmentKey, SegmentKind};
 use crate::disk::{Dir, DiskError, WholeFile};
 use crate::media::{TsCheck, TsFault, TsVerdict};
 
@@ -102,9 +102,11 @@ pub struct Check {
 }
 
 impl Check {
-    /// Nothing is read yet. `structure` says whether to judge a `full` segment as a transport stream, too.
+    /// Nothing is read yet. `structure` says whether to judge the stream in a `full` segment, too.
     pub fn new(key: &SegmentKey, structure: bool) -> Self {
-        let stream = (structure && key.kind == SegmentKind::Full).then(TsCheck::default);
+        let stream = (structure && key.kind == SegmentKind::Full).then(|| match key.container {
+            Container::Ts => TsCheck::default(),
+        });
         Self { key: *key, hasher: Sha256::new(), stream, size: 0, zeros: true }
     }
 

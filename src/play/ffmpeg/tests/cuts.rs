@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::support::{RATE, Recording, SEGMENTS, mpeg2, pictures, pool, record, recording, run, time};
 use crate::archive::{Span, Timestamp};
-use crate::play::ffmpeg::{Clip, Container, CutSegment, FfmpegError, check, smart};
+use crate::play::ffmpeg::{Clip, CutFormat, CutSegment, FfmpegError, check, smart};
 
 /// A cut in a file.
 struct Made {
@@ -24,11 +24,11 @@ pub(super) fn clip(recording: &Recording, start: Timestamp, end: Timestamp) -> C
     Clip { start, end, segments: recording.segments().into_iter().filter(covers).collect(), lead: Vec::new() }
 }
 
-async fn made(recording: &Recording, windows: &[(Timestamp, Timestamp)], format: Container) -> Made {
+async fn made(recording: &Recording, windows: &[(Timestamp, Timestamp)], format: CutFormat) -> Made {
     made_of(windows.iter().map(|(start, end)| clip(recording, *start, *end)).collect(), format).await
 }
 
-async fn made_of(clips: Vec<Clip>, format: Container) -> Made {
+async fn made_of(clips: Vec<Clip>, format: CutFormat) -> Made {
     let mut stream = smart(&pool(), clips, format).await.unwrap();
     assert_eq!(stream.content_type, format.content_type());
     let mut bytes = Vec::new();
@@ -111,16 +111,16 @@ fn recorded(recording: &Recording, stream: &str) -> HashSet<String> {
     segments.flat_map(|segment| segment.hashes(stream)).collect()
 }
 
-const BOTH: [Container; 2] = [Container::Ts, Container::Mp4];
+const BOTH: [CutFormat; 2] = [CutFormat::Ts, CutFormat::Mp4];
 
 #[tokio::test]
 async fn a_cut_has_exactly_the_frames_of_its_window() {
     for (first, last) in [(0, 50), (7, 163), (10, 20), (25, 75), (24, 26), (60, 61), (49, 51), (3, 299)] {
-        let made = made(recording(), &[(time(first), time(last))], Container::Ts).await;
+        let made = made(recording(), &[(time(first), time(last))], CutFormat::Ts).await;
         made.shows(recording(), first..last);
     }
     for (first, last) in [(7, 163), (10, 20), (60, 61)] {
-        let made = made(recording(), &[(time(first), time(last))], Container::Mp4).await;
+        let made = made(recording(), &[(time(first), time(last))], CutFormat::Mp4).await;
         made.shows(recording(), first..last);
     }
 }
@@ -129,16 +129,16 @@ async fn a_cut_has_exactly_the_frames_of_its_window() {
 async fn neighbouring_cuts_share_no_frame_and_lose_none() {
     // In the middle of a picture's time.
     let middle = time(87) + Span::from_us(13_333);
-    let before = made(recording(), &[(time(60), middle)], Container::Ts).await;
+    let before = made(recording(), &[(time(60), middle)], CutFormat::Ts).await;
     before.shows(recording(), 60..88);
-    let after = made(recording(), &[(middle, time(110))], Container::Ts).await;
+    let after = made(recording(), &[(middle, time(110))], CutFormat::Ts).await;
     after.shows(recording(), 88..110);
 }
 
 #[tokio::test]
 async fn what_lies_between_the_ends_is_as_it_was_recorded() {
     let (video, sound) = (recorded(recording(), "v:0"), recorded(recording(), "a:0"));
-    let cut = made(recording(), &[(time(7), time(163))], Container::Ts).await;
+    let cut = made(recording(), &[(time(7), time(163))], CutFormat::Ts).await;
     let hashes = cut.hashes("v:0");
     let kept: Vec<bool> = hashes.iter().map(|hash| video.contains(hash)).collect();
     // 18 pictures up to the key frame, five groups, and what is left of the last one.
@@ -147,7 +147,7 @@ async fn what_lies_between_the_ends_is_as_it_was_recorded() {
     let same: Vec<bool> = cut.hashes("a:0").iter().map(|hash| sound.contains(hash)).collect();
     assert!(same.iter().all(|same| *same), "no sound is encoded anew: {same:?}");
     // From key frame to key frame nothing is.
-    let plain = made(recording(), &[(time(25), time(100))], Container::Ts).await;
+    let plain = made(recording(), &[(time(25), time(100))], CutFormat::Ts).await;
     assert!(plain.hashes("v:0").iter().all(|hash| video.contains(hash)));
 }
 
@@ -155,7 +155,7 @@ async fn what_lies_between_the_ends_is_as_it_was_recorded() {
 async fn where_frames_are_decoded_as_they_are_shown_only_the_front_is_encoded() {
     let recording = record(&["-c:v", "libx264", "-bf", "0", "-profile:v", "baseline", "-c:a", "aac"]);
     let video = recorded(&recording, "v:0");
-    let cut = made(&recording, &[(time(33), time(163))], Container::Ts).await;
+    let cut = made(&recording, &[(time(33), time(163))], CutFormat::Ts).await;
     cut.shows(&recording, 33..163);
     let kept: Vec<bool> = cut.hashes("v:0").iter().map(|hash| video.contains(hash)).collect();
     assert!(kept[17..].iter().all(|kept| *kept), "{kept:?}");
@@ -167,7 +167,7 @@ async fn frames_that_need_the_group_before_theirs_are_no_obstacle() {
     let open = record(&["-c:v", "libx264", "-bf", "2", "-x264-params", "open-gop=1:scenecut=0", "-c:a", "aac"]);
     // The picture that is shown before the second segment's key frame lies behind it: its time is one before that segment.
     for (first, last) in [(61, 148), (40, 150), (50, 149), (49, 50)] {
-        let cut = made(&open, &[(time(first), time(last))], Container::Ts).await;
+        let cut = made(&open, &[(time(first), time(last))], CutFormat::Ts).await;
         assert_eq!(cut.numbers(&open), (first..last).collect::<Vec<_>>());
     }
 }
@@ -188,7 +188,7 @@ async fn sound_is_cut_between_frames_whatever_it_is_and_otherwise_refused() {
         for format in BOTH {
             let cut = made(&recording, &[(time(7), time(163)), (time(200), time(230))], format).await;
             // An MP4 does not say which layer.
-            let says = if (encoder, format) == ("mp2", Container::Mp4) { "mp3" } else { name };
+            let says = if (encoder, format) == ("mp2", CutFormat::Mp4) { "mp3" } else { name };
             assert_eq!(cut.probe("a:0", "stream=codec_name")[0], says);
             assert!(cut.hashes("a:0").iter().all(|hash| whole.contains(hash)), "{name}");
             let (video, sound) = (cut.times("v:0"), cut.times("a:0"));
@@ -200,7 +200,7 @@ async fn sound_is_cut_between_frames_whatever_it_is_and_otherwise_refused() {
     }
     for (encoder, name) in [("libmp3lame", "is MP3"), ("libopus", "is Opus")] {
         let recording = record(&["-c:v", "libx264", "-c:a", encoder]);
-        let error = smart(&pool(), vec![clip(&recording, time(10), time(40))], Container::Ts).await.unwrap_err();
+        let error = smart(&pool(), vec![clip(&recording, time(10), time(40))], CutFormat::Ts).await.unwrap_err();
         assert!(matches!(&error, FfmpegError::Unsuitable(why) if why.contains(name)), "{error}");
     }
 }
@@ -225,11 +225,11 @@ async fn a_hole_is_closed_up_and_a_segment_without_pictures_is_one() {
         let _whole = clip.segments.remove(2);
         clip.segments.extend(instead.map(|file| opened(2, file)));
         clip.segments.sort_by_key(|segment| segment.start);
-        made_of(vec![clip], Container::Ts).await.shows(recording(), (10..100).chain(150..240));
+        made_of(vec![clip], CutFormat::Ts).await.shows(recording(), (10..100).chain(150..240));
     }
     let blind = (0..2).map(|at| opened(at, sound)).collect();
     let clip = Clip { start: time(0), end: time(100), segments: blind, lead: Vec::new() };
-    let error = smart(&pool(), vec![clip], Container::Ts).await.unwrap_err();
+    let error = smart(&pool(), vec![clip], CutFormat::Ts).await.unwrap_err();
     assert!(matches!(&error, FfmpegError::Unsuitable(why) if why.contains("no video")), "{error}");
 }
 
@@ -245,7 +245,7 @@ async fn a_cut_goes_on_without_neighbours_that_cannot_be_read() {
     for instead in ["/nowhere", "/dev/null", other.to_str().unwrap()] {
         let segments = vec![opened(0, instead), recording().segment(1), opened(2, instead)];
         let clip = Clip { start: time(50), end: time(100), segments, lead: Vec::new() };
-        let cut = made_of(vec![clip], Container::Ts).await;
+        let cut = made_of(vec![clip], CutFormat::Ts).await;
         assert_eq!(cut.numbers(recording()), (50..100).collect::<Vec<_>>(), "{instead}");
         assert!(cut.times("a:0").len() > 80, "its own sound is there");
     }
@@ -254,13 +254,13 @@ async fn a_cut_goes_on_without_neighbours_that_cannot_be_read() {
 #[tokio::test]
 async fn what_cannot_be_cut_exactly_is_refused_with_a_reason() {
     let other = mpeg2();
-    let error = smart(&pool(), vec![clip(other, time(10), time(40))], Container::Ts).await.unwrap_err();
+    let error = smart(&pool(), vec![clip(other, time(10), time(40))], CutFormat::Ts).await.unwrap_err();
     assert_eq!(check(&pool(), vec![clip(other, time(10), time(40))]).await.unwrap_err(), error);
     assert_eq!(check(&pool(), vec![clip(recording(), time(10), time(40))]).await, Ok(()));
     assert!(
         matches!(&error, FfmpegError::Unsuitable(why) if why.contains("MPEG-2") && why.contains("rough")),
         "{error}"
     );
-    let empty = smart(&pool(), vec![clip(recording(), time(5_000), time(6_000))], Container::Mp4).await.unwrap_err();
+    let empty = smart(&pool(), vec![clip(recording(), time(5_000), time(6_000))], CutFormat::Mp4).await.unwrap_err();
     assert!(matches!(empty, FfmpegError::Nothing(_)), "{empty}");
 }

@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use super::cuts::clip;
 use super::pictures::near;
 use super::support::{self, BEGIN, pool_of, recording};
-use crate::play::ffmpeg::{Container, CutStream, FfmpegError, frame, smart};
+use crate::play::ffmpeg::{CutFormat, CutStream, FfmpegError, frame, smart};
 
 /// A program that says who it is before it does this.
 pub(super) struct Fake {
@@ -126,7 +126,7 @@ async fn one_that_writes_nothing_or_is_not_there_is_told() {
 /// From key frame to key frame, so that it is wanted for nothing but packing.
 async fn packed(fake: &Fake, time: Duration) -> Result<CutStream, FfmpegError> {
     let clip = clip(recording(), support::time(25), support::time(100));
-    smart(&pool_of(&fake.program(), time), vec![clip], Container::Mp4).await
+    smart(&pool_of(&fake.program(), time), vec![clip], CutFormat::Mp4).await
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::pictures::near;
 use super::support::{BEGIN, RATE, SEGMENT, pool, record, recording, run, silent, time};
 use crate::archive::{Span, Timestamp};
 use crate::media::{Coding, Mux, Segment, Unit};
-use crate::play::ffmpeg::{Clip, Container, CutSegment, FfmpegError, LookAhead, Near, frame, smart};
+use crate::play::ffmpeg::{Clip, CutFormat, CutSegment, FfmpegError, LookAhead, Near, frame, smart};
 
 /// Segments of which the first ones have no sound.
 fn silent_until(sound: usize) -> Vec<CutSegment> {
@@ -19,7 +19,7 @@ fn silent_until(sound: usize) -> Vec<CutSegment> {
 #[tokio::test]
 async fn sound_that_comes_later_is_kept_and_announced_from_the_beginning() {
     let clip = |sound| Clip { start: time(10), end: time(290), segments: silent_until(sound), lead: Vec::new() };
-    let mut stream = smart(&pool(), vec![clip(1)], Container::Ts).await.unwrap();
+    let mut stream = smart(&pool(), vec![clip(1)], CutFormat::Ts).await.unwrap();
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {
         bytes.extend_from_slice(&piece.unwrap());
@@ -34,7 +34,7 @@ async fn sound_that_comes_later_is_kept_and_announced_from_the_beginning() {
     assert!((130_000..146_000).contains(&(frames[0].pts - first)), "{}", frames[0].pts - first);
 
     // ffmpeg has stopped looking for sound by then.
-    let error = smart(&pool(), vec![clip(3)], Container::Mp4).await.unwrap_err();
+    let error = smart(&pool(), vec![clip(3)], CutFormat::Mp4).await.unwrap_err();
     assert!(matches!(&error, FfmpegError::Unsuitable(why) if why.contains("AAC sound only from")), "{error}");
 }
 
@@ -44,7 +44,7 @@ async fn a_segment_that_holds_less_than_its_name_promises_is_refused_with_its_pl
     for (is_full, refused) in [(true, true), (false, false)] {
         let segments = vec![CutSegment { duration: twice, is_full, ..recording().segment(1) }];
         let clip = Clip { start: time(60), end: time(150), segments, lead: Vec::new() };
-        let cut = smart(&pool(), vec![clip], Container::Ts).await;
+        let cut = smart(&pool(), vec![clip], CutFormat::Ts).await;
         if refused {
             let error = cut.unwrap_err();
             assert!(
@@ -82,7 +82,7 @@ async fn what_cannot_be_cut_further_on_is_refused_before_the_first_byte_where_it
     let other_sound = |ahead| CutSegment { ahead, ..other.segment(3) };
     let cut = async |last: CutSegment| {
         let segments = (0..2).map(|at| recording().segment(at)).chain([last]).collect();
-        smart(&pool(), vec![Clip { start: time(0), end: time(200), segments, lead: Vec::new() }], Container::Ts).await
+        smart(&pool(), vec![Clip { start: time(0), end: time(200), segments, lead: Vec::new() }], CutFormat::Ts).await
     };
     // What nobody looks at breaks the answer off.
     assert!(cut(other_sound(LookAhead::Nothing)).await.is_ok());
@@ -162,7 +162,7 @@ async fn a_cut_begins_to_decode_in_the_segments_before_or_is_refused() {
         let [first, second, third] = cut_by_time();
         let (start, end) = (second.start, third.start);
         let lead = if joins { vec![first] } else { Vec::new() };
-        let cut = smart(&pool(), vec![Clip { start, end, segments: vec![second, third], lead }], Container::Ts).await;
+        let cut = smart(&pool(), vec![Clip { start, end, segments: vec![second, third], lead }], CutFormat::Ts).await;
         if joins {
             let mut bytes = Vec::new();
             let mut stream = cut.unwrap();

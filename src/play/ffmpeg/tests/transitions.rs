@@ -6,7 +6,7 @@ use super::cuts::clip;
 use super::support::{RATE, Recording, pool, record, recording, run, time};
 use crate::archive::Span;
 use crate::media::{Coding, Segment};
-use crate::play::ffmpeg::{Clip, Container, FfmpegError, Part, Pool, Transition, smart};
+use crate::play::ffmpeg::{Clip, CutFormat, FfmpegError, Part, Pool, Transition, smart};
 
 const SECOND: i64 = RATE;
 
@@ -22,11 +22,11 @@ fn parts(recording: &Recording, transition: &str) -> Vec<Part> {
     ]
 }
 
-async fn made(pool: &std::sync::Arc<Pool>, transition: &str, format: Container) -> Vec<u8> {
+async fn made(pool: &std::sync::Arc<Pool>, transition: &str, format: CutFormat) -> Vec<u8> {
     made_of(recording(), pool, transition, format).await
 }
 
-async fn made_of(recording: &Recording, pool: &std::sync::Arc<Pool>, transition: &str, format: Container) -> Vec<u8> {
+async fn made_of(recording: &Recording, pool: &std::sync::Arc<Pool>, transition: &str, format: CutFormat) -> Vec<u8> {
     let mut stream = smart(pool, parts(recording, transition), format).await.unwrap();
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {
@@ -38,7 +38,7 @@ async fn made_of(recording: &Recording, pool: &std::sync::Arc<Pool>, transition:
 #[tokio::test]
 async fn a_transition_makes_the_cut_shorter_by_its_length_and_nothing_leaps() {
     for kind in ["fade,1", "clockwipe,1"] {
-        let cut = Segment::read(&made(&pool(), kind, Container::Ts).await);
+        let cut = Segment::read(&made(&pool(), kind, CutFormat::Ts).await);
         let mut times: Vec<i64> = cut.video.iter().map(|unit| unit.pts).collect();
         times.sort_unstable();
         assert_eq!(times.len(), 4 * 25, "{kind}");
@@ -55,7 +55,7 @@ async fn a_transition_makes_the_cut_shorter_by_its_length_and_nothing_leaps() {
 #[tokio::test]
 async fn the_sound_of_a_transition_is_of_the_codec_around_it() {
     let recording = record(&["-c:v", "libx264", "-c:a", "ac3"]);
-    let cut = Segment::read(&made_of(&recording, &pool(), "fade,1", Container::Ts).await);
+    let cut = Segment::read(&made_of(&recording, &pool(), "fade,1", CutFormat::Ts).await);
     let tables: Vec<_> = cut.stretches.iter().map(|table| table.sound).collect();
     assert_eq!((tables, cut.video.len()), (vec![Some(Coding::Dolby)], 4 * 25));
     let lasts = cut.sound_frames().iter().map(|frame| frame.ticks).sum::<i64>();
@@ -64,7 +64,7 @@ async fn the_sound_of_a_transition_is_of_the_codec_around_it() {
 
 #[tokio::test]
 async fn what_is_between_goes_from_one_picture_to_the_other() {
-    let bytes = made(&pool(), "fade,1", Container::Ts).await;
+    let bytes = made(&pool(), "fade,1", CutFormat::Ts).await;
     let file = tempfile::NamedTempFile::with_suffix(".ts").unwrap();
     std::fs::write(file.path(), bytes).unwrap();
     let shown = super::support::pictures(file.path());
@@ -83,7 +83,7 @@ async fn what_is_between_goes_from_one_picture_to_the_other() {
 async fn a_webm_with_a_transition_needs_one_turn_for_all() {
     let pool = super::support::pool_of_one();
     let file = tempfile::NamedTempFile::with_suffix(".webm").unwrap();
-    std::fs::write(file.path(), made(&pool, "fade,1", Container::Webm).await).unwrap();
+    std::fs::write(file.path(), made(&pool, "fade,1", CutFormat::Webm).await).unwrap();
     let args = ["-v", "error", "-count_frames", "-show_entries", "stream=codec_name,nb_read_frames", "-of", "csv=p=0"];
     let said = run("ffprobe", &[&args[..], &[file.path().to_str().unwrap()]].concat());
     let said = String::from_utf8(said).unwrap();
@@ -95,6 +95,6 @@ async fn a_transition_that_the_program_does_not_know_is_said_before_the_first_by
     // The program knows nothing but its version.
     let fake = super::faults::Fake::new("[ \"$1\" = -version ] && exit 0; exit 1");
     let pool = super::support::pool_of(&fake.program(), std::time::Duration::from_secs(60));
-    let error = smart(&pool, parts(recording(), "fade,1"), Container::Ts).await.unwrap_err();
+    let error = smart(&pool, parts(recording(), "fade,1"), CutFormat::Ts).await.unwrap_err();
     assert!(matches!(&error, FfmpegError::Unsuitable(why) if why.contains("fade")), "{error}");
 }

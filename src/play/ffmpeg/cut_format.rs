@@ -2,6 +2,7 @@
 
 use super::Pool;
 use super::pool::{Limit, Order};
+use crate::archive::Container;
 use crate::media::Coding;
 
 /// A file of more is not made.
@@ -11,7 +12,7 @@ pub(super) const FRAGMENTS: &str = "frag_keyframe+delay_moov+default_base_moof";
 
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Container {
+pub enum CutFormat {
     /// MPEG-TS.
     Ts,
     /// MP4, in fragments.
@@ -20,11 +21,11 @@ pub enum Container {
     Webm,
 }
 
-impl Container {
+impl CutFormat {
     /// As HTTP names it.
     pub fn content_type(self) -> &'static str {
         match self {
-            Self::Ts => "video/MP2T",
+            Self::Ts => Container::Ts.media_type(),
             Self::Mp4 => "video/mp4",
             Self::Webm => "video/webm",
         }
@@ -33,7 +34,7 @@ impl Container {
     /// As the names of files end.
     pub fn extension(self) -> &'static str {
         match self {
-            Self::Ts => "ts",
+            Self::Ts => Container::Ts.extension(),
             Self::Mp4 => "mp4",
             Self::Webm => "webm",
         }
