@@ -29,9 +29,9 @@ pub enum Preference {
     Hash,
 }
 
-type Rank = (Reverse<SegmentKind>, u32, u64, Hash);
+type MeritRank = (Reverse<SegmentKind>, u32, u64, Hash);
 
-fn rank(file: &SegmentFile) -> Rank {
+fn rank(file: &SegmentFile) -> MeritRank {
     let duration = if file.key.kind == SegmentKind::Full { file.key.duration_us } else { 0 };
     (Reverse(file.key.kind), duration, file.size, file.key.hash)
 }

@@ -20,16 +20,16 @@ pub const NEARBY: Span = Span::from_us(30 * SECOND_US);
 const BEYOND: Span = Span::from_us(30 * SECOND_US + 1);
 
 /// What two files have in common that count as the same content: the hash, and whether they are video.
-type Content = (Hash, bool);
+type ContentKey = (Hash, bool);
 
 /// The tombstones of a channel around some hour, by content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HiddenContent(HashMap<Content, Vec<Timestamp>>);
+pub struct HiddenContent(HashMap<ContentKey, Vec<Timestamp>>);
 
 impl HiddenContent {
     /// From the content and start of tombstones that are no copies.
     pub fn new(tombstones: impl IntoIterator<Item = (Hash, SegmentKind, Timestamp)>) -> Self {
-        let mut graves: HashMap<Content, Vec<Timestamp>> = HashMap::new();
+        let mut graves: HashMap<ContentKey, Vec<Timestamp>> = HashMap::new();
         for (hash, kind, start) in tombstones {
             graves.entry((hash, kind.is_video())).or_default().push(start);
         }

@@ -89,7 +89,7 @@ pub struct StrangersUse {
 
 /// What peers gave of an hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct OfHour {
+struct HourOrigins {
     peers: BTreeMap<Arc<str>, GiftedHour>,
     /// It holds something of the archive's own as well.
     is_own: bool,
@@ -126,7 +126,7 @@ impl std::ops::Sub for GiftedHour {
     }
 }
 
-impl OfHour {
+impl HourOrigins {
     fn given(&self) -> GiftedHour {
         self.peers.values().fold(GiftedHour::default(), |sum, given| sum + *given)
     }
@@ -140,7 +140,7 @@ impl OfHour {
 /// Who gave what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GiftAccount {
-    streams: BTreeMap<Stream, BTreeMap<Hour, OfHour>>,
+    streams: BTreeMap<Stream, BTreeMap<Hour, HourOrigins>>,
     lived: LivedTime,
     /// As it was written last.
     lived_written: Option<LivedTime>,
@@ -163,10 +163,10 @@ impl GiftAccount {
             }
             account.lines += 1;
             match std::str::from_utf8(line).ok().and_then(read) {
-                Some(Line::Given(place, peer, given)) => account.put(&place, &peer, given),
-                Some(Line::Own(place)) => account.hour(&place).is_own = true,
-                Some(Line::Gone(place)) => account.drop_hour(&place),
-                Some(Line::Lived(lived)) => (account.lived, account.lived_written) = (lived.clone(), Some(lived)),
+                Some(OriginLine::Given(place, peer, given)) => account.put(&place, &peer, given),
+                Some(OriginLine::Own(place)) => account.hour(&place).is_own = true,
+                Some(OriginLine::Gone(place)) => account.drop_hour(&place),
+                Some(OriginLine::Lived(lived)) => (account.lived, account.lived_written) = (lived.clone(), Some(lived)),
                 None => {
                     account.damaged_lines += 1;
                     if account.damaged.len() < TOLD {
@@ -176,7 +176,7 @@ impl GiftAccount {
                 }
             }
         }
-        account.entries = account.streams.values().flat_map(BTreeMap::values).map(OfHour::lines).sum();
+        account.entries = account.streams.values().flat_map(BTreeMap::values).map(HourOrigins::lines).sum();
         account
     }
 
@@ -317,7 +317,7 @@ impl GiftAccount {
         used
     }
 
-    fn hour(&mut self, place: &HourPlace) -> &mut OfHour {
+    fn hour(&mut self, place: &HourPlace) -> &mut HourOrigins {
         self.streams.entry(place.stream.clone()).or_default().entry(place.hour).or_default()
     }
 
@@ -374,29 +374,29 @@ pub(crate) fn unchecked(line: &str) -> Option<&str> {
     (found == check(front)).then_some(front)
 }
 
-enum Line {
+enum OriginLine {
     Given(HourPlace, String, GiftedHour),
     Own(HourPlace),
     Gone(HourPlace),
     Lived(LivedTime),
 }
 
-fn read(line: &str) -> Option<Line> {
+fn read(line: &str) -> Option<OriginLine> {
     let front = unchecked(line)?;
     let place = |word: &str| HourPlace::parse(&decoded(word)?).ok();
     if let Some(lived) = front.strip_prefix(LIVED) {
-        return LivedTime::parse(lived.trim_start()).map(Line::Lived);
+        return LivedTime::parse(lived.trim_start()).map(OriginLine::Lived);
     }
     let given = |[files, bytes, tombstones]: [&str; 3], peer: &str, at: &str| {
         let number = |word: &str| word.parse().ok();
         let given = GiftedHour { files: number(files)?, bytes: number(bytes)?, tombstones: number(tombstones)? };
-        Some(Line::Given(place(at)?, decoded(peer)?, given))
+        Some(OriginLine::Given(place(at)?, decoded(peer)?, given))
     };
     match *front.split(' ').collect::<Vec<_>>() {
         [GIVEN, files, bytes, peer, at] => given([files, bytes, "0"], peer, at),
         [GIVEN, files, bytes, tombstones, peer, at] => given([files, bytes, tombstones], peer, at),
-        [OWN, at] => Some(Line::Own(place(at)?)),
-        [GONE, at] => Some(Line::Gone(place(at)?)),
+        [OWN, at] => Some(OriginLine::Own(place(at)?)),
+        [GONE, at] => Some(OriginLine::Gone(place(at)?)),
         _ => None,
     }
 }

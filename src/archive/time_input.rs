@@ -195,7 +195,7 @@ fn millionths(digits_behind: &str) -> Option<u32> {
 struct NotANumber;
 
 /// A time of day.
-struct Clock {
+struct TimeOfDay {
     us: i64,
     has_minutes: bool,
 }
@@ -236,7 +236,7 @@ impl Cursor<'_> {
     }
 
     /// `HH`, `HH:MM`, `HH:MM:SS` or with a fraction; colons may be left out.
-    fn clock(&mut self) -> Option<Clock> {
+    fn clock(&mut self) -> Option<TimeOfDay> {
         let hour = self.number(2)?;
         let minute = self.sixtieths().ok()?;
         let second = if minute.is_some() { self.sixtieths().ok()? } else { None };
@@ -253,7 +253,7 @@ impl Cursor<'_> {
             return None;
         }
         let whole = i64::from(hour) * HOUR_US + i64::from(minutes) * MINUTE_US + i64::from(seconds) * SECOND_US;
-        Some(Clock { us: whole + i64::from(fraction), has_minutes: minute.is_some() })
+        Some(TimeOfDay { us: whole + i64::from(fraction), has_minutes: minute.is_some() })
     }
 
     /// Microseconds ahead of UTC: nothing, `Z`, `UTC`, `+01:00`, `+0100` or `+01`. Behind an hour alone no number is an offset: the

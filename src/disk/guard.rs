@@ -102,13 +102,13 @@ pub enum Checked {
 pub struct BaseGuard {
     path: PathBuf,
     identity: RwLock<BaseIdentity>,
-    state: RwLock<State>,
+    state: RwLock<BaseState>,
     returns: AtomicU64,
     absences: Mutex<Vec<(SystemTime, SystemTime)>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct BaseState {
     base: Arc<Base>,
     away: Option<AwayReason>,
 }
@@ -117,7 +117,7 @@ impl BaseGuard {
     /// Begins with a base that was found to be the right one.
     pub fn new(base: Base, identity: BaseIdentity) -> Self {
         let path = base.path().to_owned();
-        let state = State { base: Arc::new(base), away: None };
+        let state = BaseState { base: Arc::new(base), away: None };
         Self {
             path,
             identity: RwLock::new(identity),

@@ -88,7 +88,7 @@ pub enum RecordReading {
 }
 
 /// What a copy must fit.
-struct Expected<'p> {
+struct ExpectedCopy<'p> {
     ids: Ids,
     past: &'p RecordHistory,
 }
@@ -104,7 +104,7 @@ impl RecordReading {
 }
 
 /// One copy as it lies there.
-enum Found {
+enum FoundCopy {
     Missing,
     Bytes(Vec<u8>),
     Damaged(String),
@@ -112,7 +112,7 @@ enum Found {
 
 /// One copy as far as it can be understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Copy {
+enum ReadCopy {
     Missing,
     Whole(Content),
     Later(u32),
@@ -201,37 +201,41 @@ impl Record {
         let Some(own) = base.dir(Path::new(OWN_DIR))? else { return Ok(None) };
         let [first, second] = self.copies().map(|name| self.look(&own, &name));
         let judged = match (first?, second?) {
-            (Found::Missing, Found::Missing) if past.was_there => Judged::Unusable(missing()),
-            (Found::Missing, Found::Missing) => Judged::Absent,
+            (FoundCopy::Missing, FoundCopy::Missing) if past.was_there => Judged::Unusable(missing()),
+            (FoundCopy::Missing, FoundCopy::Missing) => Judged::Absent,
             (first, second) => {
                 // Without a marker nobody knows whose they are.
-                let expected = Expected { ids: marker::ids(base)?.ok_or_else(|| no_marker(base))?, past };
+                let expected = ExpectedCopy { ids: marker::ids(base)?.ok_or_else(|| no_marker(base))?, past };
                 judge(self.understand(first, &expected), self.understand(second, &expected), past)
             }
         };
         Ok(Some((own, judged)))
     }
 
-    fn look(&self, own: &Dir, name: &OsStr) -> Result<Found> {
+    fn look(&self, own: &Dir, name: &OsStr) -> Result<FoundCopy> {
         match own.read_small(name, self.most + HEAD_BYTES) {
-            Ok(SmallFile::Absent) => Ok(Found::Missing),
-            Ok(SmallFile::Larger) => Ok(Found::Damaged(format!("it is larger than {} bytes", self.most + HEAD_BYTES))),
-            Ok(SmallFile::Content(bytes)) => Ok(Found::Bytes(bytes)),
+            Ok(SmallFile::Absent) => Ok(FoundCopy::Missing),
+            Ok(SmallFile::Larger) => {
+                Ok(FoundCopy::Damaged(format!("it is larger than {} bytes", self.most + HEAD_BYTES)))
+            }
+            Ok(SmallFile::Content(bytes)) => Ok(FoundCopy::Bytes(bytes)),
             // A bad sector is damage like any other; everything else says nothing about the record.
-            Err(error) if error.is_unreadable() => Ok(Found::Damaged(error.to_string())),
+            Err(error) if error.is_unreadable() => Ok(FoundCopy::Damaged(error.to_string())),
             Err(error) => Err(error),
         }
     }
 
-    fn understand(&self, found: Found, expected: &Expected<'_>) -> Copy {
+    fn understand(&self, found: FoundCopy, expected: &ExpectedCopy<'_>) -> ReadCopy {
         match found {
-            Found::Missing => Copy::Missing,
-            Found::Damaged(why) => Copy::Damaged(why),
-            Found::Bytes(bytes) => self.parse(&bytes, expected).unwrap_or_else(|why| Copy::Damaged(why.into_owned())),
+            FoundCopy::Missing => ReadCopy::Missing,
+            FoundCopy::Damaged(why) => ReadCopy::Damaged(why),
+            FoundCopy::Bytes(bytes) => {
+                self.parse(&bytes, expected).unwrap_or_else(|why| ReadCopy::Damaged(why.into_owned()))
+            }
         }
     }
 
-    fn parse(&self, bytes: &[u8], expected: &Expected<'_>) -> Result<Copy, Cow<'static, str>> {
+    fn parse(&self, bytes: &[u8], expected: &ExpectedCopy<'_>) -> Result<ReadCopy, Cow<'static, str>> {
         const NO_HEAD: &str = "its first line is not that of a record";
         let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
         let (head, content) = bytes.split_at(end);
@@ -252,11 +256,11 @@ impl Record {
         }
         let version = match u32::try_from(version) {
             Ok(version) if version <= self.version => version,
-            later => return Ok(Copy::Later(later.unwrap_or(u32::MAX))),
+            later => return Ok(ReadCopy::Later(later.unwrap_or(u32::MAX))),
         };
         let id = words.next().map(|word| word.parse::<ArchiveId>().map_err(|_| NO_HEAD)).transpose()?;
         let is_bound = expected.is_bound(id)?;
-        Ok(Copy::Whole(Content {
+        Ok(ReadCopy::Whole(Content {
             version,
             generation,
             head: format!("{front} {sum}"),
@@ -294,7 +298,7 @@ impl Record {
     }
 }
 
-impl Expected<'_> {
+impl ExpectedCopy<'_> {
     /// Whether a copy with this id is bound to the archive as it is now; an error if it is not a copy of ours at all.
     fn is_bound(&self, id: Option<ArchiveId>) -> Result<bool, Cow<'static, str>> {
         match id {
@@ -328,37 +332,37 @@ fn missing() -> String {
 }
 
 /// What two copies are worth, if what they say is not less than what is remembered.
-fn judge(first: Copy, second: Copy, past: &RecordHistory) -> Judged {
+fn judge(first: ReadCopy, second: ReadCopy, past: &RecordHistory) -> Judged {
     let judged = weigh(first, second);
     let (Judged::Equal(content) | Judged::Use(content, ..)) = &judged else { return judged };
     let check_at = |count| (count == content.generation).then(|| content.mark().check);
     past.contradicts(content.generation, check_at).map_or(judged, Judged::Unusable)
 }
 
-fn weigh(first: Copy, second: Copy) -> Judged {
+fn weigh(first: ReadCopy, second: ReadCopy) -> Judged {
     let gone = || "it was not there".to_owned();
     match (first, second) {
-        (Copy::Missing, Copy::Missing) => Judged::Absent,
-        (Copy::Later(version), _) | (_, Copy::Later(version)) => {
+        (ReadCopy::Missing, ReadCopy::Missing) => Judged::Absent,
+        (ReadCopy::Later(version), _) | (_, ReadCopy::Later(version)) => {
             Judged::Unusable(format!("it has version {version}, which a later gapless wrote"))
         }
-        (Copy::Whole(first), Copy::Whole(second)) if first == second => Judged::Equal(first),
-        (Copy::Whole(first), Copy::Whole(second)) if first.generation == second.generation => {
+        (ReadCopy::Whole(first), ReadCopy::Whole(second)) if first == second => Judged::Equal(first),
+        (ReadCopy::Whole(first), ReadCopy::Whole(second)) if first.generation == second.generation => {
             Judged::Unusable(format!("its two copies have the same number, {}, and differ", first.generation))
         }
         // A crash came between the two writings.
-        (Copy::Whole(first), Copy::Whole(second)) if first.generation > second.generation => {
+        (ReadCopy::Whole(first), ReadCopy::Whole(second)) if first.generation > second.generation => {
             Judged::Use(first, 1, None)
         }
-        (Copy::Whole(_), Copy::Whole(second)) => Judged::Use(second, 0, None),
-        (Copy::Whole(content), Copy::Missing) => Judged::Use(content, 1, Some(gone())),
-        (Copy::Missing, Copy::Whole(content)) => Judged::Use(content, 0, Some(gone())),
-        (Copy::Whole(content), Copy::Damaged(why)) => Judged::Use(content, 1, Some(why)),
-        (Copy::Damaged(why), Copy::Whole(content)) => Judged::Use(content, 0, Some(why)),
-        (Copy::Damaged(why), Copy::Missing) | (Copy::Missing, Copy::Damaged(why)) => {
+        (ReadCopy::Whole(_), ReadCopy::Whole(second)) => Judged::Use(second, 0, None),
+        (ReadCopy::Whole(content), ReadCopy::Missing) => Judged::Use(content, 1, Some(gone())),
+        (ReadCopy::Missing, ReadCopy::Whole(content)) => Judged::Use(content, 0, Some(gone())),
+        (ReadCopy::Whole(content), ReadCopy::Damaged(why)) => Judged::Use(content, 1, Some(why)),
+        (ReadCopy::Damaged(why), ReadCopy::Whole(content)) => Judged::Use(content, 0, Some(why)),
+        (ReadCopy::Damaged(why), ReadCopy::Missing) | (ReadCopy::Missing, ReadCopy::Damaged(why)) => {
             Judged::Unusable(format!("{why}, and the other copy is not there"))
         }
-        (Copy::Damaged(first), Copy::Damaged(second)) => {
+        (ReadCopy::Damaged(first), ReadCopy::Damaged(second)) => {
             Judged::Unusable(format!("{first}; of the second copy: {second}"))
         }
     }

@@ -30,12 +30,12 @@ pub struct Scan {
     /// Whether the stamp may be trusted: nothing in here has changed within [`SETTLE`] before the scan.
     pub settled: bool,
     names: Vec<u8>,
-    files: Vec<Found>,
+    files: Vec<ScannedFile>,
 }
 
 /// Where a name lies in the block of names (with the NUL that ends it), and what belongs to it.
 #[derive(Clone, Copy, Debug)]
-struct Found {
+struct ScannedFile {
     start: usize,
     end: usize,
     ino: u64,
@@ -77,7 +77,7 @@ impl Dir {
         let calm = Calm::at(now);
         let mut settled = calm.covers(stamp.mtime_ns) && calm.covers(stamp.ctime_ns);
         let mut names = Vec::new();
-        let mut files: Vec<Found> = Vec::new();
+        let mut files: Vec<ScannedFile> = Vec::new();
         let complete = self.each_entry(|entry| {
             let bytes = entry.name.to_bytes_with_nul();
             let may_be_file = matches!(entry.kind, FileType::RegularFile | FileType::Unknown);
@@ -90,7 +90,7 @@ impl Dir {
             let start = names.len();
             names.extend_from_slice(bytes);
             let meta = FileMeta { size: 0, mtime_ns: 0 };
-            files.push(Found { start, end: names.len(), ino: entry.ino, meta });
+            files.push(ScannedFile { start, end: names.len(), ino: entry.ino, meta });
             Ok(())
         })?;
         settled &= complete;

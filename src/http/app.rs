@@ -104,7 +104,7 @@ pub struct App {
     pub(super) gauges: Gauges,
     /// Wire bytes of listings.
     pub(super) cache: WireCache,
-    turns: Turns,
+    turns: WorkPermits,
     pub(super) files: Arc<Semaphore>,
     /// One check at a time.
     pub(super) check: Arc<Semaphore>,
@@ -126,7 +126,7 @@ pub(super) struct Gauges {
 }
 
 /// Who may work at the same time.
-struct Turns {
+struct WorkPermits {
     heavy: Arc<Semaphore>,
     light: Arc<Semaphore>,
     templates: Arc<Semaphore>,
@@ -165,7 +165,7 @@ impl App {
                 problems: ProblemMetrics::register(&node.registry)?,
             },
             cache: WireCache::new(node.bounds.listing_cache),
-            turns: Turns {
+            turns: WorkPermits {
                 heavy: Arc::new(Semaphore::new(HEAVY)),
                 light: Arc::new(Semaphore::new(LIGHT)),
                 templates: Arc::new(Semaphore::new(TEMPLATES)),

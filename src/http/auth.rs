@@ -55,8 +55,8 @@ pub struct Auth {
     own_digest: TokenDigest,
     /// Where the node listens.
     address: OnceLock<IpAddr>,
-    write: Option<Source>,
-    read: Option<Source>,
+    write: Option<TokenFile>,
+    read: Option<TokenFile>,
 }
 
 pub(super) type TokenDigest = [u8; 32];
@@ -70,13 +70,13 @@ impl fmt::Debug for Auth {
 }
 
 /// A file of tokens.
-struct Source {
+struct TokenFile {
     path: PathBuf,
-    known: Mutex<Known>,
+    known: Mutex<ReadTokens>,
 }
 
 /// What was read from it.
-struct Known {
+struct ReadTokens {
     digests: Arc<[TokenDigest]>,
     read_at: Instant,
     trouble: Option<String>,
@@ -91,8 +91,8 @@ impl Auth {
             own,
             own_digest,
             address: OnceLock::new(),
-            write: write.map(Source::open).transpose()?,
-            read: read.map(Source::open).transpose()?,
+            write: write.map(TokenFile::open).transpose()?,
+            read: read.map(TokenFile::open).transpose()?,
         })
     }
 
@@ -134,7 +134,7 @@ impl Auth {
     pub async fn right(self: &Arc<Self>, headers: &HeaderMap, peer: Option<&ConnectInfo<SocketAddr>>) -> Permission {
         let here = self.is_of_this_machine(peer);
         let Some(offered) = bearer(headers).map(digest) else { return Permission::None };
-        if self.sources().any(Source::is_due) {
+        if self.sources().any(TokenFile::is_due) {
             let auth = Arc::clone(self);
             if tokio::task::spawn_blocking(move || auth.refresh()).await.is_err() {
                 tracing::error!(name: "tokens_not_read", "reading the token files crashed; the last good tokens stay");
@@ -144,7 +144,7 @@ impl Auth {
     }
 
     fn right_of(&self, offered: &TokenDigest, here: bool) -> Permission {
-        let matches = |source: &Option<Source>| match source {
+        let matches = |source: &Option<TokenFile>| match source {
             Some(source) => is_among(offered, &source.known.lock().digests.clone()),
             None => Choice::from(0),
         };
@@ -160,17 +160,17 @@ impl Auth {
     }
 
     fn refresh(&self) {
-        self.sources().for_each(Source::refresh);
+        self.sources().for_each(TokenFile::refresh);
     }
 
-    fn sources(&self) -> impl Iterator<Item = &Source> {
+    fn sources(&self) -> impl Iterator<Item = &TokenFile> {
         self.write.iter().chain(&self.read)
     }
 }
 
-impl Source {
+impl TokenFile {
     fn open(path: &Path) -> Result<Self, TokenError> {
-        let known = Known { digests: read(path)?, read_at: Instant::now(), trouble: None };
+        let known = ReadTokens { digests: read(path)?, read_at: Instant::now(), trouble: None };
         Ok(Self { path: path.to_owned(), known: Mutex::new(known) })
     }
 

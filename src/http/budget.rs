@@ -39,11 +39,11 @@ const COUNTED_END: &str = "/chat.json";
 #[derive(Debug)]
 pub(super) struct AnswerBudget {
     most: usize,
-    held: Mutex<Held>,
+    held: Mutex<HeldBytes>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct HeldBytes {
     total: usize,
     by_client: HashMap<u128, usize>,
 }
@@ -117,12 +117,12 @@ pub(super) async fn hold(State(app): State<Arc<App>>, request: Request, next: Ne
         return Problem::unavailable(5, why).at(&path).into_response();
     };
     let share = Arc::new(share);
-    response.map(|inner| Body::new(Counted { inner, share }))
+    response.map(|inner| Body::new(CountedBody { inner, share }))
 }
 
 /// A body whose bytes are counted until the last of them is dropped: the connection holds them longer than the body.
 #[derive(Debug)]
-struct Counted {
+struct CountedBody {
     inner: Body,
     share: Arc<Share>,
 }
@@ -139,7 +139,7 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-impl http_body::Body for Counted {
+impl http_body::Body for CountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -20,13 +20,13 @@ const NOT_TAKING: Duration = Duration::from_secs(1);
 /// Every open connection.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionTable {
-    entries: Mutex<Entries>,
+    entries: Mutex<OpenConnections>,
     /// A connection has ended.
     pub(super) freed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Entries {
+struct OpenConnections {
     next: u64,
     open: HashMap<u64, (Arc<Activity>, AbortHandle)>,
 }

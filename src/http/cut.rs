@@ -72,7 +72,7 @@ const REASON: HeaderName = HeaderName::from_static("gapless-cut-reason");
 
 /// What is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum CutKind {
     Rough,
     Exact(CutFormat),
     /// Exact if that can be had.
@@ -82,7 +82,7 @@ enum Kind {
 /// What was asked for.
 pub(super) struct Wish {
     ask: CutAsk,
-    kind: Kind,
+    kind: CutKind,
     /// Between a stretch and the next, as far as any are named.
     transitions: Vec<Option<Transition>>,
 }
@@ -93,9 +93,9 @@ async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response,
     let has_transitions = transitions.iter().any(Option::is_some);
     let mut reason = None;
     let exact = match kind {
-        Kind::Rough => None,
-        Kind::Exact(format) => Some(super::exact_cut::cut(app, request, plan.clone(), transitions, format).await?),
-        Kind::Either => match super::exact_cut::cut(app, request, plan.clone(), transitions, CutFormat::Ts).await {
+        CutKind::Rough => None,
+        CutKind::Exact(format) => Some(super::exact_cut::cut(app, request, plan.clone(), transitions, format).await?),
+        CutKind::Either => match super::exact_cut::cut(app, request, plan.clone(), transitions, CutFormat::Ts).await {
             Err(problem) if !has_transitions && is_not_to_be_had(&problem) => {
                 reason = HeaderValue::from_str(problem.detail()).ok();
                 None
@@ -134,7 +134,7 @@ impl FromRequestParts<Arc<App>> for Wish {
 
 impl Wish {
     fn read(stream: Stream, is_mp4: bool, given: &Parameters) -> Result<Self, Problem> {
-        let usual = if is_mp4 { Kind::Exact(CutFormat::Mp4) } else { Kind::Either };
+        let usual = if is_mp4 { CutKind::Exact(CutFormat::Mp4) } else { CutKind::Either };
         let kind = given.each("type", |value| read_kind(value, is_mp4))?.unwrap_or(usual);
         let (start, end, allow_holes) = (given.time("start")?, given.time("end")?, given.flag("allow_holes")?);
         let mut ranges = given.all("range").map(range).collect::<Result<Vec<_>, _>>()?;
@@ -152,20 +152,20 @@ impl Wish {
             }
         }
         let ask = CutAsk { stream, ranges, allow_holes };
-        if kind != Kind::Rough {
+        if kind != CutKind::Rough {
             check_transitions(&ask, &transitions)?;
         }
         Ok(Self { ask, kind, transitions })
     }
 }
 
-fn read_kind(value: &str, is_mp4: bool) -> Result<Kind, Problem> {
+fn read_kind(value: &str, is_mp4: bool) -> Result<CutKind, Problem> {
     match value {
-        "mp4" => Ok(Kind::Exact(CutFormat::Mp4)),
-        "rough" if !is_mp4 => Ok(Kind::Rough),
+        "mp4" => Ok(CutKind::Exact(CutFormat::Mp4)),
+        "rough" if !is_mp4 => Ok(CutKind::Rough),
         // Ways to an exact cut that clients of today choose among; here there is one.
-        "smart" | "fast" | "mpegts" if !is_mp4 => Ok(Kind::Exact(CutFormat::Ts)),
-        "webm" if !is_mp4 => Ok(Kind::Exact(CutFormat::Webm)),
+        "smart" | "fast" | "mpegts" if !is_mp4 => Ok(CutKind::Exact(CutFormat::Ts)),
+        "webm" if !is_mp4 => Ok(CutKind::Exact(CutFormat::Webm)),
         _ => Err(Problem::bad_parameter(
             "type",
             value,

@@ -147,10 +147,10 @@ pub(super) async fn waveform(
     .await
 }
 
-type Window = (Timestamp, Timestamp);
+type TimeWindow = (Timestamp, Timestamp);
 
 pub(super) struct WaveformQuery {
-    window: Window,
+    window: TimeWindow,
     size: (u32, u32),
 }
 
@@ -174,7 +174,7 @@ fn read_size(value: &str) -> Result<(u32, u32), Problem> {
 }
 
 /// What is there of a stretch; never empty.
-async fn pieces(app: &Arc<App>, stream: &Stream, (start, end): Window) -> Result<Vec<SequencePiece>, Problem> {
+async fn pieces(app: &Arc<App>, stream: &Stream, (start, end): TimeWindow) -> Result<Vec<SequencePiece>, Problem> {
     let asked = stream.clone();
     let sequence = app.ask(move |app| Ok(app.node.playback.sequence(&asked, start, end)?)).await?;
     let pieces: Vec<SequencePiece> = sequence.into_iter().flatten().collect();

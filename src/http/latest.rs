@@ -17,18 +17,18 @@ const HOURS_SEARCHED: usize = 24;
 #[derive(Debug)]
 pub struct LatestSegments {
     gauge: GaugeVec,
-    state: Mutex<State>,
+    state: Mutex<NewestByHour>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    seen: HashMap<(Stream, Hour), Seen>,
+struct NewestByHour {
+    seen: HashMap<(Stream, Hour), NewestAsOf>,
     /// Qualities that have a value.
     shown: HashSet<Stream>,
 }
 
 /// Start and end of the newest segment of an hour, as of this version.
-type Seen = (Version, Option<Newest>);
+type NewestAsOf = (Version, Option<Newest>);
 
 /// Start and end of the newest segment.
 type Newest = (Timestamp, Timestamp);
@@ -51,7 +51,7 @@ impl LatestSegments {
             self.gauge.with_label_values(&labels).set(start.us() as f64 / 1e6);
             state.shown.insert(stream);
         }
-        let State { seen, shown } = &mut *state;
+        let NewestByHour { seen, shown } = &mut *state;
         let there: HashSet<&Stream> = seen.keys().map(|(stream, _)| stream).collect();
         shown.retain(|stream| {
             let stays = there.contains(stream);
@@ -71,7 +71,7 @@ impl LatestSegments {
     }
 }
 
-impl State {
+impl NewestByHour {
     /// The newest segment of each quality; what lies beyond the horizon is not the newest. Hours that did not change are not read again.
     fn newest(&mut self, index: &Index, horizon: Horizon) -> Vec<(Stream, Newest)> {
         let (mut kept, mut found) = (HashMap::new(), Vec::new());

@@ -72,14 +72,14 @@ impl FromQuery for MapQuery {
 
 /// What is painted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Frame {
+struct MapFrame {
     start: Timestamp,
     pixels: usize,
 }
 
 /// The hours of a quality that are shown where nobody says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Hours {
+struct ShownHours {
     first: Hour,
     last: Hour,
     /// From here on there are as many as are read for an answer.
@@ -93,7 +93,7 @@ impl MapQuery {
     }
 
     /// Where to begin and how far to go; of a window that is open at its front the latest part.
-    fn frame(&self, stream: &Stream, hours: Option<Hours>) -> Result<Frame, Problem> {
+    fn frame(&self, stream: &Stream, hours: Option<ShownHours>) -> Result<MapFrame, Problem> {
         let nothing = || Problem::not_found(&format!("segment of {stream}, and so no map without from and to"));
         let end = match (self.to, self.from, hours) {
             (Some(to), ..) => to,
@@ -109,10 +109,10 @@ impl MapQuery {
         let whole = us / self.pixel.us() + i64::from(us % self.pixel.us() > 0);
         let most = self.most();
         let fits = usize::try_from(whole).ok().filter(|pixels| *pixels <= most);
-        fits.map(|pixels| Frame { start, pixels }).ok_or_else(|| self.too_large(start, end, most))
+        fits.map(|pixels| MapFrame { start, pixels }).ok_or_else(|| self.too_large(start, end, most))
     }
 
-    fn latest(&self, hours: Hours, end: Timestamp) -> Timestamp {
+    fn latest(&self, hours: ShownHours, end: Timestamp) -> Timestamp {
         let longest = Span::from_us(self.pixel.us().saturating_mul(i64::try_from(self.most()).unwrap_or(i64::MAX)));
         let reach = end - longest;
         // Whole hours, unless the map has no room for one.
@@ -149,21 +149,21 @@ fn read_pixel(value: &str) -> Result<Span, Problem> {
 }
 
 /// What is known of the quality in memory: its hours, and a text that changes whenever anything of it does.
-fn known(app: &App, stream: &Stream) -> (Option<Hours>, String) {
+fn known(app: &App, stream: &Stream) -> (Option<ShownHours>, String) {
     let horizon = app.node.keeper.horizon();
     let catalog = app.node.keeper.index().catalog().read();
     let entry = catalog.streams.get(&stream.to_string());
     let hours = entry.and_then(|entry| {
         let (first, last) = horizon.view(&entry.hours)?;
         let enough = horizon.newest(&entry.hours).nth(MOST_HOURS - 1).unwrap_or(first);
-        Some(Hours { first, last, enough })
+        Some(ShownHours { first, last, enough })
     });
     let (structure, changed) = entry.map_or((0, 0), |entry| (entry.structure, entry.changed));
     (hours, format!("{} {} {structure} {changed}", app.node.instance, catalog.generation))
 }
 
 fn answer(app: &App, stream: &Stream, wanted: &MapQuery, headers: &HeaderMap) -> Result<Response, Problem> {
-    let window_of = |frame: Frame| {
+    let window_of = |frame: MapFrame| {
         let pixels = i64::try_from(frame.pixels).unwrap_or(i64::MAX);
         let end = frame.start + Span::from_us(wanted.pixel.us().saturating_mul(pixels));
         Window { from: Some(frame.start), to: Some(end), ..Window::default() }
@@ -191,7 +191,7 @@ fn answer(app: &App, stream: &Stream, wanted: &MapQuery, headers: &HeaderMap) ->
     Ok(response)
 }
 
-fn draw(app: &App, stream: &Stream, wanted: &MapQuery, frame: Frame, window: &Window) -> Result<Vec<u8>, Problem> {
+fn draw(app: &App, stream: &Stream, wanted: &MapQuery, frame: MapFrame, window: &Window) -> Result<Vec<u8>, Problem> {
     let mut painter = Painter::new(frame.start, wanted.pixel, frame.pixels);
     in_turns(app, stream, window, |found, part| painter.add(&found.coverage, part))?;
     png(&painter.finish(), wanted.rows).map_err(|error| {
@@ -213,9 +213,9 @@ mod tests {
         Timestamp::parse(text).unwrap()
     }
 
-    fn hours(first: &str, last: &str) -> Hours {
+    fn hours(first: &str, last: &str) -> ShownHours {
         let [first, last] = [first, last].map(|hour| Hour::parse(hour).unwrap());
-        Hours { first, last, enough: first }
+        ShownHours { first, last, enough: first }
     }
 
     #[test]
@@ -235,12 +235,12 @@ mod tests {
         let stream = Stream::new("a", "source").unwrap();
         let two = Some(hours("2019-11-13T02", "2019-11-13T03"));
         let frame = wanted("").frame(&stream, two).unwrap();
-        assert_eq!(frame, Frame { start: at("2019-11-13T02"), pixels: 3_600 });
+        assert_eq!(frame, MapFrame { start: at("2019-11-13T02"), pixels: 3_600 });
         let years = Some(hours("2010-01-01T00", "2019-12-31T23"));
         let latest = wanted("").frame(&stream, years).unwrap();
         assert_eq!(
             latest,
-            Frame { start: Hour::parse("2019-12-31T23").unwrap().earlier(8_999).start(), pixels: MOST_PIXELS }
+            MapFrame { start: Hour::parse("2019-12-31T23").unwrap().earlier(8_999).start(), pixels: MOST_PIXELS }
         );
         let shortest = wanted("pixel=0.001&rows=1").frame(&stream, two).unwrap();
         assert_eq!(shortest.pixels, MOST_COLUMNS, "no room for an hour");

@@ -168,7 +168,7 @@ impl InFlight {
             failure_lines: Arc::clone(&self.endpoint.0.metrics.failures),
         });
         let (endpoint, method) = (self.endpoint.clone(), self.method);
-        response.map(|inner| Body::new(Counted { inner, endpoint, method, bytes: 0, line }))
+        response.map(|inner| Body::new(MeasuredBody { inner, endpoint, method, bytes: 0, line }))
     }
 }
 
@@ -227,7 +227,7 @@ fn printable(path: &str) -> String {
 
 /// A body that is counted as it goes.
 #[derive(Debug)]
-struct Counted {
+struct MeasuredBody {
     inner: Body,
     endpoint: Endpoint,
     method: usize,
@@ -235,7 +235,7 @@ struct Counted {
     line: Option<LogLine>,
 }
 
-impl http_body::Body for Counted {
+impl http_body::Body for MeasuredBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -257,7 +257,7 @@ impl http_body::Body for Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for MeasuredBody {
     fn drop(&mut self) {
         self.endpoint.0.metrics.busy.add(self.bytes);
         if let Some(handles) = self.endpoint.per_method(self.method) {

@@ -48,11 +48,11 @@ pub(super) fn network(address: IpAddr) -> u128 {
 #[derive(Debug)]
 pub(super) struct ListenerSeats {
     places: ClientSeats,
-    taken: Mutex<(u64, BTreeMap<u64, Holder>)>,
+    taken: Mutex<(u64, BTreeMap<u64, SeatHolder>)>,
 }
 
 #[derive(Debug)]
-struct Holder {
+struct SeatHolder {
     client: Client,
     since: Instant,
     leave: CancellationToken,
@@ -102,7 +102,7 @@ impl ListenerSeats {
         }
         let (id, leave) = (*next, CancellationToken::new());
         *next += 1;
-        holders.insert(id, Holder { client, since: Instant::now(), leave: leave.clone() });
+        holders.insert(id, SeatHolder { client, since: Instant::now(), leave: leave.clone() });
         Some(Seat { seats: Arc::clone(self), id, leave })
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn named(
     let around = around(&app, &stream, asked.time).await?;
     let what = format!("thumbnail {} {crop:?} {location:?} {:x}", asked.time.us(), xxh3_128(&template.bytes));
     let etag = tag(&stream, around.iter().flatten(), &what);
-    let frame = Frame { stream, time: asked.time, around };
+    let frame = ThumbnailFrame { stream, time: asked.time, around };
     reply(&request, &etag, async { made(&app, &frame, template.bytes, (crop, location)).await }).await
 }
 
@@ -90,7 +90,7 @@ pub(super) async fn brought(
     let _permit = app.template_permit().await?;
     let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| Problem::body_too_large(MOST_BYTES))?;
     let around = around(&app, &stream, asked.time).await?;
-    let png = made(&app, &Frame { stream, time: asked.time, around }, bytes.into(), boxes).await?;
+    let png = made(&app, &ThumbnailFrame { stream, time: asked.time, around }, bytes.into(), boxes).await?;
     let headers =
         [(CONTENT_TYPE, HeaderValue::from_static("image/png")), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((headers, png).into_response())
@@ -117,7 +117,7 @@ impl FromQuery for ThumbnailQuery {
 }
 
 /// What is seen through a template.
-struct Frame {
+struct ThumbnailFrame {
     stream: Stream,
     time: Timestamp,
     around: Sequence,
@@ -166,7 +166,7 @@ fn template(app: &App, name: &str) -> Result<Template, Problem> {
 
 async fn made(
     app: &Arc<App>,
-    frame: &Frame,
+    frame: &ThumbnailFrame,
     template: Vec<u8>,
     (crop, location): (Area, Area),
 ) -> Result<Vec<u8>, Problem> {

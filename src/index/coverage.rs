@@ -57,7 +57,7 @@ impl Index {
     pub fn add_up(&self, until: Instant, stream: &Stream, before: Option<Hour>) -> Result<CoverageTotals, IndexError> {
         self.when_settled(until, stream, |transaction, id| {
             let mut sum = CoverageTotals::default();
-            for row in Rows::of(transaction, id, Hour::MIN, Hour::MAX)? {
+            for row in SummaryRows::of(transaction, id, Hour::MIN, Hour::MAX)? {
                 let (hour, summary) = row?;
                 if before.is_some_and(|before| hour >= before) {
                     break;
@@ -97,7 +97,7 @@ impl Index {
     /// From the first segment of these hours of a stream to the furthest end; `None` if they have none.
     pub fn extent(&self, stream: &Stream, (first, last): (Hour, Hour)) -> Result<Option<Stretch>, IndexError> {
         self.when_settled(Instant::now() + PATIENCE, stream, |transaction, id| {
-            let mut rows = Rows::of(transaction, id, first, last.max(first))?;
+            let mut rows = SummaryRows::of(transaction, id, first, last.max(first))?;
             let mut coverage = Coverage::default();
             // Hours without segments may come first; the last one knows how far all of them reach.
             while coverage.extent().is_none()
@@ -149,22 +149,30 @@ type Range<'r> = redb::Range<'r, &'static [u8; 8], &'static [u8]>;
 
 /// The summaries of a stream, each beside the row of its hour: a table of which something is lost would tell of fewer hours without
 /// contradicting itself.
-struct Rows<'r> {
+struct SummaryRows<'r> {
     summaries: Range<'r>,
     hours: Range<'r>,
 }
 
-impl Rows<'_> {
-    fn of(transaction: &ReadTransaction, stream: u32, first: Hour, last: Hour) -> Result<Rows<'static>, IndexError> {
+impl SummaryRows<'_> {
+    fn of(
+        transaction: &ReadTransaction,
+        stream: u32,
+        first: Hour,
+        last: Hour,
+    ) -> Result<SummaryRows<'static>, IndexError> {
         let (first, last) = (hour_key(stream, first), hour_key(stream, last));
-        Ok(Rows {
+        Ok(SummaryRows {
             summaries: transaction.open_table(COVERAGE)?.range::<&[u8; 8]>(&first..=&last)?,
             hours: transaction.open_table(HOURS)?.range::<&[u8; 8]>(&first..=&last)?,
         })
     }
 
-    fn row(summary: Option<Row<'_>>, hour: Option<Row<'_>>) -> Option<Result<(Hour, HourSummary), IndexError>> {
-        let read = |own: Row<'_>, other: Row<'_>| {
+    fn row(
+        summary: Option<SummaryRow<'_>>,
+        hour: Option<SummaryRow<'_>>,
+    ) -> Option<Result<(Hour, HourSummary), IndexError>> {
+        let read = |own: SummaryRow<'_>, other: SummaryRow<'_>| {
             let ((key, value), (beside, _)) = (own?, other?);
             if key.value() != beside.value() {
                 return Err(lost());
@@ -179,14 +187,14 @@ impl Rows<'_> {
     }
 }
 
-type Row<'r> =
+type SummaryRow<'r> =
     Result<(redb::AccessGuard<'r, &'static [u8; 8]>, redb::AccessGuard<'r, &'static [u8]>), redb::StorageError>;
 
 fn lost() -> IndexError {
     IndexError::Damaged("the summaries of coverage are not those of the hours there are".into())
 }
 
-impl Iterator for Rows<'_> {
+impl Iterator for SummaryRows<'_> {
     type Item = Result<(Hour, HourSummary), IndexError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -194,7 +202,7 @@ impl Iterator for Rows<'_> {
     }
 }
 
-impl DoubleEndedIterator for Rows<'_> {
+impl DoubleEndedIterator for SummaryRows<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         Self::row(self.summaries.next_back(), self.hours.next_back())
     }
@@ -209,14 +217,16 @@ fn unsettled(transaction: &ReadTransaction, stream: u32) -> Result<u64, IndexErr
 
 fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize) -> Result<Covered, IndexError> {
     let from = window.from.map_or(Hour::MIN, Timestamp::hour);
-    let before = match (from > Hour::MIN).then(|| Rows::of(transaction, stream, Hour::MIN, from.previous())) {
+    let before = match (from > Hour::MIN).then(|| SummaryRows::of(transaction, stream, Hour::MIN, from.previous())) {
         Some(rows) => rows?.next_back().transpose()?.and_then(|(_, summary)| summary.after),
         None => None,
     };
     let mut found = Covered { coverage: Coverage::after(before), ..Covered::default() };
     let mut window = *window;
     let (mut stretches, most_stretches) = (0_usize, most.saturating_mul(STRETCHES_AN_HOUR).max(100_000));
-    for (count, row) in Rows::of(transaction, stream, from, window.last.unwrap_or(Hour::MAX).max(from))?.enumerate() {
+    for (count, row) in
+        SummaryRows::of(transaction, stream, from, window.last.unwrap_or(Hour::MAX).max(from))?.enumerate()
+    {
         let (hour, summary) = row?;
         if found.coverage.is_enough(&window, hour) {
             break;

@@ -42,7 +42,7 @@ pub struct Learnt {
 /// What is known of the segments of an hour, as it lies in the index: read when it is asked for.
 #[derive(Debug, Default)]
 pub struct HourFacts {
-    rows: Rows,
+    rows: FactsRows,
 }
 
 fn id(hash: &Hash) -> Id {
@@ -160,14 +160,14 @@ pub(super) fn row_key(hour: HourKey, number: usize) -> [u8; FACTS_KEY] {
     key
 }
 
-type Row = ([u8; FACTS_KEY], Vec<u8>);
-type Rows = Vec<Row>;
+type FactsRow = ([u8; FACTS_KEY], Vec<u8>);
+type FactsRows = Vec<FactsRow>;
 
 /// The rows of an hour as they stand there.
 fn rows(
     table: &impl redb::ReadableTable<&'static [u8; FACTS_KEY], &'static [u8]>,
     hour: HourKey,
-) -> Result<Rows, IndexError> {
+) -> Result<FactsRows, IndexError> {
     let (first, last) = (row_key(hour, 0), row_key(hour, MOST_ROWS));
     let mut found = Vec::new();
     for row in table.range::<&[u8; FACTS_KEY]>(&first..=&last)?.take(MOST_ROWS) {
@@ -178,11 +178,11 @@ fn rows(
 }
 
 /// What lies in rows, nothing of one that is damaged.
-fn entries(rows: &Rows) -> impl Iterator<Item = (Id, Edges)> {
+fn entries(rows: &FactsRows) -> impl Iterator<Item = (Id, Edges)> {
     rows.iter().filter_map(open).flatten()
 }
 
-fn open((key, row): &Row) -> Option<Entries<'_>> {
+fn open((key, row): &FactsRow) -> Option<Entries<'_>> {
     let entries = Entries::open(key, row);
     if entries.is_none() {
         tracing::debug!(name: "facts_forgotten", "what is kept of some segments' contents cannot be read; they are read again");
@@ -192,7 +192,7 @@ fn open((key, row): &Row) -> Option<Entries<'_>> {
 
 /// The entries of rows; one is read only when it is the one that is asked for, or passed over.
 struct InOrder<'r> {
-    rows: std::slice::Iter<'r, Row>,
+    rows: std::slice::Iter<'r, FactsRow>,
     entries: Option<Entries<'r>>,
     /// The number of the next one.
     at: usize,

@@ -24,12 +24,12 @@ const FEW: usize = 64;
 /// The lines of some hours.
 #[derive(Debug, Default)]
 pub(super) struct CachedLines {
-    kept: HashMap<HourKey, Kept>,
+    kept: HashMap<HourKey, KeptLine>,
     uses: u64,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptLine {
     line: HourLine,
     /// Start times whose files changed since.
     changed: BTreeSet<u32>,
@@ -71,7 +71,7 @@ impl CachedLines {
         let first_odd = odd.range::<&[u8]>(hour.as_slice()..)?.next().transpose()?;
         let has_odd = first_odd.is_some_and(|(key, _)| key.value().starts_with(&hour));
         let before = self.kept.remove(&hour).filter(|_| !has_odd);
-        let line = if let Some(Kept { mut line, changed, .. }) = before {
+        let line = if let Some(KeptLine { mut line, changed, .. }) = before {
             for start_us in changed {
                 replace(&mut line.best, start_us, best_at(files, hour, start_us)?);
             }
@@ -85,7 +85,7 @@ impl CachedLines {
         {
             self.forget(oldest);
         }
-        let kept = Kept { line, changed: BTreeSet::new(), used };
+        let kept = KeptLine { line, changed: BTreeSet::new(), used };
         Ok(&self.kept.entry(hour).insert_entry(kept).into_mut().line)
     }
 }

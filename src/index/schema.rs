@@ -18,10 +18,10 @@ pub mod m0005_visitors;
 #[path = "../../migrations/m0006_facts.rs"]
 pub mod m0006_facts;
 
-type Step = fn(&WriteTransaction) -> Result<(), IndexError>;
+type Migration = fn(&WriteTransaction) -> Result<(), IndexError>;
 
 /// Step `n` (counted from 0) leads to format `n + 1`.
-const STEPS: &[Step] =
+const STEPS: &[Migration] =
     &[m0001_first::run, m0002_sums::run, m0003_peers::run, m0004_coverage::run, m0005_visitors::run, m0006_facts::run];
 
 /// The format that this version writes.

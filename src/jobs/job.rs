@@ -200,13 +200,13 @@ mod tests {
 
     /// Does what the script says, step by step, and ends everything after it.
     struct Scripted {
-        script: std::vec::IntoIter<Step>,
+        script: std::vec::IntoIter<ScriptStep>,
         clock: Arc<TestClock>,
         stop: Stop,
         began: Arc<parking_lot::Mutex<Vec<u64>>>,
     }
 
-    enum Step {
+    enum ScriptStep {
         Says(Next),
         Works(Duration, Next),
         Fails,
@@ -233,20 +233,20 @@ mod tests {
                     self.stop.stop();
                     Ok(Next::WhenWoken(SECOND))
                 }
-                Some(Step::Says(next)) => Ok(next),
-                Some(Step::Works(time, next)) => {
+                Some(ScriptStep::Says(next)) => Ok(next),
+                Some(ScriptStep::Works(time, next)) => {
                     handle.working("works");
                     self.clock.pass(time);
                     Ok(next)
                 }
-                Some(Step::Fails) => Err("it rains".into()),
-                Some(Step::Panics) => panic!("it {}", "pours"),
+                Some(ScriptStep::Fails) => Err("it rains".into()),
+                Some(ScriptStep::Panics) => panic!("it {}", "pours"),
             }
         }
     }
 
     /// Runs a script; reports to the registry, and at which second each step began.
-    fn run(script: Vec<Step>) -> (Arc<JobRegistry>, Vec<u64>) {
+    fn run(script: Vec<ScriptStep>) -> (Arc<JobRegistry>, Vec<u64>) {
         let (clock, stop) = (Arc::new(TestClock::default()), Stop::new());
         let registry = Arc::new(JobRegistry::new(Arc::<TestClock>::clone(&clock)));
         let began = Arc::default();
@@ -259,9 +259,9 @@ mod tests {
     #[test]
     fn it_rests_as_it_is_told_and_what_it_worked_is_counted() {
         let (registry, began) = run(vec![
-            Step::Works(SECOND * 2, Next::Again),
-            Step::Works(SECOND * 3, Next::After(SECOND * 10)),
-            Step::Says(Next::WhenWoken(SECOND * 7)),
+            ScriptStep::Works(SECOND * 2, Next::Again),
+            ScriptStep::Works(SECOND * 3, Next::After(SECOND * 10)),
+            ScriptStep::Says(Next::WhenWoken(SECOND * 7)),
         ]);
         assert_eq!(began, [0, 2, 15, 22]);
         let job = &registry.jobs()[0];
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn after_failures_it_waits_longer_and_longer_until_something_works() {
-        use Step::{Fails, Panics, Says, Works};
+        use ScriptStep::{Fails, Panics, Says, Works};
         let look = || Says(Next::WhenWoken(SECOND));
         let well = || Works(Duration::ZERO, Next::Again);
         let (registry, began) = run(vec![Fails, Fails, Panics, Fails, look(), Fails, well(), Fails, well()]);
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_failure_with_its_words() {
-        let (registry, began) = run(vec![Step::Panics]);
+        let (registry, began) = run(vec![ScriptStep::Panics]);
         assert_eq!(began, [0, 1]);
         let job = &registry.jobs()[0];
         assert_eq!(job.failures, 1);

@@ -107,7 +107,7 @@ pub struct JobRegistry {
 
 #[derive(Default)]
 struct Slots {
-    live: Vec<Arc<Slot>>,
+    live: Vec<Arc<RegisteredJob>>,
     /// What those have counted that were removed.
     removed: BTreeMap<&'static str, (u64, Duration)>,
 }
@@ -135,7 +135,7 @@ impl JobRegistry {
 
     /// Registers a job. `deadline` is how long it may work without a sign of going on.
     pub fn register(self: &Arc<Self>, kind: &'static str, of: Option<String>, deadline: Duration) -> JobHandle {
-        let shown = Shown {
+        let shown = JobView {
             state: JobState::Waiting,
             doing: Cow::Borrowed("has not begun"),
             since: self.clock.wall(),
@@ -150,7 +150,7 @@ impl JobRegistry {
             worked: Duration::ZERO,
             is_logged: false,
         };
-        let slot = Arc::new(Slot { kind, of, deadline, shown: Mutex::new(shown) });
+        let slot = Arc::new(RegisteredJob { kind, of, deadline, shown: Mutex::new(shown) });
         self.slots.lock().live.push(Arc::clone(&slot));
         JobHandle { registry: Arc::clone(self), slot }
     }
@@ -201,14 +201,14 @@ impl JobRegistry {
     }
 }
 
-struct Slot {
+struct RegisteredJob {
     kind: &'static str,
     of: Option<String>,
     deadline: Duration,
-    shown: Mutex<Shown>,
+    shown: Mutex<JobView>,
 }
 
-struct Shown {
+struct JobView {
     state: JobState,
     doing: Cow<'static, str>,
     since: SystemTime,
@@ -231,7 +231,7 @@ struct Running {
     sign: Duration,
 }
 
-impl Slot {
+impl RegisteredJob {
     fn status(&self, now: Duration) -> JobStatus {
         let shown = self.shown.lock();
         let worked_now = shown.running.map(|running| now.saturating_sub(running.since));
@@ -264,7 +264,7 @@ impl Slot {
 /// Reports the state of one job. When it is dropped, the job has ended.
 pub struct JobHandle {
     registry: Arc<JobRegistry>,
-    slot: Arc<Slot>,
+    slot: Arc<RegisteredJob>,
 }
 
 impl fmt::Debug for JobHandle {
@@ -381,7 +381,7 @@ impl Drop for JobHandle {
     }
 }
 
-fn sign(shown: &mut Shown, now: Duration) {
+fn sign(shown: &mut JobView, now: Duration) {
     if let Some(running) = &mut shown.running {
         running.sign = now;
     }

@@ -3,7 +3,7 @@
 use super::bits::{self, Bits, cropped};
 use super::description::{Described, Rate};
 use super::entry::{DecodeEntry, Marks};
-use super::nal::{self, Kind};
+use super::nal::{self, UnitKind};
 
 const IDR_SLICE: u8 = 5;
 pub(super) const SEQUENCE_PARAMETERS: u8 = 7;
@@ -24,13 +24,13 @@ pub(super) fn describe(stream: &[u8]) -> Described {
     nal::describe(stream, kind, parameters)
 }
 
-fn kind(unit: &[u8]) -> Kind<'_> {
-    let Some((header, payload)) = unit.split_first() else { return Kind::Other };
+fn kind(unit: &[u8]) -> UnitKind<'_> {
+    let Some((header, payload)) = unit.split_first() else { return UnitKind::Other };
     match header & 0x1f {
-        SEQUENCE_PARAMETERS => Kind::SequenceParameters(payload),
-        PICTURE_PARAMETERS => Kind::PictureParameters,
-        slice @ 1..=5 => Kind::Slice { resets: slice == IDR_SLICE },
-        _ => Kind::Other,
+        SEQUENCE_PARAMETERS => UnitKind::SequenceParameters(payload),
+        PICTURE_PARAMETERS => UnitKind::PictureParameters,
+        slice @ 1..=5 => UnitKind::Slice { resets: slice == IDR_SLICE },
+        _ => UnitKind::Other,
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use super::bits::{Bits, cropped};
 use super::description::Described;
 use super::entry::{DecodeEntry, Marks};
-use super::nal::{self, Kind};
+use super::nal::{self, UnitKind};
 
 const SEQUENCE_PARAMETERS: u8 = 33;
 const PICTURE_PARAMETERS: u8 = 34;
@@ -23,13 +23,13 @@ pub(super) fn describe(stream: &[u8]) -> Described {
     nal::describe(stream, kind, parameters)
 }
 
-fn kind(unit: &[u8]) -> Kind<'_> {
-    let [header, _, payload @ ..] = unit else { return Kind::Other };
+fn kind(unit: &[u8]) -> UnitKind<'_> {
+    let [header, _, payload @ ..] = unit else { return UnitKind::Other };
     match header >> 1 & 0x3f {
-        SEQUENCE_PARAMETERS => Kind::SequenceParameters(payload),
-        PICTURE_PARAMETERS => Kind::PictureParameters,
-        slice @ 0..=31 => Kind::Slice { resets: RESETS.contains(&slice) },
-        _ => Kind::Other,
+        SEQUENCE_PARAMETERS => UnitKind::SequenceParameters(payload),
+        PICTURE_PARAMETERS => UnitKind::PictureParameters,
+        slice @ 0..=31 => UnitKind::Slice { resets: RESETS.contains(&slice) },
+        _ => UnitKind::Other,
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Likeness {
 }
 
 /// What parameters and picture timing say of the fields of pictures.
-struct Fields {
+struct FieldCoding {
     sequence: SequenceParameters,
     /// Bits before what is shown, in a message of picture timing; nothing if it does not say what is shown.
     delays: Option<u32>,
@@ -39,12 +39,12 @@ pub fn likeness(unit: &[u8]) -> Option<Likeness> {
         let Some((header, payload)) = nal.bytes.split_first() else { continue };
         match (header & 0x1f, payload) {
             (SEQUENCE_PARAMETERS, [profile, _, level, ..]) => {
-                fields = fields.or_else(|| Fields::read(payload));
+                fields = fields.or_else(|| FieldCoding::read(payload));
                 let has_fields = fields.as_ref().is_some_and(|fields| !fields.sequence.frames_only);
                 found.get_or_insert(Likeness { profile: *profile, level: *level, interlaced: false, has_fields });
             }
             (SUPPLEMENT, _) => {
-                let delays = fields.as_ref().and_then(|fields: &Fields| fields.delays);
+                let delays = fields.as_ref().and_then(|fields: &FieldCoding| fields.delays);
                 shown = shown.or_else(|| delays.and_then(|delays| is_shown_in_fields(payload, delays)));
             }
             (1 | 5, _) => {
@@ -57,7 +57,7 @@ pub fn likeness(unit: &[u8]) -> Option<Likeness> {
     found
 }
 
-impl Fields {
+impl FieldCoding {
     fn read(payload: &[u8]) -> Option<Self> {
         let mut bits = Bits::new(payload);
         let read = sequence(&mut bits)?;

@@ -26,7 +26,7 @@ pub(super) fn units(stream: &[u8]) -> impl Iterator<Item = Nal<'_>> {
 }
 
 /// What a unit is to whoever describes its stream.
-pub(super) enum Kind<'b> {
+pub(super) enum UnitKind<'b> {
     /// Parameters of a sequence, without their header.
     SequenceParameters(&'b [u8]),
     /// Parameters of a picture.
@@ -40,20 +40,22 @@ pub(super) enum Kind<'b> {
 /// What a stream says from its first bytes: `kind` tells what a unit is, `read` reads the parameters of a sequence.
 pub(super) fn describe(
     stream: &[u8],
-    kind: impl Fn(&[u8]) -> Kind<'_>,
+    kind: impl Fn(&[u8]) -> UnitKind<'_>,
     read: impl Fn(&[u8], &mut Described),
 ) -> Described {
     let mut found = Described { wants_more: true, ..Described::default() };
     let (mut has_picture_parameters, mut has_begun) = (false, false);
     for unit in units(stream) {
         match kind(unit.bytes) {
-            Kind::SequenceParameters(payload) if found.codec.is_none() && unit.is_whole => read(payload, &mut found),
-            Kind::PictureParameters => has_picture_parameters = true,
-            Kind::Slice { resets } if !has_begun => {
+            UnitKind::SequenceParameters(payload) if found.codec.is_none() && unit.is_whole => {
+                read(payload, &mut found);
+            }
+            UnitKind::PictureParameters => has_picture_parameters = true,
+            UnitKind::Slice { resets } if !has_begun => {
                 has_begun = true;
                 found.independent = resets && found.codec.is_some() && has_picture_parameters;
             }
-            Kind::SequenceParameters(_) | Kind::Slice { .. } | Kind::Other => {}
+            UnitKind::SequenceParameters(_) | UnitKind::Slice { .. } | UnitKind::Other => {}
         }
         if has_begun && found.codec.is_some() {
             found.wants_more = false;

@@ -46,12 +46,12 @@ pub trait Sink {
 #[derive(Debug, Default)]
 pub struct Reader {
     framing: Framing,
-    state: State,
+    state: ReaderState,
 }
 
 /// What is known between two packets.
 #[derive(Debug, Default)]
-struct State {
+struct ReaderState {
     programs: Table,
     /// The program that is read, and where its table is.
     chosen: Option<(u16, u16)>,
@@ -59,7 +59,7 @@ struct State {
     program: Option<Program>,
     /// The table was seen in these bytes, and not only before.
     was_seen: bool,
-    streams: Vec<Stream>,
+    streams: Vec<StreamReader>,
 }
 
 /// A table while its packets come.
@@ -71,15 +71,15 @@ struct Table {
 
 /// One stream while its packets come.
 #[derive(Debug)]
-struct Stream {
+struct StreamReader {
     what: Elementary,
     last: Last,
-    unit: Unit,
+    unit: UnitProgress,
 }
 
 /// Where a stream is in its unit.
 #[derive(Debug)]
-enum Unit {
+enum UnitProgress {
     /// In none.
     Outside,
     /// In the header, which lies in several packets.
@@ -103,7 +103,7 @@ impl Default for Last {
 
 /// How a packet goes on from the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
+enum PacketOrder {
     Next,
     /// It is the same once more.
     Repeats,
@@ -115,7 +115,7 @@ impl Reader {
     /// Of a file whose tables are known, so that units before them are read as well.
     pub fn knowing(program: &Program) -> Self {
         let mut reader = Self::default();
-        reader.state.streams = program.streams.iter().copied().map(Stream::new).collect();
+        reader.state.streams = program.streams.iter().copied().map(StreamReader::new).collect();
         reader.state.program = Some(program.clone());
         reader
     }
@@ -150,14 +150,14 @@ impl Reader {
 pub fn program_of(bytes: &[u8]) -> Option<Program> {
     /// Bytes between two looks.
     const PIECE: usize = 64 << 10;
-    struct First(Option<Program>);
-    impl Sink for First {
+    struct FirstProgram(Option<Program>);
+    impl Sink for FirstProgram {
         const UNITS: bool = false;
         fn tables(&mut self, program: &Program) {
             self.0.get_or_insert_with(|| program.clone());
         }
     }
-    let (mut first, mut reader) = (First(None), Reader::default());
+    let (mut first, mut reader) = (FirstProgram(None), Reader::default());
     for piece in bytes.chunks(PIECE) {
         reader.push(piece, &mut first);
         if first.0.is_some() {
@@ -168,7 +168,7 @@ pub fn program_of(bytes: &[u8]) -> Option<Program> {
     first.0
 }
 
-impl State {
+impl ReaderState {
     #[inline]
     fn framed<S: Sink>(&mut self, framed: &Framed<'_>, sink: &mut S) {
         match framed {
@@ -208,14 +208,14 @@ impl State {
     fn follow<S: Sink>(&mut self, program: Program, sink: &mut S) {
         let is_new = self.program.as_ref() != Some(&program);
         if is_new {
-            let stays = |stream: &Stream| program.streams.contains(&stream.what);
+            let stays = |stream: &StreamReader| program.streams.contains(&stream.what);
             for gone in self.streams.iter_mut().filter(|stream| !stays(stream)) {
                 gone.end(sink);
             }
             self.streams.retain(stays);
             for stream in &program.streams {
                 if !self.streams.iter().any(|known| known.what.pid == stream.pid) {
-                    self.streams.push(Stream::new(*stream));
+                    self.streams.push(StreamReader::new(*stream));
                 }
             }
         }
@@ -242,9 +242,9 @@ fn choose(chosen: &mut Option<(u16, u16)>, section: &[u8]) {
 impl Table {
     fn take(&mut self, bytes: &[u8; LEN], packet: &Packet<'_>, payload: &[u8], each: &mut impl FnMut(&[u8])) {
         match self.last.order(bytes, packet) {
-            Order::Repeats => return,
-            Order::Skips => self.sections.lose(),
-            Order::Next => {}
+            PacketOrder::Repeats => return,
+            PacketOrder::Skips => self.sections.lose(),
+            PacketOrder::Next => {}
         }
         self.sections.push(packet.begins, payload, each);
     }
@@ -252,19 +252,19 @@ impl Table {
 
 impl Last {
     /// How this packet goes on (2.4.3.3). A repetition may differ in the clock alone, which stands before the payload.
-    fn order(&mut self, bytes: &[u8; LEN], packet: &Packet<'_>) -> Order {
+    fn order(&mut self, bytes: &[u8; LEN], packet: &Packet<'_>) -> PacketOrder {
         let order = if self.is_there && !packet.discontinuity {
             let last = Packet::read(&self.bytes);
             if last.counter == packet.counter {
                 let is_same = self.bytes[1..4] == bytes[1..4] && last.payload == packet.payload;
-                if is_same { Order::Repeats } else { Order::Skips }
+                if is_same { PacketOrder::Repeats } else { PacketOrder::Skips }
             } else if (last.counter + 1) & 0x0f == packet.counter {
-                Order::Next
+                PacketOrder::Next
             } else {
-                Order::Skips
+                PacketOrder::Skips
             }
         } else {
-            Order::Next
+            PacketOrder::Next
         };
         self.bytes = *bytes;
         self.is_there = true;
@@ -272,50 +272,50 @@ impl Last {
     }
 }
 
-impl Stream {
+impl StreamReader {
     fn new(what: Elementary) -> Self {
-        Self { what, last: Last::default(), unit: Unit::Outside }
+        Self { what, last: Last::default(), unit: UnitProgress::Outside }
     }
 
     fn packet(&mut self, bytes: &[u8; LEN], packet: &Packet<'_>, payload: &[u8], sink: &mut impl Sink) {
         // What is missing is missing in one unit; what is there of it may still be of use.
-        if self.last.order(bytes, packet) == Order::Repeats {
+        if self.last.order(bytes, packet) == PacketOrder::Repeats {
             return;
         }
         if packet.begins {
             self.end(sink);
-            self.unit = Unit::Header(Vec::new());
+            self.unit = UnitProgress::Header(Vec::new());
         }
         if packet.scrambled {
             self.end(sink);
             return;
         }
         match &mut self.unit {
-            Unit::Outside => {}
-            Unit::Header(waiting) if waiting.is_empty() => self.header(payload, sink),
-            Unit::Header(waiting) => {
+            UnitProgress::Outside => {}
+            UnitProgress::Header(waiting) if waiting.is_empty() => self.header(payload, sink),
+            UnitProgress::Header(waiting) => {
                 waiting.extend_from_slice(payload);
                 let whole = std::mem::take(waiting);
                 self.header(&whole, sink);
             }
-            Unit::Content(_) => self.content(payload, sink),
+            UnitProgress::Content(_) => self.content(payload, sink),
         }
     }
 
     fn header(&mut self, bytes: &[u8], sink: &mut impl Sink) {
         match pes::read(bytes) {
             Begin::Header(header) => {
-                self.unit = Unit::Content(header.length);
+                self.unit = UnitProgress::Content(header.length);
                 sink.begin(&self.what, &header);
                 self.content(bytes.get(header.content..).unwrap_or_default(), sink);
             }
-            Begin::Short if bytes.len() < LONGEST_HEADER => self.unit = Unit::Header(bytes.to_vec()),
-            Begin::Short | Begin::Other => self.unit = Unit::Outside,
+            Begin::Short if bytes.len() < LONGEST_HEADER => self.unit = UnitProgress::Header(bytes.to_vec()),
+            Begin::Short | Begin::Other => self.unit = UnitProgress::Outside,
         }
     }
 
     fn content(&mut self, bytes: &[u8], sink: &mut impl Sink) {
-        let Unit::Content(left) = &mut self.unit else { return };
+        let UnitProgress::Content(left) = &mut self.unit else { return };
         let Some(left) = left else { return sink.content(&self.what, bytes) };
         let piece = bytes.get(..*left).unwrap_or(bytes);
         *left -= piece.len();
@@ -327,7 +327,7 @@ impl Stream {
     }
 
     fn end(&mut self, sink: &mut impl Sink) {
-        if matches!(std::mem::replace(&mut self.unit, Unit::Outside), Unit::Content(_)) {
+        if matches!(std::mem::replace(&mut self.unit, UnitProgress::Outside), UnitProgress::Content(_)) {
             sink.end(&self.what);
         }
     }

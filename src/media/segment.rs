@@ -79,13 +79,13 @@ impl Segment {
 struct Builder {
     program: Program,
     stretches: Vec<TableSpan>,
-    video: Line,
-    sound: Line,
+    video: TrackBuilder,
+    sound: TrackBuilder,
 }
 
 /// Pictures or sound while they are read; times are as they stand there.
 #[derive(Default)]
-struct Line {
+struct TrackBuilder {
     stream: Option<Elementary>,
     /// The stretch in which its last unit lies.
     stretch: usize,
@@ -103,8 +103,8 @@ impl Builder {
         let mut builder = Self {
             program: Program { streams: Vec::new(), ..program.clone() },
             stretches: Vec::new(),
-            video: Line::default(),
-            sound: Line::default(),
+            video: TrackBuilder::default(),
+            sound: TrackBuilder::default(),
         };
         builder.tables(program);
         builder
@@ -112,7 +112,7 @@ impl Builder {
 
     fn begin_stretch(&mut self, rebased: bool) {
         let unknown = self.program.streams.iter().find(|stream| stream.coding.role() == Role::Unknown);
-        let coding = |line: &Line| line.stream.map(|stream| stream.coding);
+        let coding = |line: &TrackBuilder| line.stream.map(|stream| stream.coding);
         let stretch = TableSpan {
             video: coding(&self.video),
             sound: coding(&self.sound),
@@ -125,7 +125,7 @@ impl Builder {
         }
     }
 
-    fn line(&mut self, pid: u16) -> Option<&mut Line> {
+    fn line(&mut self, pid: u16) -> Option<&mut TrackBuilder> {
         [&mut self.video, &mut self.sound].into_iter().find(|line| line.stream.is_some_and(|stream| stream.pid == pid))
     }
 

@@ -42,11 +42,11 @@ impl StampSpan {
 #[derive(Debug, Default)]
 pub struct StampMeter {
     reader: Reader,
-    clocks: Clocks,
+    clocks: StampReader,
 }
 
 #[derive(Debug, Default)]
-struct Clocks {
+struct StampReader {
     program: Option<Program>,
     tracks: Vec<Track>,
     leaps: bool,
@@ -86,7 +86,7 @@ impl StampMeter {
     }
 }
 
-impl Sink for Clocks {
+impl Sink for StampReader {
     const UNITS: bool = false;
 
     #[inline]
@@ -113,7 +113,7 @@ impl Sink for Clocks {
     }
 }
 
-impl Clocks {
+impl StampReader {
     fn unit(&mut self, pid: u16, is_video: bool, times: Times) {
         let Some(track) = self.tracks.iter_mut().find(|track| track.pid == pid) else {
             if self.tracks.len() < MOST_STREAMS {

@@ -60,11 +60,11 @@ pub struct NodePulse {
     keeper: Arc<Keeper>,
     crawl: Arc<Crawl>,
     vital: VitalJobs,
-    counted: Arc<Mutex<Option<Counted>>>,
+    counted: Arc<Mutex<Option<HoleCount>>>,
 }
 
 /// Holes, if they could be counted, and when.
-type Counted = (Instant, Option<usize>);
+type HoleCount = (Instant, Option<usize>);
 
 impl NodePulse {
     pub(super) fn new(keeper: Arc<Keeper>, crawl: Arc<Crawl>, vital: VitalJobs) -> Self {

@@ -71,7 +71,7 @@ pub fn is_hour(path: &str) -> bool {
 
 /// What is wrong with a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Wrong {
+enum Misplacement {
     /// It lies in an hour, and is no transport stream.
     Container,
     /// It lies in the base, a channel or a quality.
@@ -82,7 +82,7 @@ enum Wrong {
     Elsewhere,
 }
 
-impl Wrong {
+impl Misplacement {
     fn with(path: &str) -> Self {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         if is_hour(path) {
@@ -129,11 +129,11 @@ fn is_date(part: &str) -> bool {
 /// Directories beside the channels may hold anything (extras). Video in them is a problem only if it looks like a recording, or if there is
 /// no channel.
 pub fn misplaced(dirs: &[VideoDir], channels: &BTreeSet<String>) -> Vec<NodeProblem> {
-    let mut groups: BTreeMap<(&str, Wrong), Vec<&VideoDir>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, Misplacement), Vec<&VideoDir>> = BTreeMap::new();
     for dir in dirs.iter().filter(|dir| dir.files() > 0) {
         let top = dir.path.split('/').next().unwrap_or_default();
-        let wrong = Wrong::with(&dir.path);
-        let is_recording = dir.segments > 0 || wrong == Wrong::OtherDates;
+        let wrong = Misplacement::with(&dir.path);
+        let is_recording = dir.segments > 0 || wrong == Misplacement::OtherDates;
         if channels.is_empty() || channels.contains(top) || is_recording {
             groups.entry((top, wrong)).or_default().push(dir);
         }
@@ -141,7 +141,7 @@ pub fn misplaced(dirs: &[VideoDir], channels: &BTreeSet<String>) -> Vec<NodeProb
     groups.into_iter().map(|((top, wrong), group)| problem(top, wrong, &group)).collect()
 }
 
-fn problem(top: &str, wrong: Wrong, dirs: &[&VideoDir]) -> NodeProblem {
+fn problem(top: &str, wrong: Misplacement, dirs: &[&VideoDir]) -> NodeProblem {
     let files: u64 = dirs.iter().map(|dir| dir.files()).sum();
     let paths = dirs.iter().flat_map(|dir| dir.names.iter().map(|name| format!("{}/{name}", dir.path)));
     let examples: Vec<String> = paths.map(|path| path.trim_start_matches('/').to_owned()).take(EXAMPLES).collect();

@@ -42,8 +42,8 @@ fn unbound(generation: u64, bytes: &[u8]) -> Vec<u8> {
     text(&Content { version: 1, generation, head, is_bound: false, bytes: bytes.to_vec() })
 }
 
-fn parsed(bytes: &[u8]) -> Result<Copy, Cow<'static, str>> {
-    RECORD.parse(bytes, &Expected { ids: OURS.into(), past: &RecordHistory::default() })
+fn parsed(bytes: &[u8]) -> Result<ReadCopy, Cow<'static, str>> {
+    RECORD.parse(bytes, &ExpectedCopy { ids: OURS.into(), past: &RecordHistory::default() })
 }
 
 fn file(base: &Base, name: &str) -> PathBuf {

@@ -9,7 +9,7 @@ const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/movin
 /// What no value of is wrong by itself: the name of a template.
 const FREE: [&str; 1] = ["template"];
 
-struct Row {
+struct OldRoute {
     method: Method,
     path: String,
     parameters: Vec<String>,
@@ -21,7 +21,7 @@ fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-fn rows() -> Vec<Row> {
+fn rows() -> Vec<OldRoute> {
     let (_, table) = PAGE.split_once("## Every route of their restreamer").unwrap();
     let lines = table.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
     lines
@@ -30,7 +30,7 @@ fn rows() -> Vec<Row> {
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
             let [method, path, parameters, here, _] = cells.as_slice() else { panic!("{line}") };
             assert!(["yes", "no"].contains(here), "{line}");
-            Row {
+            OldRoute {
                 method: method.parse().unwrap(),
                 path: quoted(path).remove(0),
                 parameters: quoted(parameters),
@@ -55,7 +55,7 @@ async fn the_table_of_their_routes_says_what_is_here() {
     node.put("chan/source/2019-11-13T02", [name]);
     let rows = rows();
     assert_eq!(rows.len(), 17, "as many as they have");
-    for Row { method, path, parameters, is_here } in rows {
+    for OldRoute { method, path, parameters, is_here } in rows {
         let asked = path
             .replace("{channel}", "chan")
             .replace("{quality}", "source")

@@ -19,7 +19,7 @@ const PAIR: usize = 24;
 
 /// What an entry lets expect of the next one.
 #[derive(Debug, Clone, Copy, Default)]
-struct Expected {
+struct ExpectedEdge {
     end: i64,
     length: i64,
 }
@@ -40,7 +40,7 @@ pub(in crate::index) fn encode(hour: HourKey, known: &[(Id, Edges)]) -> Vec<Vec<
 /// One row but for its check, and how many entries it took.
 fn encode_row(known: &[(Id, Edges)]) -> (Vec<u8>, usize) {
     let (mut pairs, mut written, mut taken) = (Vec::<(Tracks, Tracks)>::new(), Vec::new(), 0_u16);
-    let mut expected = [Expected::default(); 2];
+    let mut expected = [ExpectedEdge::default(); 2];
     for (id, edges) in known.iter().take(MOST_ENTRIES) {
         let pair = (edges.begins, edges.ends);
         let found = pairs.iter().position(|other| *other == pair);
@@ -80,7 +80,7 @@ fn marks(edges: &Edges) -> u8 {
     known | edges.independent.map_or(0, |is| 0x10 | u8::from(is) << 5)
 }
 
-fn push_extent(entry: &mut Vec<u8>, extent: &Extent, expected: &mut Expected) {
+fn push_extent(entry: &mut Vec<u8>, extent: &Extent, expected: &mut ExpectedEdge) {
     let first = extent.first.map(TimeStamp::ticks);
     if let Some(first) = first {
         push_number(entry, difference(expected.end, first));
@@ -88,11 +88,11 @@ fn push_extent(entry: &mut Vec<u8>, extent: &Extent, expected: &mut Expected) {
     let begin = first.unwrap_or(expected.end);
     if let Some(end) = extent.end.map(TimeStamp::ticks) {
         push_number(entry, difference(begin + expected.length, end));
-        *expected = Expected { end, length: difference(begin, end) };
+        *expected = ExpectedEdge { end, length: difference(begin, end) };
     }
 }
 
-fn take_extent(bytes: &mut &[u8], known: u8, expected: &mut Expected) -> Option<Extent> {
+fn take_extent(bytes: &mut &[u8], known: u8, expected: &mut ExpectedEdge) -> Option<Extent> {
     let mut extent = Extent::default();
     if known & 1 != 0 {
         extent.first = Some(TimeStamp::new(expected.end + take_number(bytes)?));
@@ -100,7 +100,7 @@ fn take_extent(bytes: &mut &[u8], known: u8, expected: &mut Expected) -> Option<
     let begin = extent.first.map_or(expected.end, TimeStamp::ticks);
     if known & 2 != 0 {
         let end = TimeStamp::new(begin + expected.length + take_number(bytes)?);
-        *expected = Expected { end: end.ticks(), length: difference(begin, end.ticks()) };
+        *expected = ExpectedEdge { end: end.ticks(), length: difference(begin, end.ticks()) };
         extent.end = Some(end);
     }
     Some(extent)
@@ -111,7 +111,7 @@ pub(in crate::index) struct Entries<'r> {
     left: u16,
     pairs: Vec<(Tracks, Tracks)>,
     rest: &'r [u8],
-    expected: [Expected; 2],
+    expected: [ExpectedEdge; 2],
 }
 
 impl<'r> Entries<'r> {

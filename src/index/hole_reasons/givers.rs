@@ -15,10 +15,10 @@ const MOST: usize = 1 << 16;
 
 /// Who gave what.
 #[derive(Debug, Default)]
-pub struct Givers(Mutex<Known>);
+pub struct Givers(Mutex<GiverByFile>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct GiverByFile {
     by_file: HashMap<u128, Arc<str>>,
     in_order: VecDeque<u128>,
 }

@@ -17,11 +17,11 @@ const WRITE_EVERY: Span = Span::from_us(60 * crate::archive::time::SECOND_US);
 
 pub struct ClockTimeline {
     clocks: Arc<dyn Clocks>,
-    state: Mutex<State>,
+    state: Mutex<TimelineState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct TimelineState {
     /// Nothing while it could not be read.
     line: Option<TimeMark>,
     /// When it was last written.
@@ -204,13 +204,13 @@ mod tests {
 
     const DAY: Span = Span::from_us(24 * crate::archive::time::HOUR_US);
 
-    struct Node {
+    struct ClockNode {
         _tree: tempfile::TempDir,
         base: Base,
         clocks: Arc<TestClocks>,
     }
 
-    impl Node {
+    impl ClockNode {
         fn new() -> Self {
             let tree = tempfile::tempdir().unwrap();
             let base = Base::open(tree.path()).unwrap();
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_wrong_clock_is_contradicted_by_the_run_before_and_right_again_when_it_is() {
-        let node = Node::new();
+        let node = ClockNode::new();
         drop(node.start());
         let right = node.clocks.wall();
         node.clocks.set(|said| said.wall = said.wall + Span::from_us(40 * DAY.us()));
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_person_moves_the_line() {
-        let node = Node::new();
+        let node = ClockNode::new();
         let (timeline, records) = node.start();
         node.clocks.set(|said| said.wall = said.wall + DAY);
         assert!(matches!(timeline.verdict(), ClockVerdict::Contradict(_)));
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_line_that_cannot_be_read_is_none() {
-        let node = Node::new();
+        let node = ClockNode::new();
         drop(node.start());
         for name in ["time", "time.2"] {
             std::fs::write(node.base.path().join(OWN_DIR).join(name), "gapless-time 1 1 1 1\n").unwrap();
@@ -270,9 +270,9 @@ mod tests {
     }
 
     #[derive(Clone, Default)]
-    struct Names(Arc<Mutex<Vec<&'static str>>>);
+    struct LoggedNames(Arc<Mutex<Vec<&'static str>>>);
 
-    impl<S: tracing::Subscriber> Layer<S> for Names {
+    impl<S: tracing::Subscriber> Layer<S> for LoggedNames {
         fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
             self.0.lock().push(event.metadata().name());
         }
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn each_change_of_what_is_believed_is_logged_by_its_own_name() {
-        let (node, names) = (Node::new(), Names::default());
+        let (node, names) = (ClockNode::new(), LoggedNames::default());
         drop(node.start());
         let years = Span::from_us(3_650 * DAY.us());
         node.clocks.set(|said| (said.wall, said.boot) = (said.wall + years, "second".to_owned()));
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_nobody_vouches_for_dates_nothing() {
-        let node = Node::new();
+        let node = ClockNode::new();
         drop(node.start());
         let right = node.clocks.wall();
         node.clocks
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_line_does_not_begin_before_our_own_files_were_written() {
-        let node = Node::new();
+        let node = ClockNode::new();
         let (timeline, records) = (ClockTimeline::new(Arc::clone(&node.clocks) as Arc<dyn Clocks>), Records::default());
         timeline.load(&node.base, &records, Some(node.clocks.wall() + DAY)).unwrap();
         assert!(matches!(timeline.verdict(), ClockVerdict::Contradict(_)));

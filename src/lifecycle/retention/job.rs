@@ -18,7 +18,7 @@ use super::last_copy::Copies;
 use super::protect::FreeSpace;
 use super::reclaim::PeerIdentities;
 use super::report::RetentionGauges;
-use super::retired_hours::Ledger;
+use super::retired_hours::RetirementLedger;
 use super::runs::{Attempts, RunRequest, RunRequests};
 use super::schedule::{RetentionReason, RetiringHour};
 use super::shrinking::Yardsticks;
@@ -71,7 +71,7 @@ pub struct RetentionParts {
 pub struct Retention {
     pub(super) parts: RetentionParts,
     pub(super) options: RetentionOptions,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: RetirementLedger,
     pub(super) timeline: ClockTimeline,
     pub(super) levels: Mutex<Yardsticks>,
     /// Who the peers are, as far as they have said so.
@@ -103,7 +103,7 @@ impl Retention {
             timeline: ClockTimeline::new(Arc::clone(&parts.clocks)),
             parts,
             options,
-            ledger: Ledger::default(),
+            ledger: RetirementLedger::default(),
             levels: Mutex::default(),
             peer_identities: Mutex::default(),
             steady: Steady::default(),

@@ -56,7 +56,7 @@ pub struct HolderQuery {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Standing {
+enum CopyStanding {
     Archive(String),
     /// Configured and probed; it is a gapless node and has this number as long as it runs.
     Process(u64),
@@ -71,7 +71,7 @@ pub struct Copies {
     archive: Option<String>,
     /// Why each that was asked counts as another place for a quality, if it does. By address: the list may change, and its names
     /// with it, while a pass lasts.
-    standings: HashMap<(PeerUrl, Stream), Option<Standing>>,
+    standings: HashMap<(PeerUrl, Stream), Option<CopyStanding>>,
     /// Those that did not answer: not asked again in the same pass, so that a dead one costs its patience once.
     silent: HashSet<PeerUrl>,
     /// What a person should know about those that do not count, by name.
@@ -147,7 +147,7 @@ impl Copies {
     }
 
     /// Why a peer counts as another place; `None` if it does not. Each is asked once for each quality in a pass.
-    async fn standing(&mut self, peer: &Peer, place: &HourPlace) -> Option<Standing> {
+    async fn standing(&mut self, peer: &Peer, place: &HourPlace) -> Option<CopyStanding> {
         if self.silent.contains(&peer.url) {
             return None;
         }
@@ -160,7 +160,7 @@ impl Copies {
         standing
     }
 
-    async fn ask_standing(&mut self, peer: &Peer, place: &HourPlace) -> Option<Standing> {
+    async fn ask_standing(&mut self, peer: &Peer, place: &HourPlace) -> Option<CopyStanding> {
         let standing = match identify(&self.asking.client, peer, &place.stream).await {
             Ok(PeerIdentity::Node { process: Some(process), .. }) if process == self.asking.instance => return None,
             Ok(PeerIdentity::Node { archive, process, .. }) => match (archive, &self.archive) {
@@ -169,10 +169,10 @@ impl Copies {
                     self.not_proven(peer, why.to_owned());
                     return None;
                 }
-                (Some(theirs), Some(_)) => Standing::Archive(theirs),
-                _ => process.map_or(Standing::FixedPart, Standing::Process),
+                (Some(theirs), Some(_)) => CopyStanding::Archive(theirs),
+                _ => process.map_or(CopyStanding::FixedPart, CopyStanding::Process),
             },
-            Ok(PeerIdentity::FixedPart) => Standing::FixedPart,
+            Ok(PeerIdentity::FixedPart) => CopyStanding::FixedPart,
             Err(error) => {
                 tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not say whether it is another node; it counts as having nothing");
                 self.silent.insert(peer.url.clone());
@@ -184,10 +184,12 @@ impl Copies {
         }
         let is_named = self.asking.copies_at.contains(&peer.name);
         let why = match &standing {
-            Standing::Archive(theirs) if !self.asking.steady.hear(&peer.url, theirs, Instant::now()) && !is_named => {
+            CopyStanding::Archive(theirs)
+                if !self.asking.steady.hear(&peer.url, theirs, Instant::now()) && !is_named =>
+            {
                 "it has named another archive id within a day; it counts again when it has named the same one for a day"
             }
-            Standing::Process(_) | Standing::FixedPart if !is_named => {
+            CopyStanding::Process(_) | CopyStanding::FixedPart if !is_named => {
                 "it does not name an archive of its own; if it is another disk, add its name to copies_at in [retention]"
             }
             _ => return Some(standing),
@@ -210,12 +212,12 @@ impl Copies {
     /// Those of the names that must stay here: no peer has them of which it is certain that it does not let them go because this
     /// node has them. Such a peer has a higher rank, or is of the fixed part, which knows no such guard.
     pub async fn left_to_us(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
-        let outranks = |this: &Self, standing: &Standing| match standing {
-            Standing::Archive(theirs) => {
+        let outranks = |this: &Self, standing: &CopyStanding| match standing {
+            CopyStanding::Archive(theirs) => {
                 this.archive.as_ref().is_none_or(|ours| rank(place, theirs) > rank(place, ours))
             }
-            Standing::Process(theirs) => rank(place, theirs) > rank(place, &this.asking.instance),
-            Standing::FixedPart => true,
+            CopyStanding::Process(theirs) => rank(place, theirs) > rank(place, &this.asking.instance),
+            CopyStanding::FixedPart => true,
         };
         let claims = self.claims(place, &names, outranks).await;
         let is_listed = |name: &String| claims.iter().any(|claim| claim.names.contains(name));
@@ -232,7 +234,7 @@ impl Copies {
         &mut self,
         place: &HourPlace,
         names: &[String],
-        counts: impl Fn(&Self, &Standing) -> bool,
+        counts: impl Fn(&Self, &CopyStanding) -> bool,
     ) -> Vec<HolderClaim> {
         let peers = self.asking.peers.borrow().clone();
         let mut claims = Vec::new();

@@ -54,7 +54,7 @@ pub enum CopyBytes {
 }
 
 #[derive(Debug, Default)]
-struct Copy {
+struct JournalCopy {
     head: Option<JournalHead>,
     lines: Vec<Option<JournalLine>>,
     is_torn: bool,
@@ -63,7 +63,7 @@ struct Copy {
     wrong: Option<String>,
 }
 
-impl Copy {
+impl JournalCopy {
     fn is_whole(&self) -> bool {
         self.wrong.is_none()
     }
@@ -136,17 +136,17 @@ pub fn merge(first: CopyBytes, second: CopyBytes, expected: &Expected<'_>) -> Me
     MergeResult::Journal(journal, mended.or_else(bound))
 }
 
-fn understand(bytes: CopyBytes, expected: &Expected<'_>) -> Result<Option<Copy>, u32> {
+fn understand(bytes: CopyBytes, expected: &Expected<'_>) -> Result<Option<JournalCopy>, u32> {
     match bytes {
         CopyBytes::Missing => Ok(None),
-        CopyBytes::Unreadable(why) => Ok(Some(Copy::wrong(why))),
+        CopyBytes::Unreadable(why) => Ok(Some(JournalCopy::wrong(why))),
         CopyBytes::Content(bytes) if bytes.is_empty() => Ok(None),
-        CopyBytes::Content(bytes) => Copy::parse(&bytes, expected).map(Some),
+        CopyBytes::Content(bytes) => JournalCopy::parse(&bytes, expected).map(Some),
     }
 }
 
 /// The content of the other copy is unknown, even whether the unfinished line was written there.
-fn alone(only: Copy, was_there: bool) -> MergeResult {
+fn alone(only: JournalCopy, was_there: bool) -> MergeResult {
     let journal = Journal::of(only.head.unwrap_or_default(), only.good().cloned());
     match only.wrong {
         Some(why) => MergeResult::Unusable(format!("{why}, and there is no other copy"), journal),
@@ -155,7 +155,7 @@ fn alone(only: Copy, was_there: bool) -> MergeResult {
     }
 }
 
-fn both(first: &Copy, second: &Copy) -> MergeResult {
+fn both(first: &JournalCopy, second: &JournalCopy) -> MergeResult {
     let unusable = |why: String| {
         let head = [first, second].into_iter().filter_map(|copy| copy.head).max_by_key(|head| head.generation);
         let head = JournalHead { entries: 0, ..head.unwrap_or_default() };
@@ -188,7 +188,7 @@ fn both(first: &Copy, second: &Copy) -> MergeResult {
 }
 
 /// Line by line, each from the copy in which it adds up; nothing if it does in neither, or if they differ.
-fn by_lines(first: &Copy, second: &Copy) -> Option<Vec<JournalLine>> {
+fn by_lines(first: &JournalCopy, second: &JournalCopy) -> Option<Vec<JournalLine>> {
     let most = first.lines.len().max(second.lines.len());
     let mut lines = Vec::with_capacity(most);
     for at in 0..most {
@@ -205,7 +205,7 @@ fn by_lines(first: &Copy, second: &Copy) -> Option<Vec<JournalLine>> {
 }
 
 /// The one copy that adds up, if all that can be read of the other stands in it, too; unless that is none of ours.
-fn whole_one(first: &Copy, second: &Copy) -> Option<MergeResult> {
+fn whole_one(first: &JournalCopy, second: &JournalCopy) -> Option<MergeResult> {
     let (whole, other) = match (first.is_whole(), second.is_whole()) {
         (true, false) => (first, second),
         (false, true) => (second, first),
@@ -219,7 +219,7 @@ fn whole_one(first: &Copy, second: &Copy) -> Option<MergeResult> {
     })
 }
 
-fn both_wrong(first: &Copy, second: &Copy) -> String {
+fn both_wrong(first: &JournalCopy, second: &JournalCopy) -> String {
     match (&first.wrong, &second.wrong) {
         (Some(one), Some(other)) => format!("{one}; in the second copy: {other}"),
         (Some(why), None) | (None, Some(why)) => format!("its copies differ, and {why}"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::journal::{Journal, JournalEntry, JournalLine, JournalStep};
-use super::retired_hours::{JournalNow, Ledger, RETIRED};
+use super::retired_hours::{JournalNow, RETIRED, RetirementLedger};
 use super::schedule::{EarlierDecision, Measured, RetentionReason, Schedule, SuspectPlan};
 use super::shrinking::{Shrinking, StreamSize, Yardsticks};
 use super::{Retention, RetentionError};
@@ -286,7 +286,7 @@ pub fn carry_over(base: &Base, further: &[Record]) -> Result<(), RetentionError>
     }
     // What the clock says of it is for the next run to judge.
     let now = JournalNow { time: Timestamp::from_us(i64::MAX / 2), lived: None, holders: Arc::new([]) };
-    match Ledger::default().load(base, &records, &now, false) {
+    match RetirementLedger::default().load(base, &records, &now, false) {
         Ok(_) | Err(RetentionError::Unusable { .. }) => Ok(()),
         Err(error) => Err(error),
     }

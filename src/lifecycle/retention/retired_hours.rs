@@ -28,13 +28,13 @@ const MOST_BYTES: u64 = 64 << 20;
 const FUTURE: Span = Span::from_us(24 * crate::archive::time::HOUR_US);
 
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
-    known: RwLock<Option<Known>>,
+pub(super) struct RetirementLedger {
+    known: RwLock<Option<ReadJournal>>,
     writing: Mutex<()>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct ReadJournal {
     journal: Journal,
     horizons: Horizons,
 }
@@ -45,7 +45,7 @@ pub(super) struct JournalNow {
     pub(super) holders: Arc<[String]>,
 }
 
-impl Ledger {
+impl RetirementLedger {
     /// Reads it from the disk, and makes a copy anew that cannot be used. With `accept` what can still be read will do, on a
     /// person's word. Returns where copies were put aside.
     pub(super) fn load(
@@ -114,7 +114,7 @@ impl Ledger {
             }
         }
         let mut known = self.known.write();
-        let Some(Known { journal, horizons }) = known.as_mut() else { return Err(RetentionError::NotRead) };
+        let Some(ReadJournal { journal, horizons }) = known.as_mut() else { return Err(RetentionError::NotRead) };
         for (place, entry) in lines {
             journal.note(place, entry);
         }
@@ -163,7 +163,7 @@ impl Ledger {
 
     fn put(&self, journal: Journal) {
         let horizons = journal.horizons();
-        *self.known.write() = Some(Known { journal, horizons });
+        *self.known.write() = Some(ReadJournal { journal, horizons });
     }
 }
 

@@ -64,19 +64,19 @@ impl fmt::Debug for Fingerprint {
 }
 
 /// What tells a file from another version of it: inode, size, and both times to the nanosecond.
-type Stamp = [i128; 4];
+type FileStamp = [i128; 4];
 
 /// The pair that is shown, and the files it came from.
 #[derive(Debug)]
-struct Shown {
+struct ShownCertificate {
     pair: Arc<CertifiedKey>,
     fingerprint: Fingerprint,
-    stamps: Option<[Stamp; 2]>,
+    stamps: Option<[FileStamp; 2]>,
 }
 
 /// Hands out the pair that is shown now.
 #[derive(Debug)]
-struct Showing(RwLock<Shown>);
+struct Showing(RwLock<ShownCertificate>);
 
 impl ResolvesServerCert for Showing {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
@@ -155,7 +155,7 @@ impl TlsServer {
 }
 
 /// The files' stamps; `None` if one of them cannot be looked at.
-fn stamps(certificate: &Path, key: &Path) -> Option<[Stamp; 2]> {
+fn stamps(certificate: &Path, key: &Path) -> Option<[FileStamp; 2]> {
     let stamp = |path: &Path| {
         let found = std::fs::metadata(path).ok()?;
         let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
@@ -165,7 +165,7 @@ fn stamps(certificate: &Path, key: &Path) -> Option<[Stamp; 2]> {
     Some([stamp(certificate)?, stamp(key)?])
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<Shown, TlsError> {
+fn read(certificate: &Path, key: &Path) -> Result<ShownCertificate, TlsError> {
     // Before reading: what changes meanwhile is then seen the next time.
     let stamps = stamps(certificate, key);
     let chain = pem::certificates(certificate)?;
@@ -183,5 +183,5 @@ fn read(certificate: &Path, key: &Path) -> Result<Shown, TlsError> {
             return Err(TlsError::Content { path: certificate.to_owned(), expected: "a certificate", why });
         }
     }
-    Ok(Shown { pair: Arc::new(pair), fingerprint, stamps })
+    Ok(ShownCertificate { pair: Arc::new(pair), fingerprint, stamps })
 }

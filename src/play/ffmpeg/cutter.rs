@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::cut_format::CutFormat;
-use super::ends::{Held, encode};
+use super::ends::{HeldTurn, encode};
 use super::segment::{Clip, CutSegment, Loaded};
 use super::suitable::{Blind, further_back, is_one_sound, refused, without};
 use super::transition::Part;
@@ -37,7 +37,7 @@ pub(super) struct Making {
     pub format: CutFormat,
     /// What the sound is, where it was found beforehand.
     pub sound: Option<Coding>,
-    pub held: Held,
+    pub held: HeldTurn,
 }
 
 /// Writes one stretch after the other.
@@ -55,7 +55,7 @@ pub(super) struct Cutter<'s> {
 }
 
 /// One stretch while its segments come. Its times are those of its first segment.
-struct Stretch {
+struct CutStretch {
     planner: CutPlanner,
     /// Pictures of which the planner has not said yet that they are not needed any more.
     units: Vec<Unit>,
@@ -84,7 +84,7 @@ impl<'s> Cutter<'s> {
 
     pub(super) async fn clip(&mut self, clip: Clip) -> Result<(), FfmpegError> {
         let window = clip.window();
-        let mut stretch = Stretch {
+        let mut stretch = CutStretch {
             planner: CutPlanner::new(window),
             units: Vec::new(),
             number: 0,
@@ -115,7 +115,7 @@ impl<'s> Cutter<'s> {
         Ok(())
     }
 
-    async fn segment(&mut self, stretch: &mut Stretch, loaded: Loaded) -> Result<(), FfmpegError> {
+    async fn segment(&mut self, stretch: &mut CutStretch, loaded: Loaded) -> Result<(), FfmpegError> {
         let mut turn = stretch.planner.segment(&loaded.source).map_err(|refusal| refused(refusal, stretch.asked))?;
         let is_beside = loaded.source.lies_beside(stretch.planner.window());
         if let Some(refusal) = turn.passed_over {
@@ -167,13 +167,13 @@ impl<'s> Cutter<'s> {
     }
 
     /// Does what was planned.
-    async fn make(&mut self, stretch: &mut Stretch, steps: Vec<CutStep>) -> Result<(), FfmpegError> {
+    async fn make(&mut self, stretch: &mut CutStretch, steps: Vec<CutStep>) -> Result<(), FfmpegError> {
         if !steps.is_empty() {
             // A neighbour may be all there is.
             let known = self.making.sound;
             self.mux.get_or_insert_with(|| Mux::new(Some(Coding::H264), known));
         }
-        let Stretch { planner, units, number, sound, .. } = stretch;
+        let CutStretch { planner, units, number, sound, .. } = stretch;
         let origin = planner.extent().map_or(0, |(origin, _)| origin);
         for step in steps {
             let (CutStep::Copy(numbers) | CutStep::Encode(numbers, ..)) = &step;
@@ -253,7 +253,7 @@ impl<'s> Cutter<'s> {
     }
 }
 
-impl Stretch {
+impl CutStretch {
     /// Takes in what a segment holds, and says what can be done then.
     fn take(&mut self, loaded: Loaded, turn: SegmentSteps) -> Vec<CutStep> {
         let frames = turn.sound.iter().filter_map(|at| loaded.frames.get(*at));

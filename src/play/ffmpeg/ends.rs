@@ -27,7 +27,7 @@ pub(super) struct Encoded {
 /// Encodes the pictures with these times (in order of time), first of the segment that begins then, of those that are to be decoded.
 pub(super) async fn encode(
     pool: &Arc<Pool>,
-    turn: Held,
+    turn: HeldTurn,
     needed: &[Unit],
     (wanted, place): (&[i64], Timestamp),
 ) -> Result<Vec<Encoded>, FfmpegError> {
@@ -70,14 +70,14 @@ pub(super) async fn encode(
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
+pub(super) enum HeldTurn {
     /// Nobody's: each process waits for one.
     None,
     /// Whoever this is made for has one until the end, and would wait for itself.
     Already,
 }
 
-impl Held {
+impl HeldTurn {
     /// A turn for one process, if it wants one.
     pub(super) async fn among(self, pool: &Pool) -> Result<Option<Turn>, FfmpegError> {
         match self {

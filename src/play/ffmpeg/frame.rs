@@ -47,7 +47,7 @@ impl Near {
 /// The picture of `time`, of segments in order: those that lie up to [`Near::BESIDE`] from it, and those before that join.
 pub async fn frame(pool: &Arc<Pool>, near: Vec<Near>, time: Timestamp) -> Result<Vec<u8>, FfmpegError> {
     let turn = pool.turn("frame").await?;
-    let (coding, needed, shown) = Line::around(near, time).await?;
+    let (coding, needed, shown) = JoinedPictures::around(near, time).await?;
     let earliest = needed.iter().map(|unit| unit.pts.min(unit.dts)).min().unwrap_or_default();
     let shift = ORIGIN - earliest;
     let mut mux = Mux::new(coding, None);
@@ -76,7 +76,7 @@ pub async fn frame(pool: &Arc<Pool>, near: Vec<Near>, time: Timestamp) -> Result
 }
 
 /// Pictures of segments that join, in the order of decoding, with times in ticks from the wanted one on.
-struct Line {
+struct JoinedPictures {
     units: Vec<Unit>,
     coding: Option<Coding>,
     /// When its first segment begins, by its name.
@@ -87,7 +87,7 @@ struct Line {
     joins: bool,
 }
 
-impl Line {
+impl JoinedPictures {
     /// What has to be decoded, what it is, and the time of what is shown then.
     async fn around(mut near: Vec<Near>, time: Timestamp) -> Result<(Option<Coding>, Vec<Unit>, i64), FfmpegError> {
         let at = near.iter().rposition(|each| each.segment.start <= time).unwrap_or(0);

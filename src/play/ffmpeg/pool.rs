@@ -104,7 +104,7 @@ struct Task {
 }
 
 /// Where what is written goes: through a pipe to whoever waits, or to a file.
-struct Target<'t> {
+struct OutputTarget<'t> {
     sender: &'t mpsc::Sender<Result<Bytes, FfmpegError>>,
     file: Option<File>,
 }
@@ -248,7 +248,7 @@ impl Pool {
         let _running = scopeguard(&self.metrics);
         let words = tokio::spawn(last_words(process.stderr.take()));
         let moved = Moved::default();
-        let work = work(&mut process, input, Target { sender: &sender, file }, &order, &moved);
+        let work = work(&mut process, input, OutputTarget { sender: &sender, file }, &order, &moved);
         let outcome = tokio::select! {
             outcome = work => outcome,
             () = sender.closed() => Err(FfmpegError::Gone),
@@ -354,7 +354,7 @@ impl Moved {
 async fn work(
     process: &mut Process,
     input: Input,
-    to: Target<'_>,
+    to: OutputTarget<'_>,
     order: &Order,
     moved: &Moved,
 ) -> Result<(), FfmpegError> {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::cut_format::CutFormat;
 use super::cutter::{Cutter, Making, Sender};
-use super::ends::Held;
+use super::ends::HeldTurn;
 use super::pool::{Input, Turn};
 use super::suitable::{Blind, look_ahead, refused};
 use super::transition::{self, Part};
@@ -70,7 +70,7 @@ pub async fn smart<P: Into<Part>>(
     }
     // Who encodes all of it has a turn of its own until the end; what its ends want then runs within that.
     let encoding = if format == CutFormat::Webm { Some(pool.turn("webm").await?) } else { None };
-    let held = if encoding.is_some() { Held::Already } else { Held::None };
+    let held = if encoding.is_some() { HeldTurn::Already } else { HeldTurn::None };
     let sound = sound.map(|(coding, ..)| coding);
     let making = Making { format, sound, held };
     let (sender, mut made) = mpsc::channel(WAITING);

@@ -231,7 +231,7 @@ pub(super) async fn known(pool: &Arc<Pool>, transitions: Vec<Transition>) -> Res
 }
 
 /// Both sides in one small stream, in ticks.
-struct Both {
+struct JoinedSides {
     media: Segment,
     tail: i64,
     /// Where the head begins.
@@ -283,7 +283,7 @@ impl Cutter<'_> {
         Ok(())
     }
 
-    async fn both(&self, tail: Clip, head: Clip) -> Result<(Both, Vec<u8>), FfmpegError> {
+    async fn both(&self, tail: Clip, head: Clip) -> Result<(JoinedSides, Vec<u8>), FfmpegError> {
         let (sender, mut pieces) = mpsc::channel(WAITING);
         let making = Making { format: CutFormat::Ts, ..self.making };
         let pool = Arc::clone(&self.pool);
@@ -308,7 +308,7 @@ impl Cutter<'_> {
             Ok(all)
         };
         let (cut, bytes) = tokio::try_join!(cutting, gathering)?;
-        Ok((Both { media: Segment::read(&bytes), tail: cut.0, begin: cut.1, head: cut.2 }, bytes))
+        Ok((JoinedSides { media: Segment::read(&bytes), tail: cut.0, begin: cut.1, head: cut.2 }, bytes))
     }
 }
 
@@ -318,7 +318,7 @@ impl From<crate::media::Unit> for Encoded {
     }
 }
 
-impl Both {
+impl JoinedSides {
     /// What the sound is, if there is any: on both sides, or on neither.
     fn sound(&self, place: crate::archive::Timestamp) -> Result<Option<Coding>, FfmpegError> {
         let before = self.media.sound.iter().any(|unit| unit.pts < self.begin - GAP / 2);

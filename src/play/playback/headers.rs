@@ -20,10 +20,10 @@ const KEPT: usize = 4_096;
 
 /// The kept facts.
 #[derive(Debug, Default)]
-pub(super) struct Headers(Mutex<Known>);
+pub(super) struct Headers(Mutex<KnownFacts>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownFacts {
     facts: HashMap<Hash, Arc<Facts>>,
     /// The oldest first.
     order: VecDeque<Hash>,

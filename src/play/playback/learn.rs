@@ -97,18 +97,18 @@ pub(super) struct Learner {
     keeper: Arc<Keeper>,
     clock: Arc<dyn Clock>,
     recent: Mutex<Recent>,
-    turns: Turns,
+    turns: FilePermits,
     /// A thread goes on with what there was no time for.
     goes_on: AtomicBool,
 }
 
 /// Segments of an hour that are to be read.
-struct Task {
+struct LearnTask {
     hour: Arc<BestHour>,
     places: Vec<usize>,
 }
 
-impl Task {
+impl LearnTask {
     /// Notes what was found of some segments of an hour, and returns what of it is to be kept.
     fn note(&self, stream: &Stream, found: &[Option<FactsState>]) -> Option<Learnt> {
         let mut all = self.hour.media().map(|media| media.known.clone()).unwrap_or_default();
@@ -128,7 +128,7 @@ impl Task {
 
 impl Learner {
     pub(super) fn new(keeper: Arc<Keeper>, clock: Arc<dyn Clock>) -> Self {
-        let turns = Turns { left: Mutex::new(MOST_OPEN), freed: Condvar::new() };
+        let turns = FilePermits { left: Mutex::new(MOST_OPEN), freed: Condvar::new() };
         Self { keeper, clock, recent: Mutex::default(), turns, goes_on: AtomicBool::new(false) }
     }
 
@@ -155,9 +155,10 @@ impl Learner {
         for hour in asked.iter().filter(|hour| hour.media().is_none()) {
             self.recall(stream, hour, window);
         }
-        let tasks =
-            asked.iter().map(|hour| Task { hour: Arc::clone(hour), places: unread(hour, window).unwrap_or_default() });
-        let mut tasks: VecDeque<Task> = tasks.filter(|task| !task.places.is_empty()).collect();
+        let tasks = asked
+            .iter()
+            .map(|hour| LearnTask { hour: Arc::clone(hour), places: unread(hour, window).unwrap_or_default() });
+        let mut tasks: VecDeque<LearnTask> = tasks.filter(|task| !task.places.is_empty()).collect();
         if first == First::Newest {
             tasks = tasks.into_iter().rev().collect();
         }
@@ -245,7 +246,7 @@ impl Learner {
     }
 
     /// Reads the rest when nobody waits for it. One such thread is enough: what it does not get is read when it is asked for again.
-    fn go_on(self: &Arc<Self>, stream: &Stream, tasks: VecDeque<Task>) {
+    fn go_on(self: &Arc<Self>, stream: &Stream, tasks: VecDeque<LearnTask>) {
         if self.goes_on.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -254,7 +255,7 @@ impl Learner {
             for task in tasks {
                 let places = task.hour.media().map(|media| media.unread(0..media.known.len())).unwrap_or_default();
                 let places = task.places.into_iter().filter(|place| places.contains(place)).collect();
-                let rest = Task { hour: task.hour, places };
+                let rest = LearnTask { hour: task.hour, places };
                 let found = rest.places.iter().map(|place| learner.look(&stream, &rest.hour, *place, &|| false));
                 let found: Vec<Option<FactsState>> = found.collect();
                 let learnt = rest.note(&stream, &found);
@@ -323,17 +324,17 @@ impl Recent {
 }
 
 /// Files that may still be opened.
-struct Turns {
+struct FilePermits {
     left: Mutex<usize>,
     freed: Condvar,
 }
 
 /// One file that is open.
-struct Turn<'t>(&'t Turns);
+struct FilePermit<'t>(&'t FilePermits);
 
-impl Turns {
+impl FilePermits {
     /// Waits for a turn; nothing if it is too late.
-    fn take(&self, is_late: &dyn Fn() -> bool) -> Option<Turn<'_>> {
+    fn take(&self, is_late: &dyn Fn() -> bool) -> Option<FilePermit<'_>> {
         let mut left = self.left.lock();
         while *left == 0 {
             if is_late() {
@@ -342,11 +343,11 @@ impl Turns {
             self.freed.wait_for(&mut left, TURN);
         }
         *left -= 1;
-        Some(Turn(self))
+        Some(FilePermit(self))
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for FilePermit<'_> {
     fn drop(&mut self) {
         *self.0.left.lock() += 1;
         self.0.freed.notify_one();

@@ -75,7 +75,7 @@ const FOLLOWED: Duration = Duration::from_secs(30);
 
 /// What is kept of one question.
 #[derive(Debug)]
-struct Slot {
+struct CachedPlaylist {
     made: Option<Arc<Playlist>>,
     live: Option<Arc<Mutex<Live>>>,
     used: Duration,
@@ -87,7 +87,7 @@ struct Slot {
 pub(super) struct Lists {
     cap: usize,
     bytes: usize,
-    slots: HashMap<Ask, Slot>,
+    slots: HashMap<Ask, CachedPlaylist>,
 }
 
 impl Lists {
@@ -115,7 +115,7 @@ impl Lists {
             return known;
         }
         let live = Arc::new(Mutex::new(live));
-        self.put(ask, Slot { made: None, live: Some(Arc::clone(&live)), used: now, bytes: 256 }, now);
+        self.put(ask, CachedPlaylist { made: None, live: Some(Arc::clone(&live)), used: now, bytes: 256 }, now);
         live
     }
 
@@ -126,10 +126,10 @@ impl Lists {
             self.remove(ask);
             return;
         }
-        self.put(ask, Slot { made: Some(Arc::clone(made)), live: live.cloned(), used: now, bytes }, now);
+        self.put(ask, CachedPlaylist { made: Some(Arc::clone(made)), live: live.cloned(), used: now, bytes }, now);
     }
 
-    fn put(&mut self, ask: &Ask, slot: Slot, now: Duration) {
+    fn put(&mut self, ask: &Ask, slot: CachedPlaylist, now: Duration) {
         self.remove(ask);
         if self.bytes + slot.bytes > self.cap || self.slots.len() >= MOST_SLOTS {
             self.make_room(slot.bytes, now);
@@ -148,7 +148,7 @@ impl Lists {
     /// Lets go what nobody asks for any more, and then, those that grow last, what was not asked for for longest; down to three quarters,
     /// so that it is not done each time.
     fn make_room(&mut self, wanted: usize, now: Duration) {
-        let idle = |slot: &Slot| now.saturating_sub(slot.used);
+        let idle = |slot: &CachedPlaylist| now.saturating_sub(slot.used);
         let mut all: Vec<(bool, Duration, Ask)> = self
             .slots
             .iter()

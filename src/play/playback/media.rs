@@ -138,7 +138,7 @@ impl Playback {
         if is_plain {
             write_anew(&ask.stream, &hours, start, end);
         }
-        let mut writer = Writer::new(&ask.stream, start, end, &head);
+        let mut writer = PlaylistWriter::new(&ask.stream, start, end, &head);
         if others.is_empty() {
             hours.iter().try_for_each(|hour| writer.hour(hour))?;
         } else {
@@ -245,7 +245,7 @@ fn link_of((piece, node): &RemoteSegment, known: &HashMap<Hash, Edges>) -> Link 
 }
 
 /// Writes a list whose end is known.
-struct Writer<'a> {
+struct PlaylistWriter<'a> {
     stream: &'a Stream,
     start: Timestamp,
     end: Timestamp,
@@ -256,7 +256,7 @@ struct Writer<'a> {
     open: String,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> PlaylistWriter<'a> {
     fn new(stream: &'a Stream, start: Timestamp, end: Timestamp, head: &PlaylistHead) -> Self {
         Self {
             stream,

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::budget;
 use super::fetch::is_there;
-use super::publish::{Missing, count, gone, index, may_go_on, not_fetched};
+use super::publish::{MissingFile, count, gone, index, may_go_on, not_fetched};
 use super::report::RoundError;
 use super::shared::{PeerJob, Shared};
 use super::targets::{FetchClaim, HourTarget};
@@ -32,8 +32,8 @@ const AT_ONCE: usize = 3;
 pub(super) async fn fetch(
     job: &mut PeerJob,
     target: &Arc<HourTarget>,
-    files: Vec<Missing>,
-) -> Result<Vec<Missing>, RoundError> {
+    files: Vec<MissingFile>,
+) -> Result<Vec<MissingFile>, RoundError> {
     let mut waiting = VecDeque::from(files);
     let mut large = Vec::new();
     let mut tasks = JoinSet::new();
@@ -41,7 +41,7 @@ pub(super) async fn fetch(
     let mut ends = None;
     loop {
         while ends.is_none() && !target.is_full() && tasks.len() < most.min(job.shared.share()) && !waiting.is_empty() {
-            let asked: Vec<Missing> = waiting.drain(..size.min(waiting.len())).collect();
+            let asked: Vec<MissingFile> = waiting.drain(..size.min(waiting.len())).collect();
             let (shared, peer, at) = (Arc::clone(&job.shared), job.peer().clone(), Arc::clone(target));
             tasks.spawn(async move { some(&shared, &peer, &at, asked).await });
         }
@@ -89,8 +89,8 @@ fn even(files: usize) -> usize {
 struct BundleOutcome {
     published: usize,
     bytes: u64,
-    large: Vec<Missing>,
-    later: Vec<Missing>,
+    large: Vec<MissingFile>,
+    later: Vec<MissingFile>,
     busy: Vec<Box<str>>,
     over_budget: u64,
     failed: Vec<(Box<str>, RoundError)>,
@@ -102,8 +102,8 @@ fn take_note(
     job: &mut PeerJob,
     target: &HourTarget,
     outcome: BundleOutcome,
-    waiting: &mut VecDeque<Missing>,
-    large: &mut Vec<Missing>,
+    waiting: &mut VecDeque<MissingFile>,
+    large: &mut Vec<MissingFile>,
 ) {
     count(job, &target.place, outcome.published as u64, outcome.bytes);
     for name in outcome.gone {
@@ -125,10 +125,10 @@ async fn some(
     shared: &Arc<Shared>,
     peer: &Peer,
     target: &Arc<HourTarget>,
-    files: Vec<Missing>,
+    files: Vec<MissingFile>,
 ) -> Result<BundleOutcome, RoundError> {
     let mut outcome = BundleOutcome::default();
-    let mut claimed: Vec<(FetchClaim, Missing)> = Vec::with_capacity(files.len());
+    let mut claimed: Vec<(FetchClaim, MissingFile)> = Vec::with_capacity(files.len());
     for file in files {
         match shared.claims.claim(&target.place, &file.name) {
             Some(claim) => claimed.push((claim, file)),
@@ -171,7 +171,7 @@ async fn some(
 /// Publishes what came, after `note` was given those that are about to appear; returns the names of what is new.
 fn publish(
     (shared, target): (&Shared, &HourTarget),
-    claimed: &[(FetchClaim, Missing)],
+    claimed: &[(FetchClaim, MissingFile)],
     answer: &[u8],
     outcome: &mut BundleOutcome,
     note: impl FnOnce(&[&str]) -> Result<(), CrawlError>,
@@ -234,7 +234,7 @@ fn has_no_inode(shared: &Shared, why: &mut Option<RoundError>) -> Result<bool, R
 }
 
 /// What came of a file, if it is what the name says.
-fn download(target: &HourTarget, file: &Missing, content: &[u8]) -> Result<Verified, DownloadError> {
+fn download(target: &HourTarget, file: &MissingFile, content: &[u8]) -> Result<Verified, DownloadError> {
     let mut download = Download::begin(Arc::clone(&target.dir), &file.name)?;
     download.write(content)?;
     download.verify(&file.hash)

@@ -105,7 +105,7 @@ pub enum BurstMeasure {
 
 /// What tombstones would hide of one hour, and what was there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OfHour {
+pub struct HourHits {
     /// What they would hide.
     pub hits: Weights,
     /// What is visible there, that included.
@@ -132,8 +132,8 @@ pub fn of_hour(
     local: &HourContents,
     hides: impl Fn(&SegmentFile) -> bool,
     source: impl Fn(&str) -> Source,
-) -> (OfHour, HashSet<Box<str>>) {
-    let (mut found, mut stems) = (OfHour::default(), HashSet::new());
+) -> (HourHits, HashSet<Box<str>>) {
+    let (mut found, mut stems) = (HourHits::default(), HashSet::new());
     let mut file_name = String::new();
     for file in local.visible().filter(|file| file.size > 0) {
         file_name.clear();
@@ -193,7 +193,7 @@ impl BurstAccount {
     /// yardstick; more than it is asked for it need not count.
     pub fn weigh(
         &self,
-        new: &BTreeMap<HourPlace, OfHour>,
+        new: &BTreeMap<HourPlace, HourHits>,
         of_channel: impl Fn(&Channel, BurstMeasure, u64) -> u64,
     ) -> Option<Burst> {
         let mut channels: BTreeMap<&Channel, Weights> = BTreeMap::new();
@@ -225,7 +225,7 @@ impl BurstAccount {
     }
 
     /// These were taken.
-    pub fn add(&mut self, new: &BTreeMap<HourPlace, OfHour>) {
+    pub fn add(&mut self, new: &BTreeMap<HourPlace, HourHits>) {
         let step = self.lived.seconds() / STEP_S;
         for (place, of_hour) in new.iter().filter(|(_, of_hour)| of_hour.hits.all.files > 0) {
             let known = self.hits.entry((place.clone(), step)).or_default();
@@ -297,7 +297,7 @@ fn by_yardstick(first: Weights, second: Weights) -> [(BurstMeasure, Weight, Weig
 }
 
 /// One hour by itself. A single file is no burst, however small the hour.
-fn hour(before: Weights, OfHour { hits, here, is_doubtful }: &OfHour) -> Option<Burst> {
+fn hour(before: Weights, HourHits { hits, here, is_doubtful }: &HourHits) -> Option<Burst> {
     let hidden_in_all = (before + *hits).all.files;
     if *is_doubtful && hidden_in_all > 1 {
         return Some(Burst::Unknown { tombstones: hidden_in_all });

@@ -43,10 +43,10 @@ const MOST_SILENT: Duration = Duration::from_secs(15 * 60);
 const MOST_HOURS: usize = 100_000;
 
 #[derive(Debug, Default)]
-pub(super) struct DeletionsAsked(Mutex<HashMap<String, OfPeer>>);
+pub(super) struct DeletionsAsked(Mutex<HashMap<String, AskedPeer>>);
 
 #[derive(Debug, Default)]
-struct OfPeer {
+struct AskedPeer {
     hours: HashSet<HourPlace>,
     silent_until: Option<Instant>,
     /// Whether it has ever said what is deleted of an hour.
@@ -57,7 +57,7 @@ struct OfPeer {
     asking: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl OfPeer {
+impl AskedPeer {
     fn lacks(&self, place: &HourPlace, now: Instant) -> bool {
         !self.hours.contains(place) && self.silent_until.is_none_or(|until| until <= now)
     }

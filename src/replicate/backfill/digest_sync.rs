@@ -1,7 +1,7 @@
 //! Agrees with a peer of our kind: one request when nothing differs, then the days, then the hours that do.
 
 use super::budget;
-use super::memory::{ComparedSubject, Pair};
+use super::memory::{ComparedSubject, DigestPair};
 use super::peer_state::Conflict;
 use super::report::RoundError;
 use super::shared::PeerJob;
@@ -52,14 +52,14 @@ pub(super) struct Differences {
     pub(super) places: Vec<(HourPlace, Promise)>,
     /// About how many segments are there and not here.
     pub(super) behind: u64,
-    qualities: Vec<(ComparedSubject, Pair, Vec<DifferentDay>, bool)>,
+    qualities: Vec<(ComparedSubject, DigestPair, Vec<DifferentDay>, bool)>,
 }
 
 #[derive(Debug)]
 struct DifferentDay {
     subject: ComparedSubject,
-    pair: Pair,
-    hours: Vec<(HourPlace, Pair)>,
+    pair: DigestPair,
+    hours: Vec<(HourPlace, DigestPair)>,
     /// Whether the digests of its hours add up to that of the day. A line that garbles, or a change in between, may
     /// have hidden one.
     adds_up: bool,
@@ -176,7 +176,7 @@ async fn quality(job: &mut PeerJob, stream: &Stream, theirs: &str, found: &mut D
     let name = stream.to_string();
     let ours = job.shared.with_keeper(move |keeper| Ok(keeper.index().stream_sums(&name)?)).await?;
     let (subject, pair) =
-        (ComparedSubject::Quality(stream.clone()), Pair::of(&ours.total().digest.to_string(), theirs));
+        (ComparedSubject::Quality(stream.clone()), DigestPair::of(&ours.total().digest.to_string(), theirs));
     if ours.total().digest.to_string() == theirs || job.shared.memory.is_settled(&job.peer().name, &subject, pair) {
         return Ok(());
     }
@@ -200,7 +200,7 @@ async fn quality(job: &mut PeerJob, stream: &Stream, theirs: &str, found: &mut D
             let Ok(at) = Day::parse(&there.day) else { continue };
             sum = sum.plus(Digest::parse(&there.digest).unwrap_or_default());
             let mine = ours.day(at).digest.to_string();
-            let of_day = (ComparedSubject::Day(stream.clone(), at), Pair::of(&mine, &there.digest));
+            let of_day = (ComparedSubject::Day(stream.clone(), at), DigestPair::of(&mine, &there.digest));
             if mine == there.digest || job.shared.memory.is_settled(&job.peer().name, &of_day.0, of_day.1) {
                 continue;
             }
@@ -235,7 +235,7 @@ async fn day(
     stream: &Stream,
     day: Day,
     found: &mut Differences,
-) -> Result<Option<(Vec<(HourPlace, Pair)>, Digest)>, RoundError> {
+) -> Result<Option<(Vec<(HourPlace, DigestPair)>, Digest)>, RoundError> {
     let written = day.to_string();
     let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &written];
     let answer: Result<HourDigests, _> = job.shared.client.get_json(job.peer(), &path, &[], ANSWER_BYTES).await;
@@ -253,7 +253,7 @@ async fn day(
         let mine_digest = row.map(|totals| totals.digest).unwrap_or_default();
         let mine = mine_digest.to_string();
         let place = HourPlace { stream: stream.clone(), hour };
-        let (subject, pair) = (ComparedSubject::Hour(place.clone()), Pair::of(&mine, &theirs.digest));
+        let (subject, pair) = (ComparedSubject::Hour(place.clone()), DigestPair::of(&mine, &theirs.digest));
         let options = &job.shared.options;
         if mine == theirs.digest
             || !options.wants.hour(hour)

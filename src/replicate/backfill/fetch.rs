@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::plan::{HourPlan, SkipReason};
 use super::publish;
-use super::publish::{Missing, count, gone, index, may_go_on, not_fetched, unless_occupied};
+use super::publish::{MissingFile, count, gone, index, may_go_on, not_fetched, unless_occupied};
 use super::report::RoundError;
 use super::shared::{PeerJob, Shared, now};
 use super::targets::HourTarget;
@@ -45,14 +45,14 @@ pub(super) enum WhenBusy {
 }
 
 /// What of an hour is here, and how much may be added.
-pub(super) struct Room {
+pub(super) struct HourRoom {
     pub(super) is_empty: bool,
     pub(super) allowance: Allowance,
     /// What may be added to what was recorded here, where something was.
     pub(super) beside_own: Option<u64>,
 }
 
-impl Room {
+impl HourRoom {
     fn for_files(&self) -> Allowance {
         match (&self.allowance, self.beside_own) {
             (Allowance::Bytes(left), Some(beside)) => Allowance::Bytes(beside.min(*left)),
@@ -68,7 +68,7 @@ pub(super) async fn take_over(
     place: &HourPlace,
     plan: &HourPlan<'_>,
     busy: WhenBusy,
-    room: &Room,
+    room: &HourRoom,
 ) -> Result<(), RoundError> {
     if busy != WhenBusy::Wait {
         count_what_is_left(job, place, plan);
@@ -111,7 +111,7 @@ fn count_what_is_left(job: &mut PeerJob, place: &HourPlace, plan: &HourPlan<'_>)
     job.shared.metrics.small_differences(&job.peer().name, place, near);
 }
 
-async fn target(job: &PeerJob, place: &HourPlace, room: &Room) -> Result<Arc<HourTarget>, RoundError> {
+async fn target(job: &PeerJob, place: &HourPlace, room: &HourRoom) -> Result<Arc<HourTarget>, RoundError> {
     let (at, targets, keeper) = (place.clone(), job.shared.targets.clone(), Arc::clone(&job.shared.keeper));
     let (peer, allowance, is_empty) = (job.peer().name.clone(), room.for_files(), room.is_empty);
     let opening = job.shared.blocking(move || {
@@ -141,8 +141,8 @@ async fn missing(
     plan: &HourPlan<'_>,
     busy: WhenBusy,
 ) -> Result<(), RoundError> {
-    let wanted: Vec<Missing> =
-        plan.fetch.iter().map(|offer| Missing { name: offer.name.into(), hash: offer.key.hash }).collect();
+    let wanted: Vec<MissingFile> =
+        plan.fetch.iter().map(|offer| MissingFile { name: offer.name.into(), hash: offer.key.hash }).collect();
     let (keeper, at) = (Arc::clone(&job.shared.keeper), Arc::clone(target));
     let sorting = job.shared.blocking(move || unless_occupied(&keeper, &at.dir, wanted));
     let (mut files, occupied) = sorting.await?;
@@ -162,7 +162,7 @@ async fn missing(
 async fn one_by_one(
     job: &mut PeerJob,
     target: &Arc<HourTarget>,
-    files: Vec<Missing>,
+    files: Vec<MissingFile>,
     busy: WhenBusy,
 ) -> Result<(), RoundError> {
     let mut waiting = files.into_iter();
@@ -272,7 +272,7 @@ async fn one(
     shared: &Arc<Shared>,
     peer: &Peer,
     target: &Arc<HourTarget>,
-    file: &Missing,
+    file: &MissingFile,
     busy: WhenBusy,
     turns: &Semaphore,
 ) -> Result<Fetched, RoundError> {

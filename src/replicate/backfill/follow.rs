@@ -17,7 +17,7 @@ use super::report::RoundError;
 use super::round::{DeletionList, names_of};
 use super::round_log;
 use super::shared::{PeerJob, now};
-use super::waiting::{Item, Waiting};
+use super::waiting::{Item, WaitingFiles};
 use crate::archive::{FileName, Hour, HourPlace, Stream, parse_file_name};
 use crate::replicate::peer::{Peer, PeerClient, PeerError};
 use crate::wire::{ChangeKind, ChangeList, ChangeRecord};
@@ -48,7 +48,7 @@ pub(super) enum End {
 pub(super) async fn follow(
     job: &mut PeerJob,
     cursor: &mut PeerCursor,
-    waiting: &mut Waiting,
+    waiting: &mut WaitingFiles,
     until: Instant,
 ) -> Result<End, RoundError> {
     let mut remembered = (done_up_to(*cursor, waiting), Instant::now());
@@ -99,7 +99,7 @@ async fn ask(client: PeerClient, peer: Peer, cursor: PeerCursor, pause: Duration
 }
 
 /// Puts what appeared among what waits. False if the log makes no sense, or there is no room: then digests are compared.
-fn take_note(job: &mut PeerJob, page: &ChangeList, cursor: &mut PeerCursor, waiting: &mut Waiting) -> bool {
+fn take_note(job: &mut PeerJob, page: &ChangeList, cursor: &mut PeerCursor, waiting: &mut WaitingFiles) -> bool {
     if page.next < cursor.seq || (page.next == cursor.seq && !page.changes.is_empty()) {
         return false;
     }
@@ -155,7 +155,7 @@ pub(super) fn until_eligible(rules: &Rules, eligible: crate::archive::Timestamp)
     Duration::from_micros(u64::try_from(us).unwrap_or(0))
 }
 
-pub(super) async fn take_due(job: &mut PeerJob, waiting: &mut Waiting) -> Result<(), RoundError> {
+pub(super) async fn take_due(job: &mut PeerJob, waiting: &mut WaitingFiles) -> Result<(), RoundError> {
     let mut worked = false;
     loop {
         let items = waiting.take_due(Instant::now(), TOGETHER);
@@ -187,7 +187,7 @@ pub(super) async fn take_due(job: &mut PeerJob, waiting: &mut Waiting) -> Result
     }
 }
 
-fn wait_again(job: &mut PeerJob, waiting: &mut Waiting, items: Vec<Item>, all: bool) {
+fn wait_again(job: &mut PeerJob, waiting: &mut WaitingFiles, items: Vec<Item>, all: bool) {
     let now = Instant::now();
     let busy: Vec<Box<str>> = std::mem::take(&mut job.busy).into_iter().map(|(_, name)| name).collect();
     let failed: Vec<Box<str>> = std::mem::take(&mut job.failed).into_iter().map(|(_, name)| name).collect();
@@ -201,12 +201,12 @@ fn wait_again(job: &mut PeerJob, waiting: &mut Waiting, items: Vec<Item>, all: b
 }
 
 /// The number in the log up to which everything is done here.
-fn done_up_to(cursor: PeerCursor, waiting: &Waiting) -> u64 {
+fn done_up_to(cursor: PeerCursor, waiting: &WaitingFiles) -> u64 {
     waiting.first_seq().map_or(cursor.seq, |first| cursor.seq.min(first.saturating_sub(1)))
 }
 
 /// Stores how far the peer is followed, and its state. If this fails, a restart costs a comparison.
-pub(super) async fn remember(job: &PeerJob, cursor: PeerCursor, waiting: &Waiting) {
+pub(super) async fn remember(job: &PeerJob, cursor: PeerCursor, waiting: &WaitingFiles) {
     let row = job.followed.row(Some((cursor.epoch, done_up_to(cursor, waiting))));
     keep(job, row).await;
 }

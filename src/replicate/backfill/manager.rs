@@ -232,7 +232,7 @@ async fn once(shared: &Arc<Shared>, followed: &Arc<FollowedPeer>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::{ComparedSubject, Pair};
+    use super::super::memory::{ComparedSubject, DigestPair};
     use super::*;
     use crate::archive::{HourPlace, Stream};
     use crate::disk::{Base, BaseGuard, BaseIdentity};
@@ -269,9 +269,9 @@ mod tests {
         let memory = &backfill.shared.memory;
         let subject = || ComparedSubject::Quality(Stream::parse("a/source").unwrap());
         let is_compared_again = |event| {
-            memory.settle(memory.era(), "x", subject(), Pair::of("1", "2"));
+            memory.settle(memory.era(), "x", subject(), DigestPair::of("1", "2"));
             backfill.heed(&event);
-            !memory.is_settled("x", &subject(), Pair::of("1", "2"))
+            !memory.is_settled("x", &subject(), DigestPair::of("1", "2"))
         };
         assert!(!is_compared_again(Ok(NodeEvent::FileQuarantined)));
         assert!(is_compared_again(Ok(NodeEvent::HourRulesChanged)));

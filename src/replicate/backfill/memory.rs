@@ -24,9 +24,9 @@ pub(super) enum ComparedSubject {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pair(u64);
+pub(super) struct DigestPair(u64);
 
-impl Pair {
+impl DigestPair {
     pub(super) fn of(ours: &str, theirs: &str) -> Self {
         Self(xxh3_64(format!("{ours} {theirs}").as_bytes()))
     }
@@ -37,14 +37,14 @@ pub(super) struct MemoryEpoch(u64);
 
 #[derive(Debug, Default)]
 pub(super) struct PeerMemory {
-    compared: Mutex<(MemoryEpoch, HashMap<String, OfPeer>)>,
+    compared: Mutex<(MemoryEpoch, HashMap<String, PeerComparisons>)>,
     /// The qualities of which each has listed hours: what it is does not depend on what is wanted.
     listed: Mutex<HashMap<String, BTreeSet<Stream>>>,
 }
 
 #[derive(Debug, Default)]
-struct OfPeer {
-    pairs: HashMap<ComparedSubject, Pair>,
+struct PeerComparisons {
+    pairs: HashMap<ComparedSubject, DigestPair>,
     lists: HashMap<HourPlace, (String, ListRead)>,
 }
 
@@ -57,12 +57,12 @@ impl PeerMemory {
     }
 
     /// Whether these digests were compared before, and left nothing to do.
-    pub(super) fn is_settled(&self, peer: &str, subject: &ComparedSubject, pair: Pair) -> bool {
+    pub(super) fn is_settled(&self, peer: &str, subject: &ComparedSubject, pair: DigestPair) -> bool {
         self.compared.lock().1.get(peer).is_some_and(|known| known.pairs.get(subject) == Some(&pair))
     }
 
     /// These digests were compared in that era, and there is nothing to do: neither now nor later.
-    pub(super) fn settle(&self, era: MemoryEpoch, peer: &str, subject: ComparedSubject, pair: Pair) {
+    pub(super) fn settle(&self, era: MemoryEpoch, peer: &str, subject: ComparedSubject, pair: DigestPair) {
         self.change(era, peer, |known| {
             if known.pairs.len() >= MOST_PAIRS {
                 known.pairs.clear();
@@ -114,7 +114,7 @@ impl PeerMemory {
         memory.1.clear();
     }
 
-    fn change(&self, era: MemoryEpoch, peer: &str, change: impl FnOnce(&mut OfPeer)) {
+    fn change(&self, era: MemoryEpoch, peer: &str, change: impl FnOnce(&mut PeerComparisons)) {
         let mut memory = self.compared.lock();
         if memory.0 == era {
             change(memory.1.entry(peer.to_owned()).or_default());
@@ -133,11 +133,11 @@ mod tests {
     #[test]
     fn a_pair_is_remembered_for_its_peer_and_subject_alone() {
         let memory = PeerMemory::default();
-        let (era, pair) = (memory.era(), Pair::of("1", "2"));
+        let (era, pair) = (memory.era(), DigestPair::of("1", "2"));
         memory.settle(era, "x", quality(), pair);
         assert!(memory.is_settled("x", &quality(), pair));
         assert!(!memory.is_settled("y", &quality(), pair));
-        assert!(!memory.is_settled("x", &quality(), Pair::of("2", "1")));
+        assert!(!memory.is_settled("x", &quality(), DigestPair::of("2", "1")));
         let day = ComparedSubject::Day(Stream::parse("a/b").unwrap(), Day::parse("2020-01-01").unwrap());
         assert!(!memory.is_settled("x", &day, pair));
         memory.forget("x");
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn what_was_compared_before_all_was_forgotten_settles_nothing() {
         let memory = PeerMemory::default();
-        let (before, pair) = (memory.era(), Pair::of("1", "2"));
+        let (before, pair) = (memory.era(), DigestPair::of("1", "2"));
         memory.clear();
         memory.settle(before, "x", quality(), pair);
         assert!(!memory.is_settled("x", &quality(), pair));
@@ -158,12 +158,12 @@ mod tests {
     #[test]
     fn there_is_a_bound_for_each_peer() {
         let memory = PeerMemory::default();
-        memory.settle(memory.era(), "y", quality(), Pair::of("1", "2"));
+        memory.settle(memory.era(), "y", quality(), DigestPair::of("1", "2"));
         let place = |hour: u32| HourPlace::parse(&format!("a/b{hour}/2020-01-01T00")).unwrap();
         for hour in 0..u32::try_from(MOST_PAIRS).unwrap() + 10 {
-            memory.settle(memory.era(), "x", ComparedSubject::Hour(place(hour)), Pair::of("1", "2"));
+            memory.settle(memory.era(), "x", ComparedSubject::Hour(place(hour)), DigestPair::of("1", "2"));
         }
         assert_eq!(memory.compared.lock().1["x"].pairs.len(), 10);
-        assert!(memory.is_settled("y", &quality(), Pair::of("1", "2")), "nobody else is forgotten");
+        assert!(memory.is_settled("y", &quality(), DigestPair::of("1", "2")), "nobody else is forgotten");
     }
 }

@@ -107,11 +107,11 @@ pub(super) struct FollowedPeer {
     done: AtomicU64,
     total: AtomicU64,
     behind: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<FollowedState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct FollowedState {
     status: PeerStatus,
     /// Since when something is missing here that is there.
     behind_since: Option<Instant>,
@@ -151,7 +151,7 @@ impl FollowedPeer {
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             behind: AtomicU64::new(0),
-            state: Mutex::new(State { status, behind_since: Some(Instant::now()) }),
+            state: Mutex::new(FollowedState { status, behind_since: Some(Instant::now()) }),
         }
     }
 

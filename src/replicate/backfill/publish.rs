@@ -80,7 +80,7 @@ pub(super) fn note(shared: &Shared, peer: &str, target: &HourTarget, names: &[&s
 pub(super) const TOLD: u64 = 20;
 
 #[derive(Debug, Clone)]
-pub(super) struct Missing {
+pub(super) struct MissingFile {
     pub(super) name: Box<str>,
     pub(super) hash: Hash,
 }
@@ -102,7 +102,7 @@ pub(super) fn looked_at(
 }
 
 /// Sorts out the files whose names are occupied by something else: to fetch them would be in vain, round after round.
-pub(super) fn unless_occupied(keeper: &Keeper, dir: &Dir, files: Vec<Missing>) -> Result<Sorted, RoundError> {
+pub(super) fn unless_occupied(keeper: &Keeper, dir: &Dir, files: Vec<MissingFile>) -> Result<Sorted, RoundError> {
     let (mut free, mut occupied) = (Vec::with_capacity(files.len()), Vec::new());
     for file in files {
         match dir.occupied(OsStr::new(&*file.name), None).map_err(CrawlError::Disk)? {
@@ -115,7 +115,7 @@ pub(super) fn unless_occupied(keeper: &Keeper, dir: &Dir, files: Vec<Missing>) -
 }
 
 /// Files that can be fetched, and those that cannot, with the reason.
-type Sorted = (Vec<Missing>, Vec<(Box<str>, RoundError)>);
+type Sorted = (Vec<MissingFile>, Vec<(Box<str>, RoundError)>);
 
 pub(super) fn index(keeper: &Keeper, target: &HourTarget, names: &[Box<str>]) -> Result<(), RoundError> {
     keeper.touch(&target.place, names.iter().map(|name| OsStr::new(&**name)))?;

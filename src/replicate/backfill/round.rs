@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::digest_sync::{self, MOST_REQUESTS, PeerCursor, Promise, SyncResult, agree, or_reported};
-use super::fetch::{Room, WhenBusy, take_over};
+use super::fetch::{HourRoom, WhenBusy, take_over};
 use super::hole_offers::Offers;
 use super::plan::Rules;
 use super::publish::TOLD;
@@ -259,7 +259,7 @@ pub(super) async fn names_of(
     job.later.extend(later.map(|(offer, eligible)| ((place.clone(), offer.name.into()), *eligible)));
     let offers = Offers::report(job, place, names, &plan, busy);
     let beside_own = if is_empty { None } else { budget::beside_own(job, place, &mut plan) };
-    let here = Room { is_empty, allowance, beside_own };
+    let here = HourRoom { is_empty, allowance, beside_own };
     let failed = job.failed.len();
     let mut done = take_over(job, place, &plan, busy, &here).await;
     if done.is_ok() && !job.gone.is_empty() {

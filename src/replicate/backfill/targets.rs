@@ -32,11 +32,11 @@ pub(super) struct HourTarget {
     /// Counts what comes, where it is counted.
     filling: Option<FetchInProgress>,
     is_full: AtomicBool,
-    held: Held,
+    held: TargetInUse,
 }
 
 #[derive(Debug)]
-struct Held {
+struct TargetInUse {
     place: HourPlace,
     targets: Targets,
 }
@@ -46,7 +46,7 @@ impl Targets {
     pub(super) fn open(&self, base: &Base, place: &HourPlace) -> Result<HourTarget, RoundError> {
         // Counted before it is opened: from here on nobody removes it.
         self.0.lock().entry(place.clone()).or_insert((0, false)).0 += 1;
-        let held = Held { place: place.clone(), targets: self.clone() };
+        let held = TargetInUse { place: place.clone(), targets: self.clone() };
         let is_new = base.dir(&place.path()).map_err(CrawlError::Disk)?.is_none();
         let dir = Arc::new(base.make_hour_dir(place).map_err(CrawlError::Disk)?);
         if is_new && let Some(entry) = self.0.lock().get_mut(place) {
@@ -110,7 +110,7 @@ impl HourTarget {
     }
 }
 
-impl Drop for Held {
+impl Drop for TargetInUse {
     fn drop(&mut self) {
         let mut filled = self.targets.0.lock();
         if let Some(entry) = filled.get_mut(&self.place) {
@@ -125,7 +125,7 @@ impl Drop for Held {
 /// How long a claim holds without anything coming. More than it takes a disk to wake up, less than anybody wants to wait.
 const HOLDS: Duration = Duration::from_secs(3);
 
-type Key = (HourPlace, Box<str>);
+type ClaimKey = (HourPlace, Box<str>);
 
 #[derive(Debug, Clone)]
 pub(super) struct Claims(Arc<HeldClaim>);
@@ -133,7 +133,7 @@ pub(super) struct Claims(Arc<HeldClaim>);
 #[derive(Debug)]
 struct HeldClaim {
     began: Instant,
-    keys: Mutex<HashMap<Key, Arc<AtomicU64>>>,
+    keys: Mutex<HashMap<ClaimKey, Arc<AtomicU64>>>,
     freed: Notify,
 }
 
@@ -141,7 +141,7 @@ struct HeldClaim {
 #[derive(Debug)]
 pub(super) struct FetchClaim {
     claims: Claims,
-    key: Key,
+    key: ClaimKey,
     /// When something came last, in milliseconds.
     touched: Arc<AtomicU64>,
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::burst::{BurstAccount, BurstMeasure, OfHour, Weights};
+use super::burst::{BurstAccount, BurstMeasure, HourHits, Weights};
 use crate::archive::guards::Guard;
 use crate::archive::{Channel, HourPlace, name};
 use crate::disk::{Record, RecordReading};
@@ -26,10 +26,10 @@ pub(crate) const RECORD: Record = Record { name: "bursts", version: 1, most: 1 <
 /// each peer, so that none makes us forget what others have hidden.
 const MOST_WAITING: usize = 100_000;
 
-type Waiting = HashMap<String, OfPeer>;
+type WaitingByPeer = HashMap<String, WaitingTombstones>;
 
 #[derive(Debug, Default)]
-struct OfPeer {
+struct WaitingTombstones {
     hours: HashMap<HourPlace, HashSet<Box<str>>>,
     stems: usize,
 }
@@ -38,7 +38,7 @@ struct OfPeer {
 pub(super) struct Bursts {
     /// What is weighed is weighed and taken by one at a time.
     one: Mutex<()>,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingByPeer>,
 }
 
 /// Nobody else weighs or takes tombstones until this is dropped.
@@ -81,7 +81,7 @@ impl Bursts {
 
 impl BurstLock<'_> {
     /// Books what would be hidden on a peer's word, or says why that has to wait. Blocks.
-    pub(super) fn book(&self, peer: &str, new: &BTreeMap<HourPlace, OfHour>) -> Result<(), String> {
+    pub(super) fn book(&self, peer: &str, new: &BTreeMap<HourPlace, HourHits>) -> Result<(), String> {
         let hits_nothing = new.values().all(|of_hour| of_hour.hits.all.files == 0);
         if !self.keeper.guards().stands(Guard::TombstoneBurst) || hits_nothing {
             return Ok(());
@@ -189,16 +189,16 @@ impl ArrivalMark {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Arrivals(Mutex<Known>);
+pub(super) struct Arrivals(Mutex<RecentArrivals>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct RecentArrivals {
     by_hour: HashMap<Arc<HourPlace>, HashMap<u64, (u64, Instant)>>,
     in_order: VecDeque<(Arc<HourPlace>, u64)>,
     next: u64,
 }
 
-impl Known {
+impl RecentArrivals {
     fn forget(&mut self, place: &HourPlace, file: u64) {
         if let Some(of_hour) = self.by_hour.get_mut(place) {
             of_hour.remove(&file);

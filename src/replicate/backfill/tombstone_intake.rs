@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::budget;
-use super::burst::{OfHour, Source, of_hour};
+use super::burst::{HourHits, Source, of_hour};
 use super::plan::{HourPlan, PeerOffer};
 use super::publish::{index, looked_at};
 use super::report::{MOST_BURSTS, RoundError};
@@ -215,7 +215,7 @@ fn weigh(
     author: &TombstoneAuthor,
     place: &HourPlace,
     of_peer: &HourContents,
-    weights: &mut BTreeMap<HourPlace, OfHour>,
+    weights: &mut BTreeMap<HourPlace, HourHits>,
 ) -> Result<HashSet<Box<str>>, RoundError> {
     let keeper = &*shared.keeper;
     let hidden = of_peer.hidden();
@@ -244,7 +244,7 @@ fn hits_in(
     place: &HourPlace,
     local: &HourContents,
     is_hit: impl Fn(&SegmentFile) -> bool,
-) -> Result<(OfHour, HashSet<Box<str>>), RoundError> {
+) -> Result<(HourHits, HashSet<Box<str>>), RoundError> {
     // Without the guard whatever is here counts as having been here.
     let began = if shared.keeper.guards().stands(Guard::HiddenStaysHidden) { author.began } else { ArrivalMark::NEVER };
     let is_later = shared.arrivals.since(place, began);
@@ -256,7 +256,7 @@ fn hits_in(
         Some(_) => Source::OtherPeer,
     };
     let (found, stems) = of_hour(local, is_hit, source);
-    Ok((OfHour { is_doubtful: gifts.is_damaged(), ..found }, stems))
+    Ok((HourHits { is_doubtful: gifts.is_damaged(), ..found }, stems))
 }
 
 /// A page of a thousand notes of the longest reasons.

@@ -18,7 +18,7 @@ const TRIES: u32 = 4;
 /// The first wait after an attempt that failed; it doubles.
 const RETRY: Duration = Duration::from_secs(2);
 
-type Key = (HourPlace, Box<str>);
+type WaitingKey = (HourPlace, Box<str>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
@@ -30,8 +30,8 @@ pub(super) struct Item {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    by_name: HashMap<Key, (Instant, u64)>,
+pub(super) struct WaitingFiles {
+    by_name: HashMap<WaitingKey, (Instant, u64)>,
     by_time: BTreeMap<(Instant, u64), Item>,
     /// Numbers of the change log that are not done, each with its name's number here.
     seqs: BTreeSet<(u64, u64)>,
@@ -41,7 +41,7 @@ pub(super) struct Waiting {
     next: u64,
 }
 
-impl Waiting {
+impl WaitingFiles {
     /// Lets a name wait until it is due. One that waits already is due at the earlier of the two times. False if there is no
     /// room.
     pub(super) fn push(&mut self, item: Item, due: Instant) -> bool {
@@ -153,7 +153,7 @@ mod tests {
     fn what_is_due_comes_by_hour_and_in_order() {
         let now = Instant::now();
         let later = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = Waiting::default();
+        let mut waiting = WaitingFiles::default();
         for (hour, name, due) in [(1, "b", 2), (2, "x", 1), (1, "a", 3), (2, "y", 9)] {
             assert!(waiting.push(item(hour, name, None), later(due)));
         }
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_number_is_done_when_its_name_is() {
         let now = Instant::now();
-        let mut waiting = Waiting::default();
+        let mut waiting = WaitingFiles::default();
         waiting.push(item(1, "a", Some(5)), now);
         waiting.push(item(1, "b", Some(7)), now);
         waiting.push(item(1, "b", Some(9)), now);
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn what_fails_again_and_again_is_left_to_the_next_round() {
         let mut now = Instant::now();
-        let mut waiting = Waiting::default();
+        let mut waiting = WaitingFiles::default();
         waiting.push(item(1, "a", Some(1)), now);
         let mut attempts = 0;
         while let Some(due) = waiting.next_due() {
@@ -207,7 +207,7 @@ mod tests {
         fn it_equals_a_list(steps in prop::collection::vec((0..3_u8, 0..4_u8, 0..6_u64, prop::option::of(0..20_u64)), 0..60)) {
             let begin = Instant::now();
             let at = |seconds| begin + Duration::from_secs(seconds);
-            let mut waiting = Waiting::default();
+            let mut waiting = WaitingFiles::default();
             let mut model: Vec<(Item, u64)> = Vec::new();
             let mut now = 0;
             for (hour, name, seconds, seq) in steps {

@@ -17,7 +17,7 @@ use super::round::{RoundResult, round};
 use super::round_log;
 use super::shared::{PeerJob, Shared, now};
 use super::tombstone_bursts::ArrivalMark;
-use super::waiting::{Item, Waiting};
+use super::waiting::{Item, WaitingFiles};
 use crate::archive::Hour;
 use crate::jobs::Backoff;
 
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_secs(15);
 
 /// Works with one peer until that is in no list any more, or the node ends; begins again after a mistake of ours.
 pub(super) async fn work_for_ever(shared: Arc<Shared>, known: Arc<FollowedPeer>, mut followed: Option<(u64, u64)>) {
-    let _one = Counted::new(&shared);
+    let _one = WorkerGuard::new(&shared);
     loop {
         let working = tokio::spawn(work(Arc::clone(&shared), Arc::clone(&known), followed.take()));
         match AbortOnDropHandle::new(working).await {
@@ -48,16 +48,16 @@ pub(super) async fn work_for_ever(shared: Arc<Shared>, known: Arc<FollowedPeer>,
 }
 
 /// One of the workers that there are, until it is dropped.
-struct Counted(Arc<Shared>);
+struct WorkerGuard(Arc<Shared>);
 
-impl Counted {
+impl WorkerGuard {
     fn new(shared: &Arc<Shared>) -> Self {
         shared.workers.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(shared))
     }
 }
 
-impl Drop for Counted {
+impl Drop for WorkerGuard {
     fn drop(&mut self) {
         self.0.workers.fetch_sub(1, Ordering::Relaxed);
     }
@@ -68,7 +68,7 @@ async fn work(shared: Arc<Shared>, known: Arc<FollowedPeer>, followed: Option<(u
     let mut worker = Worker {
         job: PeerJob::new(&shared, &known),
         cursor,
-        waiting: Waiting::default(),
+        waiting: WaitingFiles::default(),
         fails: 0,
         began: Instant::now(),
     };
@@ -84,7 +84,7 @@ struct Worker {
     job: PeerJob,
     /// How far the peer's log was read; nothing if it is not followed.
     cursor: Option<PeerCursor>,
-    waiting: Waiting,
+    waiting: WaitingFiles,
     /// Rounds in a row that failed since the start.
     fails: u32,
     began: Instant,
@@ -258,7 +258,7 @@ fn left(until: Instant) -> Duration {
 }
 
 /// Waits for the next round; what becomes due meanwhile is fetched.
-async fn wait(job: &mut PeerJob, waiting: &mut Waiting, until: Instant) -> Result<End, RoundError> {
+async fn wait(job: &mut PeerJob, waiting: &mut WaitingFiles, until: Instant) -> Result<End, RoundError> {
     loop {
         if waiting.is_due(Instant::now()) {
             take_due(job, waiting).await?;

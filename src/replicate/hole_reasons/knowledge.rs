@@ -16,31 +16,31 @@ const MOST: usize = 50_000;
 
 /// What is known of a stretch of an hour at a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum OfferState {
     Coming,
     Failed,
     NotAsked,
 }
 
 #[derive(Debug, Default)]
-struct OfPeer {
+struct PeerKnowledge {
     /// When the last comparison began that came to its end.
     compared_at: Option<Timestamp>,
     is_itself: bool,
-    offers: BTreeMap<Stream, BTreeMap<Hour, Offers>>,
+    offers: BTreeMap<Stream, BTreeMap<Hour, HourOffers>>,
     count: usize,
 }
 
 #[derive(Debug)]
-struct Offers {
+struct HourOffers {
     /// When it was last reported.
     reported_at: Timestamp,
-    states: BTreeMap<Stretch, State>,
+    states: BTreeMap<Stretch, OfferState>,
 }
 
 #[derive(Debug, Default)]
 pub struct Knowledge {
-    peers: Mutex<BTreeMap<String, OfPeer>>,
+    peers: Mutex<BTreeMap<String, PeerKnowledge>>,
     version: AtomicU64,
 }
 
@@ -83,12 +83,12 @@ impl Knowledge {
     }
 
     pub fn not_asked(&self, peer: &str, place: &HourPlace, now: Timestamp) {
-        self.change(peer, |known| known.put(place, now, false, [(Stretch::of(place.hour), State::NotAsked)]));
+        self.change(peer, |known| known.put(place, now, false, [(Stretch::of(place.hour), OfferState::NotAsked)]));
     }
 
     /// A peer has these segments of an hour, which are missing here, and they are about to be fetched, or wait; with `all`, no others.
     pub fn coming(&self, peer: &str, place: &HourPlace, now: Timestamp, all: bool, segments: &[Stretch]) {
-        self.change(peer, |known| known.put(place, now, all, segments.iter().map(|each| (*each, State::Coming))));
+        self.change(peer, |known| known.put(place, now, all, segments.iter().map(|each| (*each, OfferState::Coming))));
     }
 
     /// Of what a peer offered these were asked for; those in `failed` did not come.
@@ -99,7 +99,7 @@ impl Knowledge {
         self.change(peer, |known| {
             known.put(place, now, false, []);
             known.take(place, asked);
-            known.put(place, now, false, failed.iter().map(|each| (*each, State::Failed)));
+            known.put(place, now, false, failed.iter().map(|each| (*each, OfferState::Failed)));
         });
     }
 
@@ -112,9 +112,9 @@ impl Knowledge {
                 let (mut offer, mut is_heard) = (None, true);
                 for state in known.within(stream, hole) {
                     match state {
-                        State::Coming => offer = Some(HoleOffer::Coming),
-                        State::Failed => offer = offer.or(Some(HoleOffer::Failed)),
-                        State::NotAsked => is_heard = false,
+                        OfferState::Coming => offer = Some(HoleOffer::Coming),
+                        OfferState::Failed => offer = offer.or(Some(HoleOffer::Failed)),
+                        OfferState::NotAsked => is_heard = false,
                     }
                 }
                 PeerFacts { name: name.clone(), heard: known.compared_at.filter(|_| is_heard), offer }
@@ -122,7 +122,7 @@ impl Knowledge {
             .collect()
     }
 
-    fn change(&self, peer: &str, change: impl FnOnce(&mut OfPeer)) {
+    fn change(&self, peer: &str, change: impl FnOnce(&mut PeerKnowledge)) {
         // One that is in no list any more is not taken in again.
         if let Some(known) = self.peers.lock().get_mut(peer) {
             change(known);
@@ -131,16 +131,17 @@ impl Knowledge {
     }
 }
 
-impl OfPeer {
+impl PeerKnowledge {
     fn put(
         &mut self,
         place: &HourPlace,
         now: Timestamp,
         all: bool,
-        states: impl IntoIterator<Item = (Stretch, State)>,
+        states: impl IntoIterator<Item = (Stretch, OfferState)>,
     ) {
         let hours = self.offers.entry(place.stream.clone()).or_default();
-        let offers = hours.entry(place.hour).or_insert_with(|| Offers { reported_at: now, states: BTreeMap::new() });
+        let offers =
+            hours.entry(place.hour).or_insert_with(|| HourOffers { reported_at: now, states: BTreeMap::new() });
         offers.reported_at = now;
         if all {
             self.count = self.count.saturating_sub(offers.states.len());
@@ -149,7 +150,7 @@ impl OfPeer {
         for (segment, state) in states {
             if self.count >= MOST {
                 // What is offered is not known in full.
-                offers.states.insert(Stretch::of(place.hour), State::NotAsked);
+                offers.states.insert(Stretch::of(place.hour), OfferState::NotAsked);
                 break;
             }
             self.count += usize::from(offers.states.insert(segment, state).is_none());
@@ -168,7 +169,7 @@ impl OfPeer {
     }
 
     /// The states of what lies in a hole, if only in part: a segment of the hour before may reach into it.
-    fn within(&self, stream: &Stream, hole: Stretch) -> impl Iterator<Item = State> {
+    fn within(&self, stream: &Stream, hole: Stretch) -> impl Iterator<Item = OfferState> {
         let last = (hole.end - Span::from_us(1)).hour();
         let first = hole.start.hour().previous().min(last);
         let hours = self.offers.get(stream).into_iter().flat_map(move |hours| hours.range(first..=last));

@@ -205,12 +205,12 @@ impl ReasonFinder {
 #[derive(Debug, Default)]
 pub struct TombstonesNearHoles {
     generation: u64,
-    known: HashMap<(Stream, Hour), Known>,
+    known: HashMap<(Stream, Hour), HiddenStretches>,
     pass: u64,
 }
 
 #[derive(Debug)]
-struct Known {
+struct HiddenStretches {
     changed: u64,
     tombstones: Vec<Stretch>,
     pass: u64,
@@ -250,7 +250,7 @@ impl TombstonesNearHoles {
                 None => read(index, &name, hour)?,
             };
             found.extend(tombstones.iter().filter_map(|each| each.cut(hole)));
-            self.known.insert(place, Known { changed, tombstones, pass: self.pass });
+            self.known.insert(place, HiddenStretches { changed, tombstones, pass: self.pass });
         }
         Ok(found)
     }

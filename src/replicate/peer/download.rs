@@ -57,7 +57,7 @@ impl PeerClient {
         let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
         let url = address(peer, &["segments", channel, quality, &place.hour.to_string(), name])?;
         let after = self.limits().file_time;
-        match timeout(after, self.fetch(&url, Writer::new(into), most, &progress)).await {
+        match timeout(after, self.fetch(&url, PieceWriter::new(into), most, &progress)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(PeerError::TimedOut { url: url.into(), what: "did not finish the file", after }),
         }
@@ -66,7 +66,7 @@ impl PeerClient {
     async fn fetch(
         &self,
         url: &Url,
-        mut writer: Writer,
+        mut writer: PieceWriter,
         most: u64,
         progress: &(impl Fn(Pause) + Sync),
     ) -> Result<DownloadOutcome, PeerError> {
@@ -197,10 +197,10 @@ fn too_large(url: &str, limits: &PeerLimits) -> PeerError {
 async fn stream(
     url: &str,
     mut response: Response,
-    mut writer: Writer,
+    mut writer: PieceWriter,
     limits: &PeerLimits,
     progress: &(impl Fn(Pause) + Sync),
-) -> Result<(Writer, Option<PeerError>), PeerError> {
+) -> Result<(PieceWriter, Option<PeerError>), PeerError> {
     let mut pace = DownloadPace { since: Instant::now(), bytes: 0 };
     loop {
         let bytes = match chunk(url, &mut response, limits, writer.held).await {
@@ -254,7 +254,7 @@ impl DownloadPace {
 }
 
 /// Collects what arrives and has it written in pieces.
-struct Writer {
+struct PieceWriter {
     download: Download,
     piece: Vec<u8>,
     /// Bytes of the file that we have, written or in the piece.
@@ -263,7 +263,7 @@ struct Writer {
     received: u64,
 }
 
-impl Writer {
+impl PieceWriter {
     fn new(download: Download) -> Self {
         let held = download.bytes();
         Self { download, piece: Vec::new(), held, received: 0 }

@@ -29,12 +29,12 @@ const MOST_SEGMENTS: usize = 10_000;
 /// Nodes that are asked.
 const MOST_PEERS: usize = 16;
 
-type Files = Arc<Vec<SegmentFile>>;
+type SegmentFiles = Arc<Vec<SegmentFile>>;
 
 /// What others listed a moment ago, and who did not answer.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
-    cache: Mutex<HashMap<(String, HourPlace), (Instant, Files)>>,
+    cache: Mutex<HashMap<(String, HourPlace), (Instant, SegmentFiles)>>,
     quiet: Mutex<HashMap<String, Instant>>,
 }
 
@@ -61,14 +61,16 @@ impl PeerProxy {
         join_all(questions).await.concat()
     }
 
-    async fn hour(&self, peer: &Peer, stream: &Stream, hour: Hour) -> Files {
+    async fn hour(&self, peer: &Peer, stream: &Stream, hour: Hour) -> SegmentFiles {
         let place = HourPlace { stream: stream.clone(), hour };
         let key = (peer.name.clone(), place.clone());
         if let Some(kept) = self.listings.fresh(&key) {
             return kept;
         }
         let own = self.turns_of(&peer.name);
-        let (Ok(_own), Ok(_turn)) = (own.acquire().await, self.turns.acquire().await) else { return Files::default() };
+        let (Ok(_own), Ok(_turn)) = (own.acquire().await, self.turns.acquire().await) else {
+            return SegmentFiles::default();
+        };
         let files = match self.listed(peer, &place).await {
             Ok(files) => files,
             Err(error) => {
@@ -76,14 +78,14 @@ impl PeerProxy {
                     self.listings.leave_alone(&peer.name);
                 }
                 tracing::debug!(name: "federated_peer_failed", peer = peer.name, %stream, %hour, %error, "a peer does not say what it has of an hour");
-                Files::default()
+                SegmentFiles::default()
             }
         };
         self.listings.keep(key, &files);
         files
     }
 
-    async fn listed(&self, peer: &Peer, place: &HourPlace) -> Result<Files, PeerError> {
+    async fn listed(&self, peer: &Peer, place: &HourPlace) -> Result<SegmentFiles, PeerError> {
         let (channel, quality) = (&place.stream.channel, &place.stream.quality);
         let names = match self.client.segments(peer, channel, quality, place.hour).await {
             // It may not know the parameter.
@@ -110,12 +112,12 @@ impl Listings {
         quiet.insert(peer.to_owned(), Instant::now());
     }
 
-    fn fresh(&self, key: &(String, HourPlace)) -> Option<Files> {
+    fn fresh(&self, key: &(String, HourPlace)) -> Option<SegmentFiles> {
         let kept = self.cache.lock();
         kept.get(key).filter(|(since, _)| since.elapsed() < HOLDS).map(|(_, files)| Arc::clone(files))
     }
 
-    fn keep(&self, key: (String, HourPlace), files: &Files) {
+    fn keep(&self, key: (String, HourPlace), files: &SegmentFiles) {
         let mut kept = self.cache.lock();
         kept.retain(|_, (since, _)| since.elapsed() < HOLDS);
         if kept.len() < KEPT {

@@ -298,17 +298,17 @@ fn message(error: &Error) -> String {
 /// Bytes that a server may send: a thousand rows of the longest names and addresses have 2.3 MB. More is held by nobody.
 const BYTES: usize = 8 << 20;
 
-trait Both: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Both for S {}
+trait AsyncStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> AsyncStream for S {}
 
 /// A connection from which only so much can be read.
 pub(super) struct Bounded {
-    stream: Box<dyn Both>,
+    stream: Box<dyn AsyncStream>,
     left: usize,
 }
 
 pub(super) async fn open(host: &Host, port: u16) -> io::Result<Bounded> {
-    let stream: Box<dyn Both> = match host {
+    let stream: Box<dyn AsyncStream> = match host {
         Host::Tcp(name) => Box::new(TcpStream::connect((name.as_str(), port)).await?),
         Host::Unix(dir) => Box::new(UnixStream::connect(dir.join(format!(".s.PGSQL.{port}"))).await?),
     };

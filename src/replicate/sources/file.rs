@@ -94,7 +94,7 @@ pub(super) struct SourceMemory {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct KeptList {
     from: String,
     peers: Vec<KeptPeer>,
 }
@@ -118,7 +118,7 @@ impl SourceMemory {
         let path = self.state_dir.join(Self::NAME);
         let mut text = String::new();
         let read = std::fs::File::open(&path).and_then(|file| file.take(BYTES).read_to_string(&mut text));
-        let kept: Kept = match read.map(|_| serde_json::from_str(&text)) {
+        let kept: KeptList = match read.map(|_| serde_json::from_str(&text)) {
             Ok(Ok(kept)) => kept,
             Ok(Err(error)) => {
                 tracing::warn!(name: "known_peers_damaged", file = %path.display(), %error, "what the database said last is not known");
@@ -143,7 +143,7 @@ impl SourceMemory {
             name: entry.is_named.then(|| entry.name.clone()),
             url: entry.url.to_string(),
         };
-        let kept = Kept { from: self.from.clone(), peers: entries.iter().map(peer).collect() };
+        let kept = KeptList { from: self.from.clone(), peers: entries.iter().map(peer).collect() };
         let text = serde_json::to_vec_pretty(&kept).unwrap_or_default();
         let Some(dir) = Base::open(&self.state_dir)?.dir(Path::new(""))? else { return Ok(()) };
         atomic::replace_secret(&dir, Self::NAME.as_ref(), &text)

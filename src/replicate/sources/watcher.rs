@@ -40,7 +40,7 @@ pub struct SourceOptions {
 /// The sources, in the order in which later ones win.
 #[derive(Debug)]
 pub struct Sources {
-    slots: Vec<Slot>,
+    slots: Vec<WatchedSource>,
     own: OwnNode,
     trust: Trust,
     reread: Duration,
@@ -49,9 +49,9 @@ pub struct Sources {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct WatchedSource {
     reads: Reads,
-    state: Mutex<State>,
+    state: Mutex<SourceState>,
 }
 
 #[derive(Debug)]
@@ -62,7 +62,7 @@ enum Reads {
 }
 
 #[derive(Debug)]
-struct State {
+struct SourceState {
     entries: Vec<SourceEntry>,
     status: SourceStatus,
 }
@@ -72,9 +72,9 @@ fn pause(reread: Duration, failures: u32) -> Duration {
     if failures == 0 { reread } else { Backoff::from(reread.min(RETRY)).wait(failures) }
 }
 
-impl Slot {
+impl WatchedSource {
     fn new(reads: Reads, kind: &'static str, place: String) -> Self {
-        let state = State { entries: Vec::new(), status: SourceStatus::new(kind, place) };
+        let state = SourceState { entries: Vec::new(), status: SourceStatus::new(kind, place) };
         Self { reads, state: Mutex::new(state) }
     }
 
@@ -101,19 +101,19 @@ impl Sources {
         registry.register(Box::new(errors.clone()))?;
         let mut slots = Vec::new();
         if !options.given.is_empty() {
-            let slot = Slot::new(Reads::Nothing, "flags", "flags and settings".to_owned());
+            let slot = WatchedSource::new(Reads::Nothing, "flags", "flags and settings".to_owned());
             slot.state.lock().status.peers = options.given.len();
             slot.state.lock().entries = options.given;
             slots.push(slot);
         }
         if let Some(path) = options.file {
             let place = path.display().to_string();
-            slots.push(Slot::new(Reads::File(ListFile::new(path)), "file", place));
+            slots.push(WatchedSource::new(Reads::File(ListFile::new(path)), "file", place));
         }
         if let Some(database) = options.database {
             let place = database.connection.to_string();
             let memory = SourceMemory::new(state_dir, database.identity());
-            slots.push(Slot::new(Reads::Database(Box::new(database), memory), "database", place));
+            slots.push(WatchedSource::new(Reads::Database(Box::new(database), memory), "database", place));
         }
         let sources = Self {
             slots,
@@ -138,7 +138,7 @@ impl Sources {
 
     /// Whether every source was read, or that was tried, since the start: before, there may be more peers than are known.
     pub fn are_tried(&self) -> bool {
-        let is_tried = |slot: &Slot| {
+        let is_tried = |slot: &WatchedSource| {
             let status = &slot.state.lock().status;
             matches!(slot.reads, Reads::Nothing) || status.read.is_some() || status.is_remembered || status.failures > 0
         };
@@ -164,7 +164,7 @@ impl Sources {
 
     /// Reads every source again and again until it is stopped; how that goes stands on the board.
     pub async fn run(&self, stop: CancellationToken, board: &Arc<JobRegistry>) {
-        let follow = async |slot: &Slot| {
+        let follow = async |slot: &WatchedSource| {
             if matches!(slot.reads, Reads::Nothing) {
                 return;
             }
@@ -184,7 +184,7 @@ impl Sources {
     }
 
     /// Records how a reading went; returns how long it is until the next one.
-    fn book(&self, slot: &Slot, handle: &JobHandle) -> Duration {
+    fn book(&self, slot: &WatchedSource, handle: &JobHandle) -> Duration {
         let (failures, error) = {
             let status = &slot.state.lock().status;
             (status.failures, status.error.clone())
@@ -201,7 +201,7 @@ impl Sources {
     }
 
     /// What the database said before the last start, until it says something.
-    async fn recall(&self, slot: &Slot) {
+    async fn recall(&self, slot: &WatchedSource) {
         let Reads::Database(_, memory) = &slot.reads else { return };
         let memory = memory.clone();
         // Threads end badly at shutdown only.
@@ -215,14 +215,14 @@ impl Sources {
         }
     }
 
-    async fn read(&self, slot: &Slot) {
+    async fn read(&self, slot: &WatchedSource) {
         match slot.read().await {
             Ok(listed) => self.said(slot, listed).await,
             Err(error) => self.failed(slot, &error),
         }
     }
 
-    async fn said(&self, slot: &Slot, listed: ListedSources) {
+    async fn said(&self, slot: &WatchedSource, listed: ListedSources) {
         let entries = listed.entries.clone();
         let is_news = Self::note(slot, listed);
         self.publish();
@@ -236,7 +236,7 @@ impl Sources {
     }
 
     /// Whether that is another answer than the one before, or the first.
-    fn note(slot: &Slot, listed: ListedSources) -> bool {
+    fn note(slot: &WatchedSource, listed: ListedSources) -> bool {
         let mut state = slot.state.lock();
         let status = &mut state.status;
         if status.failures > 0 {
@@ -258,7 +258,7 @@ impl Sources {
         is_news
     }
 
-    fn failed(&self, slot: &Slot, error: &SourceError) {
+    fn failed(&self, slot: &WatchedSource, error: &SourceError) {
         self.errors.inc();
         let text = error.to_string();
         let mut state = slot.state.lock();

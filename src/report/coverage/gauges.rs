@@ -125,11 +125,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct LiveGauges {
     hours: u32,
     series: usize,
-    older: Mutex<BTreeMap<Stream, (State, CoverageTotals)>>,
+    older: Mutex<BTreeMap<Stream, (SumBasis, CoverageTotals)>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct State {
+struct SumBasis {
     generation: u64,
     /// Changes when an hour of the quality comes or goes.
     structure: u64,
@@ -226,10 +226,11 @@ impl LiveGauges {
         scrape: &Scrape<'_>,
         stream: &Stream,
         hours: u32,
-        state: State,
+        state: SumBasis,
     ) -> Result<CoverageTotals, IndexError> {
-        let sum_of =
-            |of: &BTreeMap<Stream, (State, CoverageTotals)>| of.get(stream).filter(|(then, _)| *then == state).cloned();
+        let sum_of = |of: &BTreeMap<Stream, (SumBasis, CoverageTotals)>| {
+            of.get(stream).filter(|(then, _)| *then == state).cloned()
+        };
         let cached = sum_of(&self.older.lock());
         if let Some((_, sum)) = cached {
             return Ok(sum);
@@ -246,7 +247,7 @@ impl LiveGauges {
 
 impl Scrape<'_> {
     /// How the hours before the latest so many are now, and the last hour that is shown; `None` if there are no hours.
-    fn state(&self, stream: &Stream, hours: u32) -> Option<(State, Hour)> {
+    fn state(&self, stream: &Stream, hours: u32) -> Option<(SumBasis, Hour)> {
         let catalog = self.index.catalog().read();
         let entry = catalog.streams.get(&stream.to_string())?;
         let (bound, last) = (self.horizon.bound(&entry.hours), self.horizon.newest(&entry.hours).next()?);
@@ -255,7 +256,7 @@ impl Scrape<'_> {
         let older = entry.hours.iter().take_while(|(hour, _)| sum_until.is_none_or(|end| **hour < end));
         let changed = older.map(|(_, changed)| *changed).max().unwrap_or(0);
         let (generation, structure) = (catalog.generation, entry.structure);
-        Some((State { generation, structure, changed, shown_from, sum_until }, bound))
+        Some((SumBasis { generation, structure, changed, shown_from, sum_until }, bound))
     }
 }
 

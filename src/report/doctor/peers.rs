@@ -27,7 +27,7 @@ pub struct PeerAccess {
 }
 
 /// What an answer came to: what is to be told, and by how much our clock is ahead of the other.
-type Answer = (CheckResult, Option<i64>);
+type PeerCheck = (CheckResult, Option<i64>);
 
 impl PeerAccess {
     /// Trusts whom `tls` trusts and shows the token; `own` is this archive.
@@ -49,7 +49,7 @@ impl PeerAccess {
         (findings, clocks.into_iter().flatten().collect())
     }
 
-    async fn ask(&self, peer: &Peer) -> Answer {
+    async fn ask(&self, peer: &Peer) -> PeerCheck {
         let check = format!("peer {}", peer.name);
         let fail = |value: String, advice: &str| (CheckResult::fail(&check, value, advice), None);
         let mut answer = match self.get(peer, &["api", "v1", "status"]).await {

@@ -20,7 +20,7 @@ const COUNTS: Duration = Duration::from_secs(1);
 const REMEMBERED: usize = 4096;
 
 #[derive(Default)]
-struct State {
+struct FreshnessState {
     /// What is known is known of this generation of the index.
     generation: u64,
     watched: HashMap<String, HashSet<Hour>>,
@@ -32,15 +32,15 @@ struct State {
 
 #[derive(Default)]
 pub(super) struct FreshHours {
-    state: RwLock<State>,
+    state: RwLock<FreshnessState>,
 }
 
 impl FreshHours {
     /// To note what was found out about this generation; `None` if a later one has begun.
-    fn write(&self, generation: u64) -> Option<parking_lot::RwLockWriteGuard<'_, State>> {
+    fn write(&self, generation: u64) -> Option<parking_lot::RwLockWriteGuard<'_, FreshnessState>> {
         let mut state = self.state.write();
         if generation > state.generation {
-            *state = State { generation, ..State::default() };
+            *state = FreshnessState { generation, ..FreshnessState::default() };
         }
         (state.generation == generation).then_some(state)
     }
@@ -120,7 +120,7 @@ impl FreshHours {
 
     pub(super) fn clear(&self) {
         let mut state = self.state.write();
-        *state = State { generation: state.generation, ..State::default() };
+        *state = FreshnessState { generation: state.generation, ..FreshnessState::default() };
     }
 }
 

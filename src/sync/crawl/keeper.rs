@@ -54,7 +54,7 @@ pub struct Keeper {
 }
 
 /// What a directory holds now.
-struct Seen {
+struct DirContents {
     contents: HourContents,
     stamp: Option<Stamp>,
 }
@@ -479,9 +479,9 @@ fn just_back() -> crate::disk::AwayReason {
 }
 
 /// Reads a directory: what it lists, and its stamp if that can be trusted.
-fn look(dir: &Dir) -> Result<Seen, DiskError> {
+fn look(dir: &Dir) -> Result<DirContents, DiskError> {
     let scan = dir.scan()?;
-    Ok(Seen { contents: contents_of(&scan, dir.path()), stamp: scan.settled.then_some(scan.stamp) })
+    Ok(DirContents { contents: contents_of(&scan, dir.path()), stamp: scan.settled.then_some(scan.stamp) })
 }
 
 /// What a directory that was read holds. Names that are not UTF-8 cannot be listed; they are reported.

@@ -18,12 +18,12 @@ pub(super) type HourLoss = (HourPlace, u64);
 
 pub(super) struct MassLossGuard {
     above: u64,
-    state: Mutex<State>,
+    state: Mutex<DoubtState>,
     /// Whether there is any doubt: the quick check for nodes without one.
     any: AtomicBool,
 }
 
-struct State {
+struct DoubtState {
     /// What is known is known of this generation of the index.
     generation: u64,
     doubts: Doubts,
@@ -31,15 +31,15 @@ struct State {
 
 impl MassLossGuard {
     pub(super) fn new(above: u64) -> Self {
-        let state = Mutex::new(State { generation: 0, doubts: Doubts::new(above) });
+        let state = Mutex::new(DoubtState { generation: 0, doubts: Doubts::new(above) });
         Self { above, state, any: AtomicBool::new(false) }
     }
 
-    fn state(&self, generation: u64) -> MutexGuard<'_, State> {
+    fn state(&self, generation: u64) -> MutexGuard<'_, DoubtState> {
         let mut state = self.state.lock();
         if generation > state.generation {
             // An index that began anew has nothing to lose.
-            *state = State { generation, doubts: Doubts::new(self.above) };
+            *state = DoubtState { generation, doubts: Doubts::new(self.above) };
             self.any.store(false, Ordering::SeqCst);
         }
         state

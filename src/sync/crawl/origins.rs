@@ -58,11 +58,11 @@ pub struct FilledByPeer {
 #[derive(Debug, Default)]
 pub(super) struct Origins {
     pub(super) named: ConfiguredStreams,
-    state: Mutex<State>,
+    state: Mutex<GiftState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct GiftState {
     /// Returns of the disk when the account was read: after another one it is read again.
     returns: u64,
     account: Option<GiftAccount>,
@@ -361,7 +361,7 @@ impl Drop for FetchInProgress {
 
 /// The account while it is held; it goes back where it was.
 pub(super) struct BorrowedAccount<'k> {
-    state: MutexGuard<'k, State>,
+    state: MutexGuard<'k, GiftState>,
     pub(super) account: GiftAccount,
     records: &'k Records,
 }

@@ -51,7 +51,7 @@ pub(super) struct Rounds {
     pulse: Mutex<VisitorPulse>,
 }
 
-struct Way {
+struct VisitorProgress {
     state: VisitorState,
     plan: Option<CrawlPlan>,
     /// How old the running or last cycle was, and when that was noted.
@@ -63,7 +63,7 @@ struct Way {
     in_hand: Option<String>,
 }
 
-impl Way {
+impl VisitorProgress {
     fn new(state: VisitorState, clock: &dyn Clock) -> Self {
         let age = age(&state, clock.wall());
         let (now, hours) = (clock.now(), state.hours);
@@ -129,7 +129,7 @@ impl Rounds {
         self.requested.get(index).is_some_and(|request| request.load(Ordering::SeqCst))
     }
 
-    fn due(&self, index: usize, way: &Way, pace: &CrawlPace, settled: Duration, now: Duration) -> Duration {
+    fn due(&self, index: usize, way: &VisitorProgress, pace: &CrawlPace, settled: Duration, now: Duration) -> Duration {
         if way.state.is_running {
             return way.ready_at;
         }
@@ -142,12 +142,19 @@ impl Rounds {
         by_age.max(settled.saturating_add(SLOW_START.min(minimum)))
     }
 
-    fn choose(&self, ways: &[Way], pace: &CrawlPace, settled: Duration, last: usize, now: Duration) -> Option<usize> {
+    fn choose(
+        &self,
+        ways: &[VisitorProgress],
+        pace: &CrawlPace,
+        settled: Duration,
+        last: usize,
+        now: Duration,
+    ) -> Option<usize> {
         let may = |index: &usize| ways.get(*index).is_some_and(|way| self.due(*index, way, pace, settled, now) <= now);
         (last + 1..ways.len()).chain(0..=last.min(ways.len().saturating_sub(1))).find(may)
     }
 
-    fn next(&self, ways: &[Way], pace: &CrawlPace, settled: Duration, now: Duration) -> Duration {
+    fn next(&self, ways: &[VisitorProgress], pace: &CrawlPace, settled: Duration, now: Duration) -> Duration {
         let due = ways.iter().enumerate().map(|(index, way)| self.due(index, way, pace, settled, now));
         due.min().unwrap_or(Duration::MAX)
     }
@@ -155,7 +162,7 @@ impl Rounds {
     fn slice(
         &self,
         index: usize,
-        way: &mut Way,
+        way: &mut VisitorProgress,
         (pace, generation): (&CrawlPace, u64),
         handle: &JobHandle,
     ) -> Result<(), CrawlError> {
@@ -224,7 +231,12 @@ impl Rounds {
         Ok(self.parts.keeper.index.apply(batch).map(drop)?)
     }
 
-    fn begin_or_go_on(&self, visitor: &dyn Visitor, way: &mut Way, now: Duration) -> Result<(), CrawlError> {
+    fn begin_or_go_on(
+        &self,
+        visitor: &dyn Visitor,
+        way: &mut VisitorProgress,
+        now: Duration,
+    ) -> Result<(), CrawlError> {
         if !way.state.is_running {
             way.state.begin(Timestamp::from(self.parts.clock.wall()));
             (way.age, way.since, way.plan) = ((Duration::ZERO, now), (now, 0), None);
@@ -241,7 +253,7 @@ impl Rounds {
         Ok(())
     }
 
-    fn end(&self, visitor: &dyn Visitor, way: &mut Way, began: Duration) {
+    fn end(&self, visitor: &dyn Visitor, way: &mut VisitorProgress, began: Duration) {
         let worked = self.parts.clock.now().saturating_sub(began);
         way.state.worked_us += u64::try_from(worked.as_micros()).unwrap_or(u64::MAX);
         way.state.end(Timestamp::from(self.parts.clock.wall()));
@@ -254,9 +266,9 @@ impl Rounds {
         );
     }
 
-    fn show(&self, ways: &[Way], settled: Duration) {
+    fn show(&self, ways: &[VisitorProgress], settled: Duration) {
         let (now, wall, pace) = (self.parts.clock.now(), self.parts.clock.wall(), self.parts.pacing.get());
-        let status = |(index, way): (usize, &Way)| {
+        let status = |(index, way): (usize, &VisitorProgress)| {
             let name = self.name(index);
             let left = way.plan.as_ref().map(|plan| plan.left() as u64);
             let at = |when: Duration| wall.checked_add(when.saturating_sub(now));
@@ -301,7 +313,7 @@ pub struct RoundsJob {
 /// As long as the index is the same.
 struct Walking {
     generation: u64,
-    ways: Vec<Way>,
+    ways: Vec<VisitorProgress>,
     /// What was booked may not have been committed: it is to be read again.
     is_stale: bool,
     pacer: Pacer,
@@ -326,7 +338,8 @@ impl RoundsJob {
 
     fn begin(&self, generation: u64) -> Result<Walking, CrawlError> {
         let (clock, share) = (&*self.rounds.parts.clock, self.rounds.parts.pacing.get().cpu_share);
-        let ways: Vec<Way> = self.rounds.load()?.into_iter().map(|state| Way::new(state, clock)).collect();
+        let ways: Vec<VisitorProgress> =
+            self.rounds.load()?.into_iter().map(|state| VisitorProgress::new(state, clock)).collect();
         let now = clock.now();
         self.rounds.show(&ways, now);
         let (pacer, is_stale) = (Pacer::default(), false);
@@ -338,7 +351,7 @@ impl RoundsJob {
         for (way, state) in walking.ways.iter_mut().zip(self.rounds.load()?) {
             let (ready_at, age) = (way.ready_at, way.age);
             let is_same = state.cycle == way.state.cycle;
-            *way = Way::new(state, &*self.rounds.parts.clock);
+            *way = VisitorProgress::new(state, &*self.rounds.parts.clock);
             way.ready_at = ready_at;
             if is_same {
                 way.age = age;

@@ -27,11 +27,11 @@ type Flags = BTreeMap<HourPlace, BTreeMap<String, FlaggedFile>>;
 
 #[derive(Debug, Default)]
 pub struct Flagged {
-    state: Mutex<State>,
+    state: Mutex<FlaggedState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FlaggedState {
     /// Nothing until they were read.
     flags: Option<Flags>,
     is_changed: bool,
@@ -54,12 +54,12 @@ impl Flagged {
     }
 
     pub fn forget(&self) {
-        *self.state.lock() = State::default();
+        *self.state.lock() = FlaggedState::default();
     }
 
     pub(super) fn put(&self, place: &HourPlace, name: &str, file: FlaggedFile) {
         let mut state = self.state.lock();
-        let State { flags: Some(flags), is_changed, left_out } = &mut *state else { return };
+        let FlaggedState { flags: Some(flags), is_changed, left_out } = &mut *state else { return };
         let known = flags.get(place).and_then(|hour| hour.get(name));
         // Operators want to know since when it is odd, not when that was found last.
         if known.is_some_and(|known| (&known.problem, &known.faults) == (&file.problem, &file.faults)) {
@@ -75,7 +75,7 @@ impl Flagged {
 
     pub(super) fn remove(&self, place: &HourPlace, name: &str) {
         let mut state = self.state.lock();
-        let State { flags: Some(flags), is_changed, .. } = &mut *state else { return };
+        let FlaggedState { flags: Some(flags), is_changed, .. } = &mut *state else { return };
         let Some(hour) = flags.get_mut(place) else { return };
         *is_changed |= hour.remove(name).is_some();
         if hour.is_empty() {
@@ -86,7 +86,7 @@ impl Flagged {
     /// Keeps of each hour what `is_listed` says is there still.
     pub(super) fn retain(&self, mut is_listed: impl FnMut(&HourPlace, &str) -> bool) {
         let mut state = self.state.lock();
-        let State { flags: Some(flags), is_changed, left_out } = &mut *state else { return };
+        let FlaggedState { flags: Some(flags), is_changed, left_out } = &mut *state else { return };
         flags.retain(|place, hour| {
             let before = hour.len();
             hour.retain(|name, _| is_listed(place, name));
@@ -150,7 +150,7 @@ fn by_hour(files: Vec<FlaggedFile>) -> Flags {
     flags
 }
 
-fn list(state: &State, most: usize) -> FlaggedList {
+fn list(state: &FlaggedState, most: usize) -> FlaggedList {
     let hours = || state.flags.iter().flat_map(BTreeMap::values);
     let count = hours().map(BTreeMap::len).sum::<usize>() as u64;
     let files = hours().flat_map(BTreeMap::values).take(most).cloned().collect();

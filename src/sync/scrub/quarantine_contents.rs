@@ -39,12 +39,12 @@ impl KeptFile {
 pub(super) const STRUCTURE: &str = "structure";
 
 /// Files by hour and by what they are called in the quarantine.
-type Files = BTreeMap<HourPlace, BTreeMap<String, KeptFile>>;
+type KeptFiles = BTreeMap<HourPlace, BTreeMap<String, KeptFile>>;
 
 #[derive(Debug, Default)]
 pub struct QuarantineContents {
     /// Nothing until it was read.
-    files: Mutex<Option<Files>>,
+    files: Mutex<Option<KeptFiles>>,
     moving: RwLock<()>,
 }
 
@@ -70,7 +70,7 @@ impl QuarantineContents {
             tracing::warn!(name: "quarantine_unreadable", %error, "a part of the quarantine cannot be read; what lies there is not known");
             Ok(())
         };
-        let mut found = Files::new();
+        let mut found = KeptFiles::new();
         for place in quarantine.hours(&skip)? {
             match quarantine.held(&place) {
                 Ok(held) => {

@@ -17,16 +17,16 @@ fn files(own: u64, others: u64, this_peers: u64) -> Weights {
     Weights { all: weight(own + others + this_peers), others: weight(own + others), own: weight(own) }
 }
 
-fn one(hour: u32, hits: Weights, here: Weights) -> BTreeMap<HourPlace, OfHour> {
-    BTreeMap::from([(place(hour), OfHour { hits, here, is_doubtful: false })])
+fn one(hour: u32, hits: Weights, here: Weights) -> BTreeMap<HourPlace, HourHits> {
+    BTreeMap::from([(place(hour), HourHits { hits, here, is_doubtful: false })])
 }
 
-fn of(hour: u32, hits: u64, here: u64) -> BTreeMap<HourPlace, OfHour> {
+fn of(hour: u32, hits: u64, here: u64) -> BTreeMap<HourPlace, HourHits> {
     one(hour, files(hits, 0, 0), files(here, 0, 0))
 }
 
 /// Weighs and, if they do not wait, takes them.
-fn takes(account: &mut BurstAccount, new: &BTreeMap<HourPlace, OfHour>) -> Result<(), Burst> {
+fn takes(account: &mut BurstAccount, new: &BTreeMap<HourPlace, HourHits>) -> Result<(), Burst> {
     let burst = account.weigh(new, |_, _, enough| enough);
     if burst.is_none() {
         account.add(new);
@@ -150,7 +150,7 @@ fn small_hours_are_measured_by_what_the_channel_has_of_ones_own() {
 
 #[test]
 fn where_nobody_knows_who_gave_what_only_a_single_file_goes() {
-    let mut hour = OfHour { hits: files(1, 0, 0), here: files(1_000, 0, 0), is_doubtful: true };
+    let mut hour = HourHits { hits: files(1, 0, 0), here: files(1_000, 0, 0), is_doubtful: true };
     let weigh = |known: &BurstAccount, new| known.weigh(&BTreeMap::from([(place(0), new)]), |_, _, enough| enough);
     let mut account = BurstAccount::default();
     assert_eq!(weigh(&account, hour), None);

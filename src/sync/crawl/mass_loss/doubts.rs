@@ -48,27 +48,27 @@ pub enum LossVerdict {
     Doubt,
 }
 
-type Held = BTreeMap<(Quality, Hour), u64>;
+type HeldHours = BTreeMap<(Quality, Hour), u64>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Standing {
+enum ChannelStanding {
     Trusted,
-    Doubted { had: u64, held: Held },
+    Doubted { had: u64, held: HeldHours },
     Accepted { windows: u8 },
 }
 
 #[derive(Debug, Clone)]
-struct Account {
+struct ChannelAccount {
     /// What has left in this window.
     gone: u64,
-    standing: Standing,
+    standing: ChannelStanding,
 }
 
 /// What is missing, by channel.
 #[derive(Debug, Clone)]
 pub struct Doubts {
     above: u64,
-    channels: BTreeMap<Channel, Account>,
+    channels: BTreeMap<Channel, ChannelAccount>,
 }
 
 impl Doubts {
@@ -82,9 +82,9 @@ impl Doubts {
         self.channels.retain(|_, account| {
             account.gone = 0;
             match &mut account.standing {
-                Standing::Trusted => false,
-                Standing::Doubted { .. } => true,
-                Standing::Accepted { windows } => {
+                ChannelStanding::Trusted => false,
+                ChannelStanding::Doubted { .. } => true,
+                ChannelStanding::Accepted { windows } => {
                     *windows -= 1;
                     *windows > 0
                 }
@@ -115,17 +115,17 @@ impl Doubts {
         losses: &[(HourPlace, u64)],
         has: impl FnOnce() -> Result<u64, E>,
     ) -> Result<LossVerdict, E> {
-        let fresh = || Account { gone: 0, standing: Standing::Trusted };
+        let fresh = || ChannelAccount { gone: 0, standing: ChannelStanding::Trusted };
         let account = self.channels.entry(channel.clone()).or_insert_with(fresh);
         let missing = losses.iter().filter(|(_, missing)| *missing > 0);
         let new = missing.map(|(place, missing)| ((place.stream.quality.clone(), place.hour), *missing));
         match &mut account.standing {
-            Standing::Accepted { .. } => Ok(LossVerdict::Go),
-            Standing::Doubted { held, .. } => {
+            ChannelStanding::Accepted { .. } => Ok(LossVerdict::Go),
+            ChannelStanding::Doubted { held, .. } => {
                 held.extend(new);
                 Ok(LossVerdict::Hold)
             }
-            Standing::Trusted => {
+            ChannelStanding::Trusted => {
                 let leaving = account.gone + sum(losses);
                 if leaving <= self.above {
                     return Ok(LossVerdict::Go);
@@ -134,7 +134,7 @@ impl Doubts {
                 if leaving <= had / 2 {
                     return Ok(LossVerdict::Go);
                 }
-                account.standing = Standing::Doubted { had, held: new.collect() };
+                account.standing = ChannelStanding::Doubted { had, held: new.collect() };
                 Ok(LossVerdict::Doubt)
             }
         }
@@ -150,11 +150,11 @@ impl Doubts {
     /// Nothing is missing in this hour. True if with that a doubt ends.
     pub fn found(&mut self, place: &HourPlace) -> bool {
         let Some(account) = self.channels.get_mut(&place.stream.channel) else { return false };
-        let Standing::Doubted { held, .. } = &mut account.standing else { return false };
+        let ChannelStanding::Doubted { held, .. } = &mut account.standing else { return false };
         held.remove(&(place.stream.quality.clone(), place.hour));
         let ends = held.is_empty();
         if ends {
-            account.standing = Standing::Trusted;
+            account.standing = ChannelStanding::Trusted;
         }
         ends
     }
@@ -162,7 +162,7 @@ impl Doubts {
     /// The doubt by which an hour is held, if it is.
     pub fn of(&self, place: &HourPlace) -> Option<MassLoss> {
         let account = self.channels.get(&place.stream.channel)?;
-        let Standing::Doubted { had, held } = &account.standing else { return None };
+        let ChannelStanding::Doubted { had, held } = &account.standing else { return None };
         let is_held = held.contains_key(&(place.stream.quality.clone(), place.hour));
         is_held.then(|| doubt(&place.stream.channel, *had, held))
     }
@@ -170,7 +170,7 @@ impl Doubts {
     /// All doubts.
     pub fn all(&self) -> Vec<MassLoss> {
         let doubted = self.channels.iter().filter_map(|(channel, account)| match &account.standing {
-            Standing::Doubted { had, held } => Some(doubt(channel, *had, held)),
+            ChannelStanding::Doubted { had, held } => Some(doubt(channel, *had, held)),
             _ => None,
         });
         doubted.collect()
@@ -179,14 +179,14 @@ impl Doubts {
     /// What is missing of a channel may go; these are its hours. `None` if it is not in doubt.
     pub fn accept(&mut self, channel: &Channel) -> Option<(MassLoss, Vec<HourPlace>)> {
         let account = self.channels.get_mut(channel)?;
-        let Standing::Doubted { had, held } = &account.standing else { return None };
+        let ChannelStanding::Doubted { had, held } = &account.standing else { return None };
         let told = doubt(channel, *had, held);
         let place = |(quality, hour): &(Quality, Hour)| HourPlace {
             stream: crate::archive::Stream { channel: channel.clone(), quality: quality.clone() },
             hour: *hour,
         };
         let places = held.keys().map(place).collect();
-        account.standing = Standing::Accepted { windows: ACCEPTED };
+        account.standing = ChannelStanding::Accepted { windows: ACCEPTED };
         Some((told, places))
     }
 }
@@ -195,7 +195,7 @@ fn sum(losses: &[(HourPlace, u64)]) -> u64 {
     losses.iter().map(|(_, missing)| missing).sum()
 }
 
-fn doubt(channel: &Channel, had: u64, held: &Held) -> MassLoss {
+fn doubt(channel: &Channel, had: u64, held: &HeldHours) -> MassLoss {
     MassLoss { channel: channel.to_string(), missing: held.values().sum(), had, hours: held.len() as u64 }
 }
 
