@@ -339,6 +339,19 @@ settings! {
     }
 }
 
+impl Config {
+    /// The shortest cycle of each background task, by the name that its visitor has.
+    pub fn minimum_cycles(&self) -> [(&'static str, Duration); 5] {
+        [
+            ("reconcile", self.crawl.minimum_cycle),
+            ("census", self.census.minimum_cycle),
+            ("scrub", self.scrub.minimum_cycle),
+            ("facts", self.facts.minimum_cycle),
+            ("housekeeping", self.housekeeping.minimum_cycle),
+        ]
+    }
+}
+
 pub(super) fn host_name() -> String {
     std::fs::read_to_string(HOST_NAME_FILE).unwrap_or_default().trim_end().to_owned()
 }

@@ -89,20 +89,13 @@ pub fn ffmpeg(config: &Config) -> PoolOptions {
 
 pub fn pace(config: &Config) -> CrawlPace {
     let (crawl, scrub) = (&config.crawl, &config.scrub);
-    let cycles = [
-        ("reconcile", crawl.minimum_cycle),
-        ("census", config.census.minimum_cycle),
-        ("scrub", scrub.minimum_cycle),
-        ("facts", config.facts.minimum_cycle),
-        ("housekeeping", config.housekeeping.minimum_cycle),
-    ];
     let limit = |rate: u64| Some(rate).filter(|rate| *rate > 0);
     CrawlPace {
         cpu_share: crawl.cpu_share,
         slice: crawl.slice,
         adaptive: crawl.adaptive,
         threads: crawl.threads,
-        cycles: cycles.into_iter().map(|(name, least)| (name.to_owned(), least)).collect(),
+        cycles: config.minimum_cycles().into_iter().map(|(name, least)| (name.to_owned(), least)).collect(),
         reading: ReadAllowance {
             bytes_per_second: limit(scrub.bytes_per_second),
             files_per_second: limit(scrub.files_per_second as u64),

@@ -1,5 +1,7 @@
 //! The crawl as an operator sees it: how far each visitor is, what it found, and how its pace is changed while it runs.
 
+use std::collections::BTreeSet;
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -84,6 +86,13 @@ fn the_pace_is_changed_over_the_api_and_by_reading_the_configuration_again() {
     let token = node.own_token();
     let pace = || node.get("/api/v1/crawl").json()["pace"].clone();
     assert_eq!((&pace()["cpu_share"], &pace()["minimum_cycle_seconds"]["reconcile"]), (&json!(0.2), &json!(3600.0)));
+    // Every visitor has a setting of its own: one of a misspelt name would go at the usual pace, without a word.
+    eventually(SOON, || {
+        let crawl = node.get("/api/v1/crawl").json();
+        let names = crawl["visitors"].as_array().unwrap().iter().filter_map(|each| each["name"].as_str());
+        let cycles = crawl["pace"]["minimum_cycle_seconds"].as_object().unwrap().keys();
+        names.collect::<BTreeSet<_>>() == cycles.map(String::as_str).collect()
+    });
     // Without a token, with nonsense, out of bounds: nothing changes, and it is said why.
     assert_eq!(put(&node, None, &json!({"cpu_share": 0.5})).0, 401);
     for wrong in [
