@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION,
+};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +35,8 @@ const DETAIL_TIME: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(45);
 /// A listing longer than this is sorted off the async threads.
 const MANY: usize = 50_000;
+/// A tag longer than this is not kept.
+const ETAG_BYTES: usize = 256;
 /// The longest name of one thing in a directory.
 const NAME_BYTES: usize = 255;
 /// The deepest path of an extra: as deep as we serve them ourselves.
@@ -54,6 +58,18 @@ pub struct Listing<T> {
     pub names: Vec<T>,
     /// How many entries were dropped because they name nothing that can be asked for.
     pub refused: u64,
+}
+
+/// An answer that was read to its end.
+pub(super) struct ReadAnswer<S> {
+    pub(super) sink: S,
+    /// Where it is from, for messages.
+    pub(super) url: String,
+    /// How it begins, for messages.
+    pub(super) begins: BodyStart,
+    pub(super) etag: Option<HeaderValue>,
+    /// It is still what the tag that was given stands for, and nothing was read.
+    pub(super) is_same: bool,
 }
 
 /// Asks peers. Cloning it is cheap and shares the connections.
@@ -144,9 +160,9 @@ impl PeerClient {
         query: &[(&str, &str)],
         most: usize,
     ) -> Result<T, PeerError> {
-        let (body, url, begins) = self.read(peer, path, query, most, Vec::new()).await?;
-        serde_json::from_slice(&body)
-            .map_err(|error| body_error(&url, BodyProblem::Unexpected(error.to_string()), begins))
+        let answer = self.read(peer, path, query, None, most, Vec::new()).await?;
+        serde_json::from_slice(&answer.sink)
+            .map_err(|error| body_error(&answer.url, BodyProblem::Unexpected(error.to_string()), answer.begins))
     }
 
     /// What the process that answers at the address of a peer says of itself. What its clock says follows from that.
@@ -162,44 +178,59 @@ impl PeerClient {
         accept: fn(&str) -> Option<T>,
     ) -> Result<Listing<T>, PeerError> {
         let reader = ListReader::new(self.limits.listing_entries, accept);
-        let (read, url, begins) = self.read(peer, path, query, self.limits.listing_bytes, reader).await?;
-        let (names, refused) = read.finish().map_err(|problem| body_error(&url, problem, begins))?;
+        let ReadAnswer { sink, url, begins, .. } =
+            self.read(peer, path, query, None, self.limits.listing_bytes, reader).await?;
+        let (names, refused) = sink.finish().map_err(|problem| body_error(&url, problem, begins))?;
         if refused > 0 {
             tracing::debug!(name: "names_left_out", peer = peer.name, url, refused, "names that cannot be asked for were left out");
         }
         Ok(Listing { names: in_order(names).await?, refused })
     }
 
-    /// Reads the answer into a sink; also gives the address and how the answer begins, for messages.
-    async fn read<S: BodySink>(
+    /// Reads the answer into a sink, unless it is still the one of this tag. Whatever is asked for lists and values goes through here.
+    pub(super) async fn read<S: BodySink>(
         &self,
         peer: &Peer,
         path: &[&str],
         query: &[(&str, &str)],
+        unless: Option<HeaderValue>,
         most: usize,
         sink: S,
-    ) -> Result<(S, String, BodyStart), PeerError> {
+    ) -> Result<ReadAnswer<S>, PeerError> {
         let mut url = address(peer, path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         let text = url.to_string();
-        let work = async {
-            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
-            let mut response = self.ask(&url, &headers).await?;
-            if response.status() != StatusCode::OK {
-                return Err(refused(&text, response).await);
-            }
-            body::read(&text, &mut response, &self.limits, most, sink).await
-        };
-        match timeout(self.limits.listing_time, work).await {
-            Ok(done) => done.map(|(filled, begins)| (filled, text, begins)),
-            Err(_) => Err(PeerError::TimedOut {
-                url: text,
-                what: "did not finish its answer",
-                after: self.limits.listing_time,
-            }),
-        }
+        let mut headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
+        headers.extend(unless.map(|etag| (IF_NONE_MATCH, etag)));
+        let (sink, etag, begins, is_same) = self
+            .in_time(&text, async {
+                let mut response = self.ask(&url, &headers).await?;
+                let etag = response.headers().get(ETAG).filter(|etag| etag.len() <= ETAG_BYTES).cloned();
+                match response.status() {
+                    StatusCode::OK => {}
+                    StatusCode::NOT_MODIFIED if headers.contains_key(IF_NONE_MATCH) => {
+                        return Ok((sink, etag, BodyStart::default(), true));
+                    }
+                    _ => return Err(refused(&text, response).await),
+                }
+                let (filled, begins) = body::read(&text, &mut response, &self.limits, most, sink).await?;
+                Ok((filled, etag, begins, false))
+            })
+            .await?;
+        Ok(ReadAnswer { sink, url: text, begins, etag, is_same })
+    }
+
+    /// What is to be answered within the time that a list may take.
+    pub(super) async fn in_time<T>(
+        &self,
+        url: &str,
+        work: impl Future<Output = Result<T, PeerError>>,
+    ) -> Result<T, PeerError> {
+        let after = self.limits.listing_time;
+        let late = |_| PeerError::TimedOut { url: url.to_owned(), what: "did not finish its answer", after };
+        timeout(after, work).await.map_err(late)?
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -279,7 +310,7 @@ pub(super) async fn refused(url: &str, mut response: Response) -> PeerError {
 /// The sentence in a problem document, or else the beginning of the text; empty if there is none.
 pub(super) async fn error_detail(response: &mut Response) -> String {
     #[derive(Deserialize)]
-    struct Problem {
+    struct ProblemDocument {
         detail: Option<String>,
         title: Option<String>,
     }
@@ -295,7 +326,8 @@ pub(super) async fn error_detail(response: &mut Response) -> String {
     };
     // What has come until then is good enough.
     timeout(DETAIL_TIME, reading).await.unwrap_or_default();
-    let problem = serde_json::from_slice(&body).ok().and_then(|problem: Problem| problem.detail.or(problem.title));
+    let problem =
+        serde_json::from_slice(&body).ok().and_then(|problem: ProblemDocument| problem.detail.or(problem.title));
     let words = problem.map_or_else(|| escaped(&body), |text| escaped(text.as_bytes()));
     if words.is_empty() { words } else { format!(": {words}") }
 }
@@ -338,7 +370,7 @@ impl PeerClient {
         let text = url.to_string();
         let asked = serde_json::to_vec(&BundleRequest { names }).unwrap_or_default();
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        let work = async {
+        self.in_time(&text, async {
             let mut response = self.send(&Method::POST, &url, &headers, asked.into()).await?;
             if response.status() != StatusCode::OK {
                 return Err(refused(&text, response).await);
@@ -350,9 +382,7 @@ impl PeerClient {
             } else {
                 Err(body_error(&text, BodyProblem::Unexpected("no bundle".to_owned()), begins))
             }
-        };
-        let after = self.limits().listing_time;
-        let late = |_| PeerError::TimedOut { url: text.clone(), what: "did not finish its answer", after };
-        timeout(after, work).await.map_err(late)?
+        })
+        .await
     }
 }

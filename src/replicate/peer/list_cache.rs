@@ -2,19 +2,15 @@
 //!
 //! For peers that have no digests, whose every hour is listed in every round. What was done about a list is not known here.
 
-use reqwest::StatusCode;
-use reqwest::header::{ACCEPT_ENCODING, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
-use tokio::time::timeout;
+use reqwest::header::HeaderValue;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::body::{self, BodyProblem, BodySink, body_error};
-use super::client::{Listing, Peer, PeerClient, address, hideable, in_order, refused};
+use super::body::{BodyProblem, BodySink, body_error};
+use super::client::{Listing, Peer, PeerClient, hideable, in_order};
 use super::error::PeerError;
 use super::list::ListReader;
 use crate::archive::HourPlace;
 
-/// A tag longer than this is not kept.
-const ETAG_BYTES: usize = 256;
 /// Bytes of a list that are held until it is known whether it is another one; what is longer is read while it arrives.
 const HELD_BYTES: usize = 4 << 20;
 
@@ -39,34 +35,20 @@ impl PeerClient {
         place: &HourPlace,
         seen: Option<&ListRead>,
     ) -> Result<HourListing, PeerError> {
-        let hour = place.hour.to_string();
-        let mut url = address(peer, &["files", place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
-        url.query_pairs_mut().append_pair("tombstones", "true");
-        let text = url.to_string();
-        let mut headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
-        headers.extend(seen.and_then(|seen| seen.etag.clone()).map(|etag| (IF_NONE_MATCH, etag)));
-        let limits = self.limits();
-        let work = async {
-            let mut response = self.ask(&url, &headers).await?;
-            match (response.status(), seen) {
-                (StatusCode::NOT_MODIFIED, Some(seen)) if seen.etag.is_some() => return Ok(HourListing::Same),
-                (StatusCode::OK, _) => {}
-                _ => return Err(refused(&text, response).await),
-            }
-            let etag = response.headers().get(ETAG).filter(|etag| etag.len() <= ETAG_BYTES).cloned();
-            let sink = Hashed::new(limits.listing_entries);
-            let (hashed, begins) = body::read(&text, &mut response, limits, limits.listing_bytes, sink).await?;
-            let hash = hashed.hash.digest128();
-            if seen.is_some_and(|seen| seen.hash == hash) {
-                return Ok(HourListing::Same);
-            }
-            let (names, refused) = hashed.finish().map_err(|problem| body_error(&text, problem, begins))?;
-            let names = in_order(names).await?;
-            Ok(HourListing::Names(Listing { names, refused }, ListRead { etag, hash }))
-        };
-        let after = limits.listing_time;
-        let late = |_| PeerError::TimedOut { url: text.clone(), what: "did not finish its answer", after };
-        timeout(after, work).await.map_err(late)?
+        let (hour, stream) = (place.hour.to_string(), &place.stream);
+        let path = ["files", stream.channel.as_str(), stream.quality.as_str(), &hour];
+        let (limits, etag) = (self.limits(), seen.and_then(|seen| seen.etag.clone()));
+        let sink = Hashed::new(limits.listing_entries);
+        let query = [("tombstones", "true")];
+        let answer = self.read(peer, &path, &query, etag, limits.listing_bytes, sink).await?;
+        let hash = answer.sink.hash.digest128();
+        if answer.is_same || seen.is_some_and(|seen| seen.hash == hash) {
+            return Ok(HourListing::Same);
+        }
+        let (names, refused) =
+            answer.sink.finish().map_err(|problem| body_error(&answer.url, problem, answer.begins))?;
+        let names = in_order(names).await?;
+        Ok(HourListing::Names(Listing { names, refused }, ListRead { etag: answer.etag, hash }))
     }
 }
 

@@ -7,7 +7,6 @@
 use reqwest::header::{ACCEPT_ENCODING, CACHE_CONTROL, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Response, StatusCode};
 use sha2::{Digest as _, Sha256};
-use tokio::time::timeout;
 
 use super::body::chunk;
 use super::client::{Peer, PeerClient, address, error_detail, refused};
@@ -95,14 +94,6 @@ impl PeerClient {
             }
         })
         .await
-    }
-
-    async fn in_time<T>(&self, url: &str, work: impl Future<Output = Result<T, PeerError>>) -> Result<T, PeerError> {
-        let after = self.limits().listing_time;
-        match timeout(after, work).await {
-            Ok(answer) => answer,
-            Err(_) => Err(PeerError::TimedOut { url: url.to_owned(), what: "did not finish its answer", after }),
-        }
     }
 }
 
