@@ -223,7 +223,7 @@ async fn peers(
 
 fn asker(config: &Config, own: Option<crate::disk::ArchiveId>) -> anyhow::Result<PeerAccess> {
     let token = config.backfill.token_file.as_deref().map(super::peer_access::token).transpose()?;
-    Ok(PeerAccess::new(super::peer_access::trusted(config)?.as_ref(), token, own)?)
+    Ok(PeerAccess::new(super::peer_access::trusted(config)?.as_ref(), token.as_ref(), own)?)
 }
 
 fn print(config: &Config, found: &[CheckResult]) -> anyhow::Result<()> {

@@ -1,15 +1,16 @@
 //! Other nodes, asked once each: whether they are there, what they speak, whether they let us read, and what their clock says.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use reqwest::header::DATE;
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::StatusCode;
 
 use super::CheckResult;
+use crate::archive::Span;
+use crate::archive::time::SECOND_US;
 use crate::disk::ArchiveId;
-use crate::net::tls::{self, ClientConfig};
+use crate::net::tls::ClientConfig;
 use crate::net::tokens::Token;
-use crate::replicate::peer::Peer;
+use crate::replicate::peer::{Peer, PeerClient, PeerError, PeerLimits};
 use crate::wire::Status;
 
 /// One that takes longer would hardly do for fetching; a person waits for the whole.
@@ -21,8 +22,8 @@ const MOST_PEERS: usize = 100;
 
 #[derive(Debug)]
 pub struct PeerAccess {
-    http: Client,
-    token: Option<Token>,
+    client: PeerClient,
+    has_token: bool,
     own: Option<ArchiveId>,
 }
 
@@ -31,15 +32,11 @@ type PeerCheck = (CheckResult, Option<i64>);
 
 impl PeerAccess {
     /// Trusts whom `tls` trusts and shows the token; `own` is this archive.
-    pub fn new(tls: &ClientConfig, token: Option<Token>, own: Option<ArchiveId>) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
-            .tls_backend_preconfigured(tls::for_http(tls))
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .timeout(PATIENCE)
-            .user_agent(concat!("gapless/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { http, token, own })
+    pub fn new(tls: &ClientConfig, token: Option<&Token>, own: Option<ArchiveId>) -> Result<Self, PeerError> {
+        let limits =
+            PeerLimits { connect: PATIENCE, silence: PATIENCE, listing_time: PATIENCE, ..PeerLimits::default() };
+        let client = PeerClient::with_token(limits, tls, token)?;
+        Ok(Self { client, has_token: token.is_some(), own })
     }
 
     /// A finding for each, in their order; and by how many seconds our clock is ahead of each that tells its time.
@@ -52,19 +49,20 @@ impl PeerAccess {
     async fn ask(&self, peer: &Peer) -> PeerCheck {
         let check = format!("peer {}", peer.name);
         let fail = |value: String, advice: &str| (CheckResult::fail(&check, value, advice), None);
-        let mut answer = match self.get(peer, &["api", "v1", "status"]).await {
-            Ok(answer) => answer,
-            Err((why, advice)) => return fail(why, advice),
+        let asked = self.client.get_json::<Status>(peer, &["api", "v1", "status"], &[], MOST_BYTES).await;
+        let ahead = self.client.limits().dates.ahead_of(&peer.url).map(ahead);
+        let error = match asked {
+            Ok(status) if self.is_this(&status) => return (of_this(&check, peer), None),
+            Ok(status) => return (self.of_ours(&check, peer, &status), ahead),
+            Err(error) => error,
         };
-        let ahead = ahead(&answer);
-        match answer.status() {
-            StatusCode::OK => match body(&mut answer).await.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-                Some(status) if self.is_this(&status) => (of_this(&check, peer), None),
-                Some(status) => (self.of_ours(&check, peer, &status), ahead),
-                None => fail(format!("{} answers something that is no status of a node", peer.url), NOT_A_NODE),
-            },
+        let Some(status) = error.status() else {
+            let (value, advice) = unanswered(peer, &error);
+            return fail(value, advice);
+        };
+        match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let (value, advice) = if self.token.is_some() {
+                let (value, advice) = if self.has_token {
                     (
                         "it does not take the token that it is shown",
                         "put one of its read tokens into [backfill] token_file",
@@ -89,7 +87,7 @@ impl PeerAccess {
     fn of_ours(&self, check: &str, peer: &Peer, status: &Status) -> CheckResult {
         let ready = if status.ready { "ready" } else { "catching up" };
         let value = format!("{}: gapless {}, {ready}", peer.url, status.version);
-        if peer.url.is_https() || self.token.is_none() {
+        if peer.url.is_https() || !self.has_token {
             return CheckResult::ok(check, value);
         }
         CheckResult::warn(check, value, "the token goes there without encryption: use https")
@@ -97,34 +95,30 @@ impl PeerAccess {
 
     /// One that has no status may speak the older part alone.
     async fn of_others(&self, check: &str, peer: &Peer) -> CheckResult {
-        let listed = match self.get(peer, &["files"]).await {
-            Ok(mut answer) if answer.status() == StatusCode::OK => body(&mut answer).await,
-            _ => None,
-        };
-        match listed.and_then(|bytes| serde_json::from_slice::<Vec<String>>(&bytes).ok()) {
-            Some(channels) => {
-                CheckResult::ok(check, format!("{}: is a listing-only peer, {} channels", peer.url, channels.len()))
-            }
-            None => CheckResult::fail(check, format!("{} answers, and lists no channels", peer.url), NOT_A_NODE),
+        match self.client.channels(peer).await {
+            Ok(channels) => CheckResult::ok(
+                check,
+                format!("{}: is a listing-only peer, {} channels", peer.url, channels.names.len()),
+            ),
+            Err(_) => CheckResult::fail(check, format!("{} answers, and lists no channels", peer.url), NOT_A_NODE),
         }
     }
+}
 
-    async fn get(&self, peer: &Peer, parts: &[&str]) -> Result<Response, (String, &'static str)> {
-        let url = peer.url.join(parts.iter().copied());
-        let url = url.map_err(|error| (error.to_string(), NOT_A_NODE))?;
-        let mut request = self.http.get(url);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.secret());
+/// Why nothing came that could be understood, and what to do about it.
+fn unanswered(peer: &Peer, error: &PeerError) -> (String, &'static str) {
+    match error {
+        PeerError::Name(name) => (name.to_string(), NOT_A_NODE),
+        PeerError::Insecure { why, .. } => {
+            (format!("{}: {why}", peer.url), "correct https and the certificate there, or [backfill] ca_file here")
         }
-        request.send().await.map_err(|error| match tls::explain(&error) {
-            Some(why) => {
-                (format!("{}: {why}", peer.url), "correct https and the certificate there, or [backfill] ca_file here")
-            }
-            None => (
-                format!("{} does not answer: {}", peer.url, cause(&error)),
-                "look whether it runs, at the address, and at firewalls",
-            ),
-        })
+        PeerError::Unexpected { .. } | PeerError::TooLarge { .. } => {
+            (format!("{} answers something that is no status of a node", peer.url), NOT_A_NODE)
+        }
+        other => (
+            format!("{} does not answer: {}", peer.url, cause(other)),
+            "look whether it runs, at the address, and at firewalls",
+        ),
     }
 }
 
@@ -138,29 +132,19 @@ fn of_this(check: &str, peer: &Peer) -> CheckResult {
 const NOT_A_NODE: &str = "correct the address: it is what comes before /files";
 
 /// The innermost reason, which says most.
-fn cause(error: &reqwest::Error) -> String {
+fn cause(error: &PeerError) -> String {
+    if matches!(error, PeerError::TimedOut { .. }) {
+        return format!("nothing within {} s", PATIENCE.as_secs());
+    }
     let mut inner: &dyn std::error::Error = error;
     while let Some(source) = inner.source() {
         inner = source;
     }
-    if error.is_timeout() { format!("nothing within {} s", PATIENCE.as_secs()) } else { inner.to_string() }
-}
-
-async fn body(answer: &mut Response) -> Option<Vec<u8>> {
-    let mut whole = Vec::new();
-    while let Some(bytes) = answer.chunk().await.ok()? {
-        if whole.len() + bytes.len() > MOST_BYTES {
-            return None;
-        }
-        whole.extend_from_slice(&bytes);
-    }
-    Some(whole)
+    inner.to_string()
 }
 
 /// By how many seconds our clock is ahead. `Date` has whole seconds and the answer took a moment: one second is nothing.
-fn ahead(answer: &Response) -> Option<i64> {
-    let theirs = httpdate::parse_http_date(answer.headers().get(DATE)?.to_str().ok()?).ok()?;
-    let seconds = |time: SystemTime| i64::try_from(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok();
-    let ahead = seconds(SystemTime::now())? - seconds(theirs)?;
-    Some(if ahead.abs() <= 1 { 0 } else { ahead })
+fn ahead(ahead: Span) -> i64 {
+    let seconds = ahead.us() / SECOND_US;
+    if seconds.abs() <= 1 { 0 } else { seconds }
 }
