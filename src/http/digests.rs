@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::app::App;
+use super::compress::{compressed, encoding_for};
 use super::request::{FromQuery, Parameters, PathParts, Query, RequestHead, StreamPath};
 use super::{ConditionVerdict, ETag, Problem, conditional};
 use crate::archive::digest_sums::replicated_files;
@@ -254,25 +255,27 @@ async fn answer<A: Serialize>(
     request: &Parts,
     work: impl FnOnce(&App) -> Result<A, Problem> + Send + 'static,
 ) -> Result<Response, Problem> {
-    reply(request, app.ask(move |app| bytes(&work(app)?)).await?)
+    let plain = app.ask(move |app| bytes(&work(app)?)).await?;
+    let hash = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&plain));
+    let mut encoding = encoding_for(&request.headers, plain.len());
+    let mut response = match conditional::evaluate(&request.headers, &ETag::new(&hash), None) {
+        ConditionVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        ConditionVerdict::Failed => return Err(Problem::precondition_failed()),
+        ConditionVerdict::Proceed => {
+            let body;
+            (body, encoding) = compressed(app, plain, encoding).await;
+            ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(ETAG, ETag::of_encoded(&hash, encoding).value().clone());
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    encoding.describe(headers);
+    Ok(response)
 }
 
 fn bytes(answer: &impl Serialize) -> Result<Bytes, Problem> {
     serde_json::to_vec(answer).map(Into::into).map_err(|_| Problem::internal("digests-not-encodable"))
-}
-
-fn reply(request: &Parts, body: Bytes) -> Result<Response, Problem> {
-    let etag = ETag::new(&format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&body)));
-    let mut response = match conditional::evaluate(&request.headers, &etag, None) {
-        ConditionVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
-        ConditionVerdict::Failed => return Err(Problem::precondition_failed()),
-        ConditionVerdict::Proceed => {
-            ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
-        }
-    };
-    response.headers_mut().insert(ETAG, etag.value().clone());
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    Ok(response)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::app::App;
 use super::json_list::JsonList;
 use super::request::{FromQuery, Parameters, Query, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
-use super::{ConditionVerdict, ETag, Encoding, Problem, conditional, encode, negotiate, pathname};
+use super::{ConditionVerdict, ETag, Effort, Encoding, Problem, conditional, encode, negotiate, pathname};
 use crate::archive::{Hour, HourPlace, Stream};
 use crate::sync::crawl::CrawlError;
 
@@ -271,7 +271,7 @@ async fn encoded(app: &Arc<App>, key: &str, entry: Arc<CachedList>, encoding: En
             return Ok(body);
         }
         let plain = entry.body(Encoding::Identity).unwrap_or_default();
-        let body = encode(encoding, &plain).map_err(|_| Problem::internal("encoding-failed"))?;
+        let body = encode(encoding, Effort::Kept, &plain).map_err(|_| Problem::internal("encoding-failed"))?;
         app.cache.put_encoded(&key, &entry, encoding, body.clone());
         Ok(body)
     })

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `serve` (with `limits`, `connections`, `connection`, `watched` and `pace`) takes connections; `pathname` turns paths into names;
 //! `problem` says what is wrong; `request` reads what handlers are asked; `conditional`, `range` and `negotiate` read what clients ask for; `file_body` sends
-//! files; `metrics` and `cors` belong to every answer. None of these knows the index.
+//! files; `metrics`, `compress` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
 //! `agree`, `bundle`, `changes`, `events`, `coverage`, `timeline`, `map`, `explain`, `peers`, `master`, `playlist` (with `pieces_body`),
@@ -18,6 +18,7 @@ pub mod bundle;
 pub mod changes;
 mod chat;
 pub mod check;
+mod compress;
 pub mod conditional;
 mod connection;
 mod connections;
@@ -87,7 +88,7 @@ pub use file_body::{FileBody, FileReply, file_response};
 pub use host::Hosts;
 pub use in_process::InProcess;
 pub use metrics::{Endpoint, HttpMetrics, InFlight};
-pub use negotiate::{Encoding, encode, negotiate};
+pub use negotiate::{Effort, Encoding, encode, negotiate};
 pub use problem::Problem;
 pub use range::RequestedRange;
 pub use router::router;

@@ -1,6 +1,6 @@
 //! Which encoding a list is sent in, and how it is encoded so that the bytes can be kept.
 //!
-//! Segments are never encoded: they are compressed video. Encoding costs milliseconds, so callers keep the result.
+//! Segments are never encoded: they are compressed video. Encoding costs milliseconds, so callers keep the result where they can.
 
 use std::io::{self, Write};
 
@@ -9,11 +9,31 @@ use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use flate2::{Compression, GzBuilder};
 
-/// gzip's own default; higher levels take twice the time for one percent.
-const GZIP_LEVEL: u32 = 6;
+/// How much work an encoding is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// The bytes are sent once.
+    Once,
+    /// They are kept, and sent many times.
+    Kept,
+}
 
-/// Higher than usual since the bytes are made once per change and sent many times.
-const ZSTD_LEVEL: i32 = 9;
+impl Effort {
+    /// Of what is kept gzip's own default: higher levels take twice the time for one percent.
+    const fn gzip_level(self) -> u32 {
+        match self {
+            Self::Once => 3,
+            Self::Kept => 6,
+        }
+    }
+
+    const fn zstd_level(self) -> i32 {
+        match self {
+            Self::Once => 3,
+            Self::Kept => 9,
+        }
+    }
+}
 
 /// Elements of an `Accept-Encoding` header that are looked at. Browsers send five.
 const MAX_ELEMENTS: usize = 32;
@@ -100,17 +120,18 @@ fn quality(parameters: &str) -> Option<u16> {
 }
 
 /// `body` in that encoding. The same body gives the same bytes on every node and at any time.
-pub fn encode(encoding: Encoding, body: &[u8]) -> io::Result<Bytes> {
+pub fn encode(encoding: Encoding, effort: Effort, body: &[u8]) -> io::Result<Bytes> {
     Ok(match encoding {
         Encoding::Identity => Bytes::copy_from_slice(body),
         Encoding::Gzip => {
             let room = Vec::with_capacity(body.len() / 2 + 64);
             // No time and no operating system (255: unknown) in the header, or the bytes would differ.
-            let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(room, Compression::new(GZIP_LEVEL));
+            let level = Compression::new(effort.gzip_level());
+            let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(room, level);
             encoder.write_all(body)?;
             encoder.finish()?.into()
         }
-        Encoding::Zstd => zstd::bulk::compress(body, ZSTD_LEVEL)?.into(),
+        Encoding::Zstd => zstd::bulk::compress(body, effort.zstd_level())?.into(),
     })
 }
 
@@ -157,13 +178,16 @@ mod tests {
     #[test]
     fn bytes_come_out_the_same_and_go_back() {
         let body = b"[\"a\", \"b\"]".repeat(1000);
-        for encoding in Encoding::ALL {
-            assert_eq!(encode(encoding, &body).unwrap(), encode(encoding, &body).unwrap());
+        for effort in [Effort::Once, Effort::Kept] {
+            let encoded = |encoding| encode(encoding, effort, &body).unwrap();
+            for encoding in Encoding::ALL {
+                assert_eq!(encoded(encoding), encoded(encoding));
+            }
+            let mut plain = Vec::new();
+            flate2::read::GzDecoder::new(&*encoded(Encoding::Gzip)).read_to_end(&mut plain).unwrap();
+            assert_eq!(plain, body);
+            assert_eq!(zstd::bulk::decompress(&encoded(Encoding::Zstd), body.len()).unwrap(), body);
         }
-        let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(&*encode(Encoding::Gzip, &body).unwrap()).read_to_end(&mut plain).unwrap();
-        assert_eq!(plain, body);
-        assert_eq!(zstd::bulk::decompress(&encode(Encoding::Zstd, &body).unwrap(), body.len()).unwrap(), body);
     }
 
     proptest! {

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 use super::request::PathParts;
-use super::{ConditionVerdict, ETag, Encoding, Problem, conditional, encode, negotiate};
+use super::{ConditionVerdict, ETag, Effort, Encoding, Problem, conditional, encode, negotiate};
 
 /// Nothing is loaded from elsewhere, no script or style stands in the page, and nobody may put it in a frame. What is played is put together
 /// by the page itself (`blob:`).
@@ -54,7 +54,7 @@ impl File {
         if let Some(body) = slot.get() {
             return (body.clone(), encoding);
         }
-        match encode(encoding, self.content.as_bytes()) {
+        match encode(encoding, Effort::Kept, self.content.as_bytes()) {
             Ok(body) => (slot.get_or_init(|| body).clone(), encoding),
             Err(_) => (plain, Encoding::Identity),
         }

@@ -18,9 +18,9 @@ use utoipa_axum::routes;
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, api, auth, budget, bundle, changes, chat, check, cors, coverage, crawl, cut, digests,
-    entrance, events, explain, ffmpeg, hole_reasons, listing, map, master, operator_actions, page, pages, peers,
-    playlist, problem, retention, scrub, segments, sequence, status, thumbnail, timeline, tombstones, videos,
+    HttpMetrics, Problem, api, auth, budget, bundle, changes, chat, check, compress, cors, coverage, crawl, cut,
+    digests, entrance, events, explain, ffmpeg, hole_reasons, listing, map, master, operator_actions, page, pages,
+    peers, playlist, problem, retention, scrub, segments, sequence, status, thumbnail, timeline, tombstones, videos,
 };
 
 /// All routes with what stands around them.
@@ -48,7 +48,10 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
 /// already use, where there is one.
 fn routes(app: &Arc<App>, metrics: &HttpMetrics) -> OpenApiRouter<Arc<App>> {
     let measured = |name: &'static str, route: UtoipaMethodRouter<Arc<App>>| {
-        route.layer(from_fn(problem::name_path)).layer(from_fn_with_state(metrics.endpoint(name), track))
+        route
+            .layer(from_fn_with_state(Arc::clone(app), compress::compress))
+            .layer(from_fn(problem::name_path))
+            .layer(from_fn_with_state(metrics.endpoint(name), track))
     };
     // What changes something wants a token for writing.
     let writes = |route: UtoipaMethodRouter<Arc<App>>| route.layer(from_fn_with_state(Arc::clone(app), auth::writing));

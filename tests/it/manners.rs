@@ -212,6 +212,33 @@ fn is_compressed_as_negotiated(node: &TestNode, path: &str) {
 }
 
 #[test]
+fn answers_of_the_api_are_compressed_for_whoever_accepts_it() {
+    let archive = TestArchive::sample();
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    for path in ["/api/v1/coverage/desertbus/source", "/api/v1/segments/desertbus/source?limit=9"] {
+        let plain = node.get(path);
+        assert_eq!((plain.header("content-encoding"), plain.header("vary")), (None, Some("accept-encoding")), "{path}");
+        for (accept, encoding) in [("gzip", Some("gzip")), ("gzip, zstd", Some("zstd")), ("br", None)] {
+            let got = node.get_with(path, &[("Accept-Encoding", accept)]);
+            assert_eq!(got.header("content-encoding"), encoding, "{path}");
+            assert_eq!(got.header("vary"), Some("accept-encoding"));
+            assert!(decoded(&got) == plain.body, "{path}");
+            assert!(encoding.is_none() || got.body.len() * 2 < plain.body.len(), "{path}: {}", got.body.len());
+            let head = node.request("HEAD", path, &[("Accept-Encoding", accept)]);
+            for name in ["content-length", "content-encoding", "vary", "content-type"] {
+                assert_eq!(head.header(name), got.header(name), "{path}: {name}");
+            }
+            assert_eq!(head.body.len(), 0);
+        }
+    }
+    let status = node.get_with("/api/v1/status", &[("Accept-Encoding", "gzip")]);
+    assert_eq!(status.header("content-encoding"), Some("gzip"));
+    let status: serde_json::Value = serde_json::from_slice(&decoded(&status)).unwrap();
+    assert_eq!(status["base_dir"], node.get("/api/v1/status").json()["base_dir"]);
+}
+
+#[test]
 fn any_page_may_read_and_none_may_write() {
     let (archive, path, _) = one_segment();
     let node = TestNode::start(&archive);

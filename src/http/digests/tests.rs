@@ -167,6 +167,27 @@ async fn an_equal_node_that_asks_again_is_told_so_in_a_few_bytes() {
 }
 
 #[tokio::test]
+async fn each_encoding_of_an_answer_has_its_own_tag_and_any_of_them_is_known_again() {
+    let node = TestNode::new();
+    for hour in 0..24 {
+        node.put(&format!("a/source/2019-11-13T{hour:02}"), [format!("00:00-2.0-full-{}.ts", hash_text(1)).as_str()]);
+    }
+    let uri = "/api/v1/digests/a/source/2019-11-13";
+    let mut tags = BTreeSet::new();
+    for (accept, encoding) in [("br", None), ("gzip", Some("gzip")), ("gzip, zstd", Some("zstd"))] {
+        let (_, headers, _) = node.ask(uri, &[("accept-encoding", accept)]).await;
+        assert_eq!(headers.get("content-encoding").map(|it| it.to_str().unwrap()), encoding);
+        tags.insert(headers["etag"].to_str().unwrap().to_owned());
+    }
+    assert_eq!(tags.len(), 3);
+    for tag in &tags {
+        let (status, headers, body) = node.ask(uri, &[("accept-encoding", "gzip"), ("if-none-match", tag)]).await;
+        assert_eq!((status.as_u16(), body.len(), &headers["vary"]), (304, 0, &"accept-encoding".parse().unwrap()));
+        assert!(headers["etag"].to_str().unwrap().ends_with("-gzip\""));
+    }
+}
+
+#[tokio::test]
 async fn an_answer_says_whether_the_index_has_caught_up_and_where_to_follow() {
     let node = TestNode::new();
     let name = format!("00:00-2.0-full-{}.ts", hash_text(1));
