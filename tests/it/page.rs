@@ -220,6 +220,7 @@ fn names_are_shown_and_never_run_and_a_narrow_page_has_all_of_it() {
     let archive = TestArchive::empty();
     ten_minutes(&archive, HOUR);
     ten_minutes(&archive, &format!("{NAME}/a \"quality\" & more/2020-01-01T05"));
+    archive.raw(&format!("{NAME}/a \"quality\" & more/2020-01-01T05/misnamed.ts"), b"x");
     let node = TestNode::plan(&archive).flag("--peer").flag("gone=http://127.0.0.1:9").start();
     node.wait_ready();
     // One that is away is not asked: that would be noted as an error.
@@ -245,6 +246,8 @@ fn names_are_shown_and_never_run_and_a_narrow_page_has_all_of_it() {
     browser.open(&node, "/status");
     browser.wait_until("document.getElementById('streams').innerText.includes('friends')");
     browser.wait_until("document.getElementById('troubles').innerText.includes('gone: ')");
+    browser.wait_until("document.querySelector('#troubles code')?.innerText === 'gapless import'");
+    assert!(!browser.text("document.getElementById('troubles').innerText").contains('`'), "commands are set as code");
     browser.wait_until("document.getElementById('jobs').innerText.includes('backing off')");
     assert!(browser.text("document.getElementById('jobs').innerText").contains("backfill gone"));
     assert!(browser.text("document.getElementById('streams').innerText").contains(NAME));

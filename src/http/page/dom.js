@@ -32,6 +32,9 @@ export function fill(element, ...children) {
   put(element, ...children);
 }
 
+/** Words with what stands between backticks as code: commands are written so in what a node says. */
+export const coded = (words) => words.split(/`([^`]+)`/).map((part, at) => (at % 2 ? make("code", {}, part) : part));
+
 /** Sets the text only if it is another one, so that nothing is drawn or read out again. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -1,7 +1,7 @@
 // What a node says is wrong with it, as lines; and what stands where there is no timeline at all: an archive whose files have other names, or lie
 // in another layout, must not look like a healthy one.
 
-import { make } from "./dom.js";
+import { coded, make } from "./dom.js";
 import { parse } from "./time.js";
 import { both } from "./zone.js";
 
@@ -13,13 +13,13 @@ export const isProblem = ({ level }) => level !== "notice";
 
 const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
-/** A problem in one line. */
-export const inShort = ({ what, advice }) => (advice ? `${what}; ${advice}` : what);
+/** A problem in one line of plain text. */
+export const inShort = ({ what, advice }) => (advice ? `${what}; ${advice}` : what).replaceAll("`", "");
 
 /** A problem as an item of a list. */
 export function problemItem({ level, what, since, advice }) {
   const more = [since ? `since ${both(parse(since))}` : null, advice].filter(Boolean).join("; ");
-  return make("li", { class: level }, what, more ? make("span", { class: "local" }, sentence(more)) : null);
+  return make("li", { class: level }, coded(what), more ? make("span", { class: "local" }, coded(sentence(more))) : null);
 }
 
 /** What stands where the timelines would be: why there is none, and the way out. */
