@@ -1,6 +1,9 @@
 //! What goes over the wire under `/api/v1`: shapes shared by the server, the command line and, later, peers.
 //!
-//! Times are ISO 8601 in UTC with microseconds. Durations are seconds. Sizes are bytes.
+//! Times are ISO 8601 in UTC with microseconds. Durations are seconds. Sizes are bytes. Times, hours, channels and the like are the archive's own
+//! types, which are sent as they are shown. As text travel what a peer says and is judged entry by entry (digests, changes), what lies in a
+//! file as somebody wrote it (notes, reports of the quarantine), what was asked for and is answered about as it was given (places, paths),
+//! and words of which a later version may know more (states, kinds of jobs and problems): an earlier one still reads the rest.
 
 pub mod bundle;
 mod coverage;
@@ -20,6 +23,8 @@ mod tombstones;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::archive::{Channel, Hash, Hour, Quality, SegmentKind, Timestamp};
+
 pub use bundle::BundleRequest;
 
 pub use coverage::{
@@ -32,7 +37,7 @@ pub use crawl::{
 pub use digests::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
 };
-pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
+pub use explain::{ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
 pub use jobs::JobReport;
 pub use mass_loss::{AcceptMissing, DoubtReport};
 pub use note::{BadReason, MOST_NOTE, MOST_REASON, TombstoneNote};
@@ -56,20 +61,20 @@ pub use tombstones::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SegmentRecord {
     /// The hour directory, such as `2019-11-13T02`.
-    pub hour: String,
+    pub hour: Hour,
     /// The file name, to the byte.
     pub name: String,
     /// When it starts, such as `2019-11-13T02:55:08.000000Z`.
-    pub start: String,
+    pub start: Timestamp,
     /// Seconds; exact to the microsecond.
     pub duration: f64,
     /// `full`, `suspect`, `partial` or `chat`.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: SegmentKind,
     /// Bytes on disk; 0 for a tombstone whose segment is not there.
     pub size: u64,
     /// SHA-256 of the content, URL-safe base64 without padding, as in the name.
-    pub hash: String,
+    pub hash: Hash,
     /// Whether a tombstone hides it.
     pub tombstoned: bool,
 }
@@ -92,7 +97,7 @@ pub struct Status {
     /// Of the program.
     pub version: String,
     /// When it started.
-    pub started: String,
+    pub started: Timestamp,
     /// The base directory.
     pub base_dir: String,
     /// The archive's id, as in its marker.
@@ -192,17 +197,17 @@ pub struct DiskStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StreamStatus {
     /// The channel.
-    pub channel: String,
+    pub channel: Channel,
     /// The quality.
-    pub quality: String,
+    pub quality: Quality,
     /// Hour directories.
     pub hours: u64,
     /// The first hour.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub first_hour: Option<String>,
+    pub first_hour: Option<Hour>,
     /// The last hour that is not more than two hours ahead of the clock; the last one if all are.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub last_hour: Option<String>,
+    pub last_hour: Option<Hour>,
     /// Hours that are more than two hours ahead of the clock; absent if there are none.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub future_hours: u64,
@@ -284,10 +289,10 @@ pub struct PeerReport {
     pub behind_seconds: f64,
     /// When the last complete round ended, also before the start.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub complete_round: Option<String>,
+    pub complete_round: Option<Timestamp>,
     /// When the next round begins, if it is waited for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next_round: Option<String>,
+    pub next_round: Option<Timestamp>,
     /// Hours of the last round that were left, because they are more than two hours ahead of the clock; absent if there are none.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub future_hours: u64,
@@ -334,14 +339,14 @@ pub struct SourceReport {
     pub peers: u64,
     /// When that was; absent if there was none since the start.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub read: Option<String>,
+    pub read: Option<Timestamp>,
     /// Whether these nodes are known from before the last start, because there was no good answer since.
     pub remembered: bool,
     /// Attempts in a row that failed.
     pub failures: u32,
     /// When the first of them was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub failing_since: Option<String>,
+    pub failing_since: Option<Timestamp>,
     /// Why the last one did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,

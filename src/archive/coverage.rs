@@ -32,6 +32,8 @@ pub use totals::{CoverageTotals, Totals};
 pub use walk::{Ends, WalkEvent, walk};
 pub use window::{Window, WindowBackwards};
 
+use std::fmt;
+
 use super::time::{Hour, Span, Timestamp};
 
 /// The two ways in which a time can be covered.
@@ -53,6 +55,12 @@ impl CoverageKind {
             Self::Raw => "raw",
             Self::Editable => "editable",
         }
+    }
+}
+
+impl fmt::Display for CoverageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -35,6 +35,7 @@ pub mod retention;
 pub mod segment;
 #[cfg(test)]
 pub mod test_names;
+mod text_form;
 pub mod time;
 pub mod time_input;
 pub mod totals;

@@ -112,6 +112,12 @@ impl SegmentKind {
     }
 }
 
+impl std::fmt::Display for SegmentKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// How time and duration were written: the number of fraction digits of each, or *exact*, where that does not suffice to
 /// write the name again and the name itself has to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -175,10 +175,10 @@ impl<'a> ApiRequest<'a> {
     }
 
     /// Asks for all pages of an answer. `next_of` says where the one after a page begins, and `place` under which name that is given.
-    pub async fn pages<T: DeserializeOwned>(
+    pub async fn pages<T: DeserializeOwned, N: Display>(
         self,
         place: &'static str,
-        next_of: fn(&T) -> Option<String>,
+        next_of: fn(&T) -> Option<N>,
         mut each: impl FnMut(T) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let address = self.api.address();

@@ -313,7 +313,7 @@ fn speaks_only_the_fixed_part(error: &anyhow::Error) -> bool {
 /// Names and sizes of an hour, of what tombstones hide as well. What the grammar does not understand is not among them.
 pub async fn of_hour(api: &Api, place: &HourPlace) -> anyhow::Result<BTreeMap<String, u64>> {
     let (start, end) = (place.hour.start(), place.hour.end().min(Timestamp::MAX));
-    let (hour, mut found) = (place.hour.to_string(), BTreeMap::new());
+    let (hour, mut found) = (place.hour, BTreeMap::new());
     let question = api.get("api/v1/segments").of(&place.stream).with("start", start).with("end", end);
     let each = |page: SegmentPage| {
         let here = page.segments.into_iter().filter(|record| record.hour == hour);

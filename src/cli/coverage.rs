@@ -163,12 +163,12 @@ pub(super) async fn of_stream(here: &ArchiveClient, stream: &Stream, draws: bool
     let mut found = QualityCoverage::default();
     let each = |page: CoverageList| {
         for hour in &page.hours {
-            found.hours.push(HourFigures::try_from(hour)?);
+            found.hours.push(HourFigures::from(hour));
         }
         Ok(())
     };
     let question = api.get("api/v1/coverage").of(stream).with("from", shown_from.start());
-    question.pages("from", |page: &CoverageList| page.next.clone(), each).await?;
+    question.pages("from", |page: &CoverageList| page.next, each).await?;
     if draws {
         found.picture = Some(api.get("api/v1/map").of(stream).ask().await?.bytes().await?);
     }
@@ -189,7 +189,7 @@ pub(super) enum CoveragePrinter {
 impl CoveragePrinter {
     pub(super) fn new(json: bool, stream: &Stream) -> io::Result<Self> {
         if json {
-            let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
+            let (channel, quality) = (stream.channel.clone(), stream.quality.clone());
             return Ok(Self::Json(CoverageList { channel, quality, hours: Vec::new(), next: None }));
         }
         let mut out = stdout();

@@ -49,9 +49,9 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
     }
     let lane = if args.editable { CoverageKind::Editable } else { CoverageKind::Raw };
     let mut list = HoleList {
-        channel: stream.channel.to_string(),
-        quality: stream.quality.to_string(),
-        kind: lane.as_str().to_owned(),
+        channel: stream.channel.clone(),
+        quality: stream.quality.clone(),
+        kind: lane,
         covered_seconds: 0.0,
         holes: Vec::new(),
         next: None,
@@ -67,7 +67,7 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
             join(&mut list.holes, page.holes, |last, next| {
                 let is_one = last.end == next.start;
                 if is_one {
-                    last.end.clone_from(&next.end);
+                    last.end = next.end;
                     let us = microseconds(last.seconds) + microseconds(next.seconds);
                     last.seconds = Span::from_us(us).seconds();
                 }
@@ -75,7 +75,7 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
             });
             Ok(())
         };
-        holes.pages("from", |page: &HoleList| page.next.clone(), each).await?;
+        holes.pages("from", |page: &HoleList| page.next, each).await?;
         here(api, &stream, covered_us == 0).await
     })
     .await?;
@@ -88,13 +88,13 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
         list.holes.iter().map(|hole| {
             let peers = if hole.peers.is_empty() { String::new() } else { format!(" ({})", hole.peers.join(", ")) };
             let reason = hole.reason.as_ref().map(|reason| format!("{reason}{peers}")).unwrap_or_default();
-            (hole.start.clone(), hole.end.clone(), hole.seconds, reason)
+            (hole.start, hole.end, hole.seconds, reason)
         }),
     )
 }
 
 async fn closed(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<ExitCode> {
-    let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
+    let (channel, quality) = (stream.channel.clone(), stream.quality.clone());
     let mut list = ClosedHoleList { channel, quality, closed: Vec::new(), next: None };
     Api::with(config, OpenNeeds::default(), async |api| {
         let each = |page: ClosedHoleList| {
@@ -115,14 +115,14 @@ async fn closed(config: &Config, stream: &Stream, window: Window) -> anyhow::Res
         list.closed.iter().map(|hole| {
             let by = hole.closed_by.as_deref().unwrap_or("nobody");
             let history = format!("first seen {}, closed {} by {by}", hole.first_seen, hole.closed);
-            (hole.start.clone(), hole.end.clone(), hole.seconds, history)
+            (hole.start, hole.end, hole.seconds, history)
         }),
     )
 }
 
 pub async fn timespans(config: &Config, args: &TimespansArgs) -> anyhow::Result<ExitCode> {
     let (stream, window) = read(&args.window, false)?;
-    let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
+    let (channel, quality) = (stream.channel.clone(), stream.quality.clone());
     let mut list = TimespanList { channel, quality, timespans: Vec::new(), next: None };
     Api::with(config, OpenNeeds::default(), async |api| {
         let each = |page: TimespanList| {
@@ -136,16 +136,14 @@ pub async fn timespans(config: &Config, args: &TimespansArgs) -> anyhow::Result<
             });
             Ok(())
         };
-        question(api, "api/v1/timespans", &stream, window)
-            .pages("from", |page: &TimespanList| page.next.clone(), each)
-            .await?;
+        question(api, "api/v1/timespans", &stream, window).pages("from", |page: &TimespanList| page.next, each).await?;
         here(api, &stream, list.timespans.is_empty()).await
     })
     .await?;
     if config.json {
         return print_json(&list);
     }
-    print_lines("", list.timespans.iter().map(|run| (run.start.clone(), end(run), run.duration, String::new())))
+    print_lines("", list.timespans.iter().map(|run| (run.start, end(run), run.duration, String::new())))
 }
 
 fn question<'a>(api: &'a Api, path: &str, stream: &Stream, window: Window) -> ApiRequest<'a> {
@@ -160,9 +158,8 @@ async fn here(api: &Api, stream: &Stream, is_empty: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn end(run: &Timespan) -> String {
-    let start = Timestamp::parse(&run.start).unwrap_or(Timestamp::MIN);
-    (start + Span::from_us(microseconds(run.duration))).to_string()
+fn end(run: &Timespan) -> Timestamp {
+    run.start + Span::from_us(microseconds(run.duration))
 }
 
 /// Adds the records of a page. What the page before has cut goes on in the first of them: `joins` then makes them one.
@@ -194,14 +191,15 @@ fn print_json(answer: &impl serde::Serialize) -> anyhow::Result<ExitCode> {
 /// Start, end and seconds, and what else there is to say; on a terminal with a heading, which a script would take for a line.
 fn print_lines(
     more_title: &str,
-    stretches: impl Iterator<Item = (String, String, f64, String)>,
+    stretches: impl Iterator<Item = (Timestamp, Timestamp, f64, String)>,
 ) -> anyhow::Result<ExitCode> {
     let mut out = stdout();
     if Term::stdout().is_term() {
         writeln!(out, "{:<27}  {:<27}  {:>12}  {more_title}", "START", "END", "SECONDS")?;
     }
     for (start, end, seconds, more) in stretches {
-        let line = format!("{start:<27}  {end:<27}  {:>12}  {more}", format!("{seconds:.3} s"));
+        let (start, end, length) = (start.to_string(), end.to_string(), format!("{seconds:.3} s"));
+        let line = format!("{start:<27}  {end:<27}  {length:>12}  {more}");
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(Exit::Done.into())

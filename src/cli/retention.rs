@@ -113,9 +113,13 @@ async fn run_once(api: &Api, yes: bool) -> anyhow::Result<RetentionReport> {
 async fn report_absent(api: &Api, not_here: &[AbsentHour], release: bool) -> anyhow::Result<ExitCode> {
     let mut exit = Exit::Done;
     for AbsentHour { hour, meant } in not_here.iter().filter(|_| !release) {
-        let meant = meant.as_ref().map(|meant| format!("; is {} meant?", shown(meant))).unwrap_or_default();
-        stderr_line(format_args!("{}: nothing is here under that name; it is kept if it appears{meant}", shown(hour)));
-        let stream = HourPlace::parse(hour)?.stream;
+        let meant =
+            meant.as_ref().map(|meant| format!("; is {} meant?", shown(&meant.to_string()))).unwrap_or_default();
+        stderr_line(format_args!(
+            "{}: nothing is here under that name; it is kept if it appears{meant}",
+            shown(&hour.to_string())
+        ));
+        let stream = &hour.stream;
         if let Err(error) = absent::require(api, stream.channel.as_str(), Some(stream.quality.as_str())).await {
             stderr_line(format_args!("gapless: {error:#}"));
             exit = Exit::DataWrong;
@@ -137,7 +141,7 @@ fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode>
             writeln!(
                 out,
                 "{:<48} {:<7} {:>8} segments {:>12} {:>6} tombstones stay",
-                shown(&hour.hour),
+                shown(&hour.hour.to_string()),
                 hour.reason,
                 hour.segments,
                 size(hour.bytes),
@@ -179,10 +183,10 @@ fn print_list(config: &Config, view: &RetentionView) -> anyhow::Result<ExitCode>
         out.json(view)?;
     } else {
         for hour in &view.retired {
-            writeln!(out, "{:<48} {:<8} {:<7} {}", shown(&hour.hour), hour.state, hour.reason, hour.since)?;
+            writeln!(out, "{:<48} {:<8} {:<7} {}", shown(&hour.hour.to_string()), hour.state, hour.reason, hour.since)?;
         }
         for hour in &view.kept {
-            writeln!(out, "{:<48} kept", shown(hour))?;
+            writeln!(out, "{:<48} kept", shown(&hour.to_string()))?;
         }
         let more = view.retired_hours.saturating_sub(view.retired.len() as u64);
         if more > 0 {

@@ -314,7 +314,7 @@ fn print_report(config: &Config, report: &PurgeReport) -> anyhow::Result<()> {
             writeln!(
                 out,
                 "{}: {}, {}",
-                shown(&hour.hour),
+                shown(&hour.hour.to_string()),
                 count(hour.files, "file"),
                 indicatif::HumanBytes(hour.bytes)
             )?;

@@ -84,8 +84,8 @@ pub(super) struct SegmentsQuery {
 /// Where the page before ended: whatever has become of its last record, the next one begins behind its place.
 struct After {
     hour: Hour,
-    /// Empty, as is the name, before the first record of the hour.
-    start: String,
+    /// Nothing, and no name, before the first record of the hour.
+    start: Option<Timestamp>,
     name: String,
 }
 
@@ -95,15 +95,15 @@ impl After {
         let (hour, name) = text.split_once('/')?;
         let hour = Hour::parse(hour).ok()?;
         let start = match parse_file_name(name) {
-            _ if name.is_empty() => String::new(),
-            FileName::Understood(key) => key.start(hour).to_string(),
+            _ if name.is_empty() => None,
+            FileName::Understood(key) => Some(key.start(hour)),
             _ => return None,
         };
         Some(Self { hour, start, name: name.to_owned() })
     }
 
     fn is_before(&self, record: &SegmentRecord) -> bool {
-        (self.start.as_str(), self.name.as_str()) < (record.start.as_str(), record.name.as_str())
+        (self.start, self.name.as_str()) < (Some(record.start), record.name.as_str())
     }
 }
 
@@ -186,13 +186,13 @@ fn records(contents: &HourContents, hour: Hour, wanted: &SegmentsQuery) -> Vec<S
                 return None;
             }
             Some(SegmentRecord {
-                hour: hour.to_string(),
+                hour,
                 name: file.name(),
-                start: file.key.start(hour).to_string(),
+                start: file.key.start(hour),
                 duration: file.key.duration().seconds(),
-                kind: file.key.kind.as_str().to_owned(),
+                kind: file.key.kind,
                 size: file.size,
-                hash: file.key.hash.to_string(),
+                hash: file.key.hash,
                 tombstoned,
             })
         })

@@ -192,8 +192,8 @@ fn bounded(
 fn coverage_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<CoverageList, Problem> {
     let Window { from, to, .. } = wanted.window;
     let mut list = CoverageList {
-        channel: stream.channel.to_string(),
-        quality: stream.quality.to_string(),
+        channel: stream.channel.clone(),
+        quality: stream.quality.clone(),
         hours: Vec::new(),
         next: None,
     };
@@ -210,7 +210,7 @@ fn coverage_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<C
     let mut figures = page.found.coverage.figures(first, page.window.to.map_or(Hour::MAX, hour_before));
     list.hours.extend(figures.by_ref().take(app.node.bounds.max_page).map(|figures| HourCoverage::from(&figures)));
     let more = figures.next().map(|figures| figures.hour.start());
-    list.next = more.or(page.next(&whole)).map(|next| next.to_string());
+    list.next = more.or(page.next(&whole));
     Ok(list)
 }
 
@@ -231,25 +231,25 @@ fn holes_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<Hole
     let mut holes = HoleRecord::with_ledger(found, &ledger);
     holes.retain(|hole| hole.unfillable || !wanted.unfillable);
     Ok(HoleList {
-        channel: stream.channel.to_string(),
-        quality: stream.quality.to_string(),
-        kind: wanted.lane.as_str().to_owned(),
+        channel: stream.channel.clone(),
+        quality: stream.quality.clone(),
+        kind: wanted.lane,
         covered_seconds: crate::wire::seconds(page.found.coverage.covered_us(
             wanted.lane,
             &page.window,
             &page.found.lines,
         )),
         holes,
-        next: next.map(|next| next.to_string()),
+        next,
     })
 }
 
 fn timespans_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<TimespanList, Problem> {
     let (page, found) = bounded(app, stream, wanted, |page| page.found.coverage.timespans(&page.window))?;
     Ok(TimespanList {
-        channel: stream.channel.to_string(),
-        quality: stream.quality.to_string(),
+        channel: stream.channel.clone(),
+        quality: stream.quality.clone(),
         timespans: found.into_iter().map(Timespan::from).collect(),
-        next: page.next(&wanted.window).map(|next| next.to_string()),
+        next: page.next(&wanted.window),
     })
 }

@@ -10,9 +10,8 @@ use axum::extract::State;
 use super::Problem;
 use super::app::{Answer, App};
 use super::request::{FromBody, FromQuery, JsonBody, Parameters, PathParts, Query};
-use super::status::time;
 use crate::archive::census::{Census, SORTS};
-use crate::archive::{Day, Hour, Span, Timestamp};
+use crate::archive::{Day, Hour, Timestamp};
 use crate::sync::crawl::{CrawlCounts, CrawlPace, CrawlState, CrawlStatus, Cycle, VisitorStatus};
 use crate::wire::{
     CensusDay, CensusList, CrawlReport, CycleReport, PaceChange, PaceReport, RunVisitor, VisitorCycle, VisitorReport,
@@ -111,13 +110,13 @@ impl FromQuery for CensusQuery {
 
 fn census_page(days: &[(Day, Census)], most: usize) -> CensusList {
     let shown = days.get(..most).unwrap_or(days);
-    let next = shown.last().filter(|_| shown.len() < days.len()).map(|(day, _)| day.to_string());
+    let next = shown.last().filter(|_| shown.len() < days.len()).map(|(day, _)| *day);
     CensusList { days: shown.iter().map(|(day, census)| census_day(*day, census)).collect(), next }
 }
 
 fn census_day(day: Day, census: &Census) -> CensusDay {
     CensusDay {
-        day: day.to_string(),
+        day,
         hours: census.hours,
         segments: census.segments(),
         bytes: census.segment_bytes(),
@@ -193,7 +192,7 @@ pub(super) fn report(crawl: &CrawlStatus, pace: &CrawlPace) -> CrawlReport {
         hours_done: crawl.done,
         hours_total: crawl.total,
         seconds_left: crawl.seconds_left,
-        next_cycle: crawl.next.map(time),
+        next_cycle: crawl.next.map(Timestamp::from),
         last: crawl.last.as_ref().map(|(found, took)| CycleReport {
             seconds: took.as_secs_f64(),
             hours_read: found.count(CrawlCounts::READ),
@@ -204,7 +203,7 @@ pub(super) fn report(crawl: &CrawlStatus, pace: &CrawlPace) -> CrawlReport {
         }),
         pace: Some(pace_report(pace)),
         works: crawl.pulse.works.map(str::to_owned),
-        next_slice: crawl.pulse.next.filter(|next| *next > SystemTime::now()).map(time),
+        next_slice: crawl.pulse.next.filter(|next| *next > SystemTime::now()).map(Timestamp::from),
         visitors: crawl.visitors.iter().map(|visitor| visitor_report(visitor, pace)).collect(),
     }
 }
@@ -223,8 +222,8 @@ fn visitor_report(visitor: &VisitorStatus, pace: &CrawlPace) -> VisitorReport {
         seconds_left: visitor.seconds_left(),
         seconds_per_cycle: visitor.seconds_per_cycle(),
         minimum_cycle_seconds: pace.minimum_cycle(visitor.name).as_secs_f64(),
-        next_work: visitor.next_work.map(time),
-        next_cycle: visitor.next_cycle.map(time),
+        next_work: visitor.next_work.map(Timestamp::from),
+        next_cycle: visitor.next_cycle.map(Timestamp::from),
         found: counts(&state.found),
         last_error: state.found.last_error.clone(),
         history: state.history.iter().map(cycle_report).collect(),
@@ -248,6 +247,6 @@ fn counts(found: &CrawlCounts) -> BTreeMap<String, u64> {
 }
 
 /// A time as it is kept; one that cannot be written is the end of all time.
-fn at(us: i64) -> String {
-    (Timestamp::from_us(0) + Span::from_us(us.clamp(0, Timestamp::MAX.us()))).to_string()
+fn at(us: i64) -> Timestamp {
+    Timestamp::from_us(us.clamp(0, Timestamp::MAX.us()))
 }

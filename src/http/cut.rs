@@ -223,8 +223,8 @@ pub(super) fn holes(lacking: &[CutHoleReason]) -> Vec<CutHole> {
 
 fn hole(lack: &CutHoleReason) -> CutHole {
     CutHole {
-        start: lack.start.to_string(),
-        end: lack.end.to_string(),
+        start: lack.start,
+        end: lack.end,
         seconds: lack.length().seconds(),
         why: lack.because.map_or("missing", |kind| kind.as_str()).to_owned(),
     }

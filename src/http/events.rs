@@ -26,6 +26,7 @@ use super::Problem;
 use super::app::{App, RequestBounds};
 use super::request::RequestHead;
 use super::seats::{Client, ClientSeats, ListenerSeats, Seat};
+use crate::archive::Hour;
 use crate::index::{Health, Position};
 use crate::wire::ChangedHours;
 
@@ -185,8 +186,8 @@ async fn changes(app: &Arc<App>, told: Position) -> (Position, Option<News>) {
     let Some(changes) = page.changes.filter(|_| complete && page.position.generation == told.generation) else {
         return (page.position, Some(News::Resync));
     };
-    let hours: BTreeSet<(String, String)> =
-        changes.into_iter().map(|change| (change.stream, change.record.hour.to_string())).collect();
+    let hours: BTreeSet<(String, Hour)> =
+        changes.into_iter().map(|change| (change.stream, change.record.hour)).collect();
     let news = match hours.len() {
         0 => None,
         1..=MOST_HOURS => Some(News::Hours(Arc::new(ChangedHours::new(page.position.seq, &hours)))),

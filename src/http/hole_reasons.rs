@@ -59,8 +59,8 @@ fn read_place(value: &str) -> Result<(Timestamp, Timestamp), Problem> {
 fn page(app: &App, stream: &Stream, wanted: &LedgerQuery) -> Result<ClosedHoleList, Problem> {
     let page = app.node.keeper.index().closed_holes(stream, &wanted.window, wanted.after, app.node.bounds.max_page)?;
     Ok(ClosedHoleList {
-        channel: stream.channel.to_string(),
-        quality: stream.quality.to_string(),
+        channel: stream.channel.clone(),
+        quality: stream.quality.clone(),
         closed: page.closed.iter().map(ClosedHole::from).collect(),
         next: page.next.map(|(start, closed)| format!("{start}/{closed}")),
     })

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 
 use prometheus::{CounterVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use super::status::time;
+use crate::archive::Timestamp;
 use crate::jobs::{JobRegistry, JobState, JobStatus};
 use crate::wire::JobReport;
 
@@ -14,14 +14,14 @@ pub(super) fn reports(board: &JobRegistry) -> Vec<JobReport> {
 }
 
 fn report(job: JobStatus) -> JobReport {
-    let (error, error_time) = job.error.map(|(error, at)| (error, time(at))).unzip();
+    let (error, error_time) = job.error.map(|(error, at)| (error, at.into())).unzip();
     JobReport {
         kind: job.kind.to_owned(),
         of: job.of,
         state: job.state.as_str().to_owned(),
         doing: job.doing,
-        since: time(job.since),
-        next: job.next.map(time),
+        since: job.since.into(),
+        next: job.next.map(Timestamp::from),
         done: job.done,
         total: job.total,
         steps: job.steps,

@@ -74,6 +74,7 @@ pub mod status;
 mod test_future;
 #[cfg(test)]
 pub(crate) mod test_node;
+mod text_schemas;
 mod thumbnail;
 pub mod timeline;
 mod tombstones;

@@ -63,7 +63,7 @@ fn of_machinery(app: &App, reports: &Reports<'_>) -> impl Iterator<Item = NodePr
     let doubts = reports
         .doubts
         .iter()
-        .map(|doubt| NodeProblem::new(Kind::MissingFiles, Error, doubt.to_string()).at(doubt.channel.clone()));
+        .map(|doubt| NodeProblem::new(Kind::MissingFiles, Error, doubt.to_string()).at(doubt.channel.to_string()));
     let index = match app.node.keeper.index().health() {
         Health::Good => None,
         Health::Stalled { why } => Some(why),
@@ -82,7 +82,7 @@ fn of_machinery(app: &App, reports: &Reports<'_>) -> impl Iterator<Item = NodePr
 fn of_peer(peer: &PeerReport) -> Vec<NodeProblem> {
     let named =
         |kind, why: &String| NodeProblem::new(kind, Warning, format!("{}: {why}", peer.name)).at(peer.name.clone());
-    let since = peer.complete_round.as_deref().and_then(Timestamp::parse);
+    let since = peer.complete_round;
     let failed = peer.error.as_ref().map(|why| NodeProblem { since, ..named(Kind::Peer, why) });
     let conflict = peer.conflict.as_ref().map(|why| named(Kind::PeerConflict, why));
     let held = peer.bursts.iter().map(|burst| {
@@ -96,15 +96,17 @@ fn of_peer(peer: &PeerReport) -> Vec<NodeProblem> {
 fn of_source(source: &SourceReport) -> Vec<NodeProblem> {
     let problem = |what: String| NodeProblem::new(Kind::PeerList, Warning, what).at(source.place.clone());
     let failing = source.error.as_ref().map(|error| {
-        let since = source.failing_since.as_deref();
+        let since = source.failing_since;
         let known = match (source.peers, source.remembered) {
             (0, _) => "no nodes are known from there".to_owned(),
             (count, false) => format!("the nodes known from there ({count}) go on"),
             (count, true) => format!("the nodes known from before the last start ({count}) go on"),
         };
-        let what =
-            format!("the list of nodes in the {}, since {}: {error}; {known}", source.kind, since.unwrap_or("now"));
-        NodeProblem { since: since.and_then(Timestamp::parse), ..problem(what) }
+        let begun = since.map_or_else(|| "now".to_owned(), |since| since.to_string());
+        NodeProblem {
+            since,
+            ..problem(format!("the list of nodes in the {}, since {begun}: {error}; {known}", source.kind))
+        }
     });
     let left_out = source.left_out.iter().map(|why| problem(format!("a node is left out: {why}")));
     failing.into_iter().chain(left_out).collect()
@@ -152,7 +154,7 @@ fn of_jobs(jobs: &[JobReport], found: &[NodeProblem]) -> Vec<NodeProblem> {
         let error = job.error.as_ref().filter(|_| job.failures > 0);
         let error = error.filter(|error| !found.iter().any(|known| known.what.contains(error.as_str())));
         let fails = error.map(|error| {
-            let since = job.error_time.as_deref().and_then(Timestamp::parse);
+            let since = job.error_time;
             NodeProblem { severity: Warning, since, ..problem(format!("{}: {error}", job.name())) }
         });
         hangs.into_iter().chain(fails).collect::<Vec<_>>()
@@ -202,14 +204,14 @@ fn of_archive(app: &App, reports: &Reports<'_>, now: Timestamp) -> Vec<NodeProbl
     found.extend(silent(&app.gauges.latest.ends(index, app.node.keeper.horizon()), now, thresholds, |stream, hour| {
         past_hour(index, stream, hour)
     }));
-    let named = |status: &StreamStatus| Stream::new(&status.channel, &status.quality).ok();
+    let named = |status: &StreamStatus| Stream { channel: status.channel.clone(), quality: status.quality.clone() };
     let days = reports.streams.iter().filter_map(|status| {
         let day = status.last_day.as_ref()?;
-        Some((named(status)?, DayGaps { covered_seconds: day.covered_seconds, missing_seconds: day.hole_seconds }))
+        Some((named(status), DayGaps { covered_seconds: day.covered_seconds, missing_seconds: day.hole_seconds }))
     });
     found.extend(holes(&days.collect::<Vec<_>>(), thresholds, |stream| paused_lately(index, stream, now)));
     let with_odd = reports.streams.iter().filter(|status| status.bad > 0).take(MOST_WITH_EXAMPLES);
-    let odd = with_odd.filter_map(|status| index.odd_names(&named(status)?, status.bad, status.segments).ok());
+    let odd = with_odd.filter_map(|status| index.odd_names(&named(status), status.bad, status.segments).ok());
     found.extend(odd.map(|odd| bad_names(&odd, now)));
     let channels = index.catalog().channels().into_iter().collect();
     let misplaced = layout::misplaced(&(app.node.misplaced)(), &channels);

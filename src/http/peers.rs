@@ -12,7 +12,8 @@ use axum::response::{IntoResponse, Response};
 use super::Problem;
 use super::app::App;
 use super::request::{Parameters, PathParts, no_stream};
-use crate::archive::{Stream, Timestamp};
+use super::status::now;
+use crate::archive::Stream;
 use crate::replicate::peer_proxy::{MOST_PIXELS, ProxyError, Question, QuestionKind};
 use crate::wire::{HoleList, PeerList, PeerSummary, StreamList, StreamSummary, Timeline};
 
@@ -31,23 +32,22 @@ fn not_stored(answer: impl IntoResponse) -> Response {
 }
 
 fn list(app: &App) -> StreamList {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let horizon = app.node.keeper.horizon();
     let state = app.node.keeper.index().catalog().read();
     let summary = |entry: &crate::index::StreamEntry| {
         Some(StreamSummary {
-            channel: entry.stream.channel.to_string(),
-            quality: entry.stream.quality.to_string(),
+            channel: entry.stream.channel.clone(),
+            quality: entry.stream.quality.clone(),
             video: !entry.stream.quality.is_chat(),
-            first_hour: entry.hours.first_key_value()?.0.to_string(),
-            last_hour: horizon.newest(&entry.hours).next()?.to_string(),
+            first_hour: *entry.hours.first_key_value()?.0,
+            last_hour: horizon.newest(&entry.hours).next()?,
             hours: entry.hours.len() as u64,
         })
     };
     StreamList {
         name: app.node.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        now: Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string(),
+        now: now(),
         ready: *app.node.crawl.ready().borrow(),
         streams: state.streams.values().filter_map(summary).collect(),
     }

@@ -20,7 +20,8 @@ use super::metrics::track;
 use super::{
     HttpMetrics, Problem, api, auth, budget, bundle, changes, chat, check, compress, cors, coverage, crawl, cut,
     digests, entrance, events, explain, ffmpeg, hole_reasons, listing, map, master, operator_actions, page, pages,
-    peers, playlist, problem, retention, scrub, segments, sequence, status, thumbnail, timeline, tombstones, videos,
+    peers, playlist, problem, retention, scrub, segments, sequence, status, text_schemas, thumbnail, timeline,
+    tombstones, videos,
 };
 
 /// All routes with what stands around them.
@@ -31,6 +32,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
     // A parameter that takes slashes is written as any other in OpenAPI.
     let paths = std::mem::take(&mut document.paths.paths);
     document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    text_schemas::put_in_place(&mut document);
     let routes = routes
         .fallback(unknown)
         .method_not_allowed_fallback(move |request: Request| ready(wrong_method(&allowed, &request)))

@@ -61,7 +61,7 @@ pub(super) fn gather(app: &App) -> Result<Status, Problem> {
     Ok(Status {
         name: app.node.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        started: time(app.started),
+        started: app.started.into(),
         base_dir: app.node.base_dir.display().to_string(),
         archive_id: index.archive().ok().flatten().map(|id| ArchiveId::from_bytes(id).to_string()),
         ready: app.node.crawl.is_ready() && disk.state == "there",
@@ -111,10 +111,6 @@ pub(super) fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
-pub(super) fn time(time: SystemTime) -> String {
-    Timestamp::from(time).to_string()
-}
-
 fn disk(app: &App) -> DiskStatus {
     match app.node.keeper.guard().base() {
         Ok(base) => {
@@ -138,11 +134,11 @@ fn disk(app: &App) -> DiskStatus {
 fn stream_status(app: &App, stream: &Stream, census: &Census, now: Timestamp) -> Result<StreamStatus, Problem> {
     let (hours, future_hours) = bounds(app, stream);
     Ok(StreamStatus {
-        channel: stream.channel.to_string(),
-        quality: stream.quality.to_string(),
+        channel: stream.channel.clone(),
+        quality: stream.quality.clone(),
         hours: census.hours,
-        first_hour: hours.map(|(first, _)| first.to_string()),
-        last_hour: hours.map(|(_, last)| last.to_string()),
+        first_hour: hours.map(|(first, _)| first),
+        last_hour: hours.map(|(_, last)| last),
         future_hours,
         segments: census.segments(),
         bytes: census.segment_bytes(),

@@ -93,12 +93,12 @@ fn work(app: &App, stream: &Stream, wanted: &TimelineQuery) -> Result<Timeline, 
         }
     }
     Ok(Timeline {
-        channel: stream.channel.to_string(),
-        quality: stream.quality.to_string(),
-        from: start.to_string(),
-        to: end.to_string(),
+        channel: stream.channel.clone(),
+        quality: stream.quality.clone(),
+        from: start,
+        to: end,
         pixels: wanted.pixels as u64,
-        extent: extent.map(|extent| TimeExtent { start: extent.start.to_string(), end: extent.end.to_string() }),
+        extent: extent.map(|extent| TimeExtent { start: extent.start, end: extent.end }),
         runs,
     })
 }

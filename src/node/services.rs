@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use prometheus::Registry;
@@ -277,8 +276,8 @@ pub(super) fn report_of(status: PeerStatus, dates: &Dates) -> PeerReport {
         errors_in_all: status.all.errors + status.all.hash_mismatches,
         behind_segments: status.behind,
         behind_seconds: status.lag.as_secs_f64(),
-        complete_round: status.complete.map(time),
-        next_round: status.next.map(time),
+        complete_round: status.complete.map(Timestamp::from),
+        next_round: status.next.map(Timestamp::from),
         future_hours: last.future,
         passed_over: last.passed_over,
         passed_over_names: last.passed_over_names,
@@ -297,15 +296,11 @@ pub(super) fn source_report(status: SourceStatus) -> SourceReport {
         kind: status.kind.to_owned(),
         place: status.place,
         peers: status.peers as u64,
-        read: status.read.map(time),
+        read: status.read.map(Timestamp::from),
         remembered: status.is_remembered,
         failures: status.failures,
-        failing_since: status.failing_since.map(time),
+        failing_since: status.failing_since.map(Timestamp::from),
         error: status.error,
         left_out: status.problems,
     }
-}
-
-fn time(time: SystemTime) -> String {
-    Timestamp::from(time).to_string()
 }

@@ -1,31 +1,31 @@
 //! Coverage, holes and timespans, as the API answers and the command line prints them.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::archive::coverage::{CoverageKind, HourFigures, LaneFigures, Stretch, TimeTally};
-use crate::archive::hole_reasons::{ClosedHoleReason, OpenHole};
-use crate::archive::{BadName, Hour, Span};
+use crate::archive::hole_reasons::{ClosedHoleReason, HoleReason, OpenHole};
+use crate::archive::{Channel, Hour, Quality, Span, Timestamp};
 
 /// The figures of the hours of a quality.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CoverageList {
     /// The channel.
-    pub channel: String,
+    pub channel: Channel,
     /// The quality.
-    pub quality: String,
+    pub quality: Quality,
     /// Hours that have a directory or lie between the first segment and the last, in order.
     pub hours: Vec<HourCoverage>,
     /// Give this as `from` to get the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next: Option<String>,
+    pub next: Option<Timestamp>,
 }
 
 /// The figures of an hour.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HourCoverage {
     /// Such as `2019-11-13T02`.
-    pub hour: String,
+    pub hour: Hour,
     /// Full segments.
     pub full: KindCoverage,
     /// Suspect segments.
@@ -57,13 +57,13 @@ pub struct KindCoverage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Timeline {
     /// The channel.
-    pub channel: String,
+    pub channel: Channel,
     /// The quality.
-    pub quality: String,
+    pub quality: Quality,
     /// When the window begins, ISO 8601 in UTC.
-    pub from: String,
+    pub from: Timestamp,
     /// When it ends.
-    pub to: String,
+    pub to: Timestamp,
     /// Into how many pieces it is cut.
     pub pixels: u64,
     /// From the first segment to the furthest end of all there are; absent if there are none.
@@ -76,9 +76,9 @@ pub struct Timeline {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TimeExtent {
     /// ISO 8601, in UTC.
-    pub start: String,
+    pub start: Timestamp,
     /// ISO 8601, in UTC.
-    pub end: String,
+    pub end: Timestamp,
 }
 
 /// How many pieces; per mille of each that is missing, −1 where it lies outside the extent; per mille that only segments cover which
@@ -101,39 +101,39 @@ pub struct LaneCoverage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HoleList {
     /// The channel.
-    pub channel: String,
+    pub channel: Channel,
     /// The quality.
-    pub quality: String,
+    pub quality: Quality,
     /// `raw` or `editable`.
-    pub kind: String,
+    pub kind: CoverageKind,
     /// Seconds of the window that are covered.
     pub covered_seconds: f64,
     /// In order, cut to the window, or to the page: one that reaches over the end of a page goes on at the start of the next.
     pub holes: Vec<HoleRecord>,
     /// Give this as `from` to get the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next: Option<String>,
+    pub next: Option<Timestamp>,
 }
 
 /// A hole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HoleRecord {
     /// Where it begins, such as `2019-11-13T02:55:08.000000Z`.
-    pub start: String,
+    pub start: Timestamp,
     /// Where it ends.
-    pub end: String,
+    pub end: Timestamp,
     /// How long it is.
     pub seconds: f64,
     /// When it was first seen. This and what follows is told of raw holes only, and not of what is missing at an edge.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub first_seen: Option<String>,
+    pub first_seen: Option<Timestamp>,
     /// Why it is open: `peer_has`, `fetching`, `nobody_has`, `tombstoned`, `retention`, `disk_away`, `lost` or `not_asked`; absent until that
     /// was worked out for the first time.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "if_known")]
+    pub reason: Option<HoleReason>,
     /// Since when that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason_since: Option<String>,
+    pub reason_since: Option<Timestamp>,
     /// All peers were asked since it was first seen, and none has a segment in it.
     #[serde(skip_serializing_if = "is_false", default)]
     pub unfillable: bool,
@@ -145,6 +145,12 @@ pub struct HoleRecord {
     pub detail: Option<String>,
 }
 
+/// A newer node may give reasons of which this one has not heard.
+fn if_known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HoleReason>, D::Error> {
+    let told = Option::<String>::deserialize(deserializer)?;
+    Ok(told.and_then(|told| HoleReason::ALL.into_iter().find(|reason| reason.as_str() == told)))
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]
 fn is_false(flag: &bool) -> bool {
     !flag
@@ -154,12 +160,12 @@ impl HoleRecord {
     /// With what the ledger knows of it.
     #[must_use]
     pub fn known(self, entry: &OpenHole) -> Self {
-        let first_seen = Some(entry.first_seen.to_string());
+        let first_seen = Some(entry.first_seen);
         let Some(known) = &entry.known else { return Self { first_seen, ..self } };
         Self {
             first_seen,
-            reason: Some(known.reason.to_string()),
-            reason_since: Some(known.since.to_string()),
+            reason: Some(known.reason),
+            reason_since: Some(known.since),
             unfillable: known.unfillable,
             peers: known.peers.clone(),
             detail: Some(known.detail.clone()),
@@ -182,9 +188,9 @@ impl HoleRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ClosedHoleList {
     /// The channel.
-    pub channel: String,
+    pub channel: Channel,
     /// The quality.
-    pub quality: String,
+    pub quality: Quality,
     /// In order of start and of when they closed; not cut to the window.
     pub closed: Vec<ClosedHole>,
     /// Give this as `after` to get the next page; absent on the last one.
@@ -196,15 +202,15 @@ pub struct ClosedHoleList {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ClosedHole {
     /// Where it began.
-    pub start: String,
+    pub start: Timestamp,
     /// Where it ended.
-    pub end: String,
+    pub end: Timestamp,
     /// How long it was.
     pub seconds: f64,
     /// When it was first seen.
-    pub first_seen: String,
+    pub first_seen: Timestamp,
     /// When it closed, or the last part of it did.
-    pub closed: String,
+    pub closed: Timestamp,
     /// The peer that it came from, or `recorder` for whoever writes into the archive here; absent where nothing came, because the segments after it have gone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub closed_by: Option<String>,
@@ -213,11 +219,11 @@ pub struct ClosedHole {
 impl From<&ClosedHoleReason> for ClosedHole {
     fn from(entry: &ClosedHoleReason) -> Self {
         Self {
-            start: entry.hole.start.to_string(),
-            end: entry.hole.end.to_string(),
+            start: entry.hole.start,
+            end: entry.hole.end,
             seconds: entry.hole.length().seconds(),
-            first_seen: entry.first_seen.to_string(),
-            closed: entry.closed.to_string(),
+            first_seen: entry.first_seen,
+            closed: entry.closed,
             closed_by: entry.by.name().map(str::to_owned),
         }
     }
@@ -227,21 +233,21 @@ impl From<&ClosedHoleReason> for ClosedHole {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TimespanList {
     /// The channel.
-    pub channel: String,
+    pub channel: Channel,
     /// The quality.
-    pub quality: String,
+    pub quality: Quality,
     /// In order, cut to the window, or to the page: one that reaches over the end of a page goes on at the start of the next.
     pub timespans: Vec<Timespan>,
     /// Give this as `from` to get the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next: Option<String>,
+    pub next: Option<Timestamp>,
 }
 
 /// A longest run without a hole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Timespan {
     /// Where it begins, such as `2019-11-13T02:55:08.000000Z`.
-    pub start: String,
+    pub start: Timestamp,
     /// Seconds that it lasts.
     pub duration: f64,
 }
@@ -260,8 +266,8 @@ pub fn microseconds(seconds: f64) -> i64 {
 impl From<Stretch> for HoleRecord {
     fn from(hole: Stretch) -> Self {
         Self {
-            start: hole.start.to_string(),
-            end: hole.end.to_string(),
+            start: hole.start,
+            end: hole.end,
             seconds: hole.length().seconds(),
             first_seen: None,
             reason: None,
@@ -275,7 +281,7 @@ impl From<Stretch> for HoleRecord {
 
 impl From<Stretch> for Timespan {
     fn from(run: Stretch) -> Self {
-        Self { start: run.start.to_string(), duration: run.length().seconds() }
+        Self { start: run.start, duration: run.length().seconds() }
     }
 }
 
@@ -296,7 +302,7 @@ impl From<&HourFigures> for HourCoverage {
             hole_seconds: seconds(of.hole_us),
         };
         Self {
-            hour: figures.hour.to_string(),
+            hour: figures.hour,
             full: kind(0),
             suspect: kind(1),
             partial: kind(2),
@@ -307,10 +313,8 @@ impl From<&HourFigures> for HourCoverage {
     }
 }
 
-impl TryFrom<&HourCoverage> for HourFigures {
-    type Error = BadName;
-
-    fn try_from(hour: &HourCoverage) -> Result<Self, BadName> {
+impl From<&HourCoverage> for HourFigures {
+    fn from(hour: &HourCoverage) -> Self {
         let us = |seconds: f64| microseconds(seconds).unsigned_abs();
         let kinds = [&hour.full, &hour.suspect, &hour.partial];
         let lane = |of: &LaneCoverage| LaneFigures {
@@ -318,13 +322,13 @@ impl TryFrom<&HourCoverage> for HourFigures {
             holes: of.holes,
             hole_us: us(of.hole_seconds),
         };
-        Ok(Self {
-            hour: Hour::parse(&hour.hour)?,
+        Self {
+            hour: hour.hour,
             video: kinds.map(|of| TimeTally { count: of.count, us: us(of.seconds) }),
             bad: hour.bad,
             overlaps: kinds.map(|of| TimeTally { count: of.overlaps, us: us(of.overlap_seconds) }),
             lanes: [lane(&hour.raw), lane(&hour.editable)],
-        })
+        }
     }
 }
 
@@ -352,7 +356,7 @@ mod tests {
             };
             let text = serde_json::to_string(&HourCoverage::from(&figures)).unwrap();
             let read: HourCoverage = serde_json::from_str(&text).unwrap();
-            prop_assert_eq!(HourFigures::try_from(&read), Ok(figures));
+            prop_assert_eq!(HourFigures::from(&read), figures);
         }
     }
 }

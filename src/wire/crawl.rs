@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::archive::{Day, Timestamp};
+
 /// The state of the crawl.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CrawlReport {
@@ -21,7 +23,7 @@ pub struct CrawlReport {
     pub seconds_left: Option<f64>,
     /// When the next cycle of any visitor begins, while none runs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next_cycle: Option<String>,
+    pub next_cycle: Option<Timestamp>,
     /// What was found when everything was compared last: while catching up, or in a cycle after that.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last: Option<CycleReport>,
@@ -33,7 +35,7 @@ pub struct CrawlReport {
     pub works: Option<String>,
     /// When the next slice begins, while it rests between two.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next_slice: Option<String>,
+    pub next_slice: Option<Timestamp>,
     /// Each visitor.
     #[serde(default)]
     pub visitors: Vec<VisitorReport>,
@@ -68,7 +70,7 @@ pub struct VisitorReport {
     pub running: bool,
     /// When that cycle began.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub began: Option<String>,
+    pub began: Option<Timestamp>,
     /// Hours visited in it.
     pub hours_done: u64,
     /// Hours ahead in it, while it runs.
@@ -89,10 +91,10 @@ pub struct VisitorReport {
     pub minimum_cycle_seconds: f64,
     /// When it works next at the earliest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next_work: Option<String>,
+    pub next_work: Option<Timestamp>,
     /// When its next cycle begins at the earliest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next_cycle: Option<String>,
+    pub next_cycle: Option<Timestamp>,
     /// What was found in the cycle that runs or was last, by name.
     pub found: BTreeMap<String, u64>,
     /// The last thing that went wrong in it.
@@ -108,9 +110,9 @@ pub struct VisitorCycle {
     /// Its number.
     pub number: u64,
     /// When it began.
-    pub began: String,
+    pub began: Timestamp,
     /// When it ended.
-    pub ended: String,
+    pub ended: Timestamp,
     /// Seconds of work in it.
     pub worked_seconds: f64,
     /// Hours visited.
@@ -178,14 +180,14 @@ pub struct CensusList {
     pub days: Vec<CensusDay>,
     /// What to ask with as `after` for the next page; none on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+    pub next: Option<Day>,
 }
 
 /// What a day holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CensusDay {
     /// The day, such as `2019-11-13`.
-    pub day: String,
+    pub day: Day,
     /// Hour directories.
     pub hours: u64,
     /// Visible segments, or chat batches.

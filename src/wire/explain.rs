@@ -3,22 +3,22 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ClosedHole, HoleRecord};
+use super::{ClosedHole, HoleRecord, SequenceSegment};
 use crate::archive::best::SequencePiece;
 use crate::archive::explain::{CoveredBy, Moment};
-use crate::archive::{Span, Stream, Timestamp};
+use crate::archive::{Channel, Quality, Span, Stream, Timestamp};
 
 /// What covers a point in time in a quality, or the hole that it lies in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainedTime {
     /// The channel.
-    pub channel: String,
+    pub channel: Channel,
     /// The quality.
-    pub quality: String,
+    pub quality: Quality,
     /// The point in time, such as `2019-11-13T02:55:08.000000Z`.
-    pub time: String,
+    pub time: Timestamp,
     /// The segment that is played; null in a hole.
-    pub played: Option<CoveringSegment>,
+    pub played: Option<SequenceSegment>,
     /// Others that cover it.
     pub others: Vec<OtherSegment>,
     /// The hole; null where a segment is played.
@@ -28,29 +28,11 @@ pub struct ExplainedTime {
     pub was_missing: Vec<ClosedHole>,
 }
 
-/// A segment and when it lasts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct CoveringSegment {
-    /// The hour directory, such as `2019-11-13T02`.
-    pub hour: String,
-    /// The file name.
-    pub name: String,
-    /// When it starts.
-    pub start: String,
-    /// When it ends.
-    pub end: String,
-    /// `full`, `suspect` or `partial`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Bytes.
-    pub size: u64,
-}
-
 /// A segment that is not played, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OtherSegment {
     /// The segment.
-    pub segment: CoveringSegment,
+    pub segment: SequenceSegment,
     /// In words.
     pub not_played_because: String,
 }
@@ -59,15 +41,15 @@ pub struct OtherSegment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainedHole {
     /// Where the segment before ends; null where there is none.
-    pub start: Option<String>,
+    pub start: Option<Timestamp>,
     /// Where the segment after starts; null where there is none.
-    pub end: Option<String>,
+    pub end: Option<Timestamp>,
     /// How long it is, if it has two ends.
     pub seconds: Option<f64>,
     /// The segment before.
-    pub before: Option<CoveringSegment>,
+    pub before: Option<SequenceSegment>,
     /// The segment after.
-    pub after: Option<CoveringSegment>,
+    pub after: Option<SequenceSegment>,
     /// What the ledger knows of it: since when, why, who has it; absent where it knows nothing, as before the first segment.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ledger: Option<HoleRecord>,
@@ -87,38 +69,25 @@ impl ExplainedTime {
     /// Of what was found in this quality.
     pub fn new(stream: &Stream, at: Timestamp, found: &Moment) -> Self {
         let others = found.others.iter().map(|(other, instead)| OtherSegment {
-            segment: CoveringSegment::from(other),
+            segment: SequenceSegment::from(other),
             not_played_because: why_not_played(instead),
         });
         let hole = found.chosen.is_none().then(|| ExplainedHole {
-            start: found.before.as_ref().map(|before| before.end().to_string()),
-            end: found.after.as_ref().map(|after| after.start().to_string()),
+            start: found.before.as_ref().map(SequencePiece::end),
+            end: found.after.as_ref().map(SequencePiece::start),
             seconds: found.hole().map(Span::seconds),
-            before: found.before.as_ref().map(CoveringSegment::from),
-            after: found.after.as_ref().map(CoveringSegment::from),
+            before: found.before.as_ref().map(SequenceSegment::from),
+            after: found.after.as_ref().map(SequenceSegment::from),
             ledger: None,
         });
         Self {
-            channel: stream.channel.to_string(),
-            quality: stream.quality.to_string(),
-            time: at.to_string(),
-            played: found.chosen.as_ref().map(CoveringSegment::from),
+            channel: stream.channel.clone(),
+            quality: stream.quality.clone(),
+            time: at,
+            played: found.chosen.as_ref().map(SequenceSegment::from),
             others: others.collect(),
             hole,
             was_missing: Vec::new(),
-        }
-    }
-}
-
-impl From<&SequencePiece> for CoveringSegment {
-    fn from(piece: &SequencePiece) -> Self {
-        Self {
-            hour: piece.hour.to_string(),
-            name: piece.file.name(),
-            start: piece.start().to_string(),
-            end: piece.end().to_string(),
-            kind: piece.file.key.kind.as_str().to_owned(),
-            size: piece.file.size,
         }
     }
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::archive::Timestamp;
+
 /// How it goes with a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobReport {
@@ -16,10 +18,10 @@ pub struct JobReport {
     /// The same in words.
     pub doing: String,
     /// Since when it is in this state.
-    pub since: String,
+    pub since: Timestamp,
     /// When it goes on, if that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next: Option<String>,
+    pub next: Option<Timestamp>,
     /// How much of its work is done.
     pub done: u64,
     /// How much there is to do; 0 if that is not known.
@@ -35,7 +37,7 @@ pub struct JobReport {
     pub error: Option<String>,
     /// When that was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub error_time: Option<String>,
+    pub error_time: Option<Timestamp>,
     /// Seconds that it has worked since the start.
     pub worked_seconds: f64,
     /// Seconds that it may work without a sign of going on.

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::archive::Channel;
+
 /// A channel of which too much is missing at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DoubtReport {
     /// The channel.
-    pub channel: String,
+    pub channel: Channel,
     /// Segments, chat batches and tombstones that are missing, as far as they have been looked for.
     pub missing: u64,
     /// How many the channel has had.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::PeerReport;
+use crate::archive::{Channel, Hour, Quality, Stream, Timestamp};
 
 /// Channels and qualities.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -15,7 +16,7 @@ pub struct StreamList {
     /// Of the program.
     pub version: String,
     /// What the node's clock says, such as `2019-11-13T02:55:08.000000Z`.
-    pub now: String,
+    pub now: Timestamp,
     /// Whether the index has caught up with the disk.
     pub ready: bool,
     /// In order of their names.
@@ -26,15 +27,15 @@ pub struct StreamList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StreamSummary {
     /// The channel.
-    pub channel: String,
+    pub channel: Channel,
     /// The quality.
-    pub quality: String,
+    pub quality: Quality,
     /// Whether it holds video; chat has no coverage.
     pub video: bool,
     /// The first hour, such as `2019-11-13T02`.
-    pub first_hour: String,
+    pub first_hour: Hour,
     /// The last hour.
-    pub last_hour: String,
+    pub last_hour: Hour,
     /// How many there are.
     pub hours: u64,
 }
@@ -98,15 +99,15 @@ pub struct ChangedHours {
     /// Number of the last change that is told of.
     pub seq: u64,
     /// Channel, quality and hour of each.
-    pub hours: Vec<(String, String, String)>,
+    pub hours: Vec<(Channel, Quality, Hour)>,
 }
 
 impl ChangedHours {
     /// Of `CHANNEL/QUALITY` and hours.
-    pub fn new(seq: u64, hours: &BTreeSet<(String, String)>) -> Self {
-        let split = |(stream, hour): &(String, String)| {
-            let (channel, quality) = stream.split_once('/')?;
-            Some((channel.to_owned(), quality.to_owned(), hour.clone()))
+    pub fn new(seq: u64, hours: &BTreeSet<(String, Hour)>) -> Self {
+        let split = |(stream, hour): &(String, Hour)| {
+            let stream = Stream::parse(stream).ok()?;
+            Some((stream.channel, stream.quality, *hour))
         };
         Self { seq, hours: hours.iter().filter_map(split).collect() }
     }

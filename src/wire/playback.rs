@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::archive::SequencePiece;
+use crate::archive::{Hour, SegmentKind, SequencePiece, Timestamp};
 
 /// The best sequence of a stretch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -12,20 +12,20 @@ pub struct SequenceList {
     pub sequence: Vec<Option<SequenceSegment>>,
 }
 
-/// A segment of it.
+/// A segment, and when it lasts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SequenceSegment {
     /// The hour directory that it lies in.
-    pub hour: String,
+    pub hour: Hour,
     /// Its name, to the byte.
     pub name: String,
     /// When it starts.
-    pub start: String,
+    pub start: Timestamp,
     /// When it ends.
-    pub end: String,
+    pub end: Timestamp,
     /// `full`, `suspect` or `partial`.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: SegmentKind,
     /// Bytes.
     pub size: u64,
 }
@@ -33,11 +33,11 @@ pub struct SequenceSegment {
 impl From<&SequencePiece> for SequenceSegment {
     fn from(piece: &SequencePiece) -> Self {
         Self {
-            hour: piece.hour.to_string(),
+            hour: piece.hour,
             name: piece.file.name(),
-            start: piece.start().to_string(),
-            end: piece.end().to_string(),
-            kind: piece.file.key.kind.as_str().to_owned(),
+            start: piece.start(),
+            end: piece.end(),
+            kind: piece.file.key.kind,
             size: piece.file.size,
         }
     }
@@ -47,9 +47,9 @@ impl From<&SequencePiece> for SequenceSegment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CutHole {
     /// From when on.
-    pub start: String,
+    pub start: Timestamp,
     /// Until when.
-    pub end: String,
+    pub end: Timestamp,
     /// How long.
     pub seconds: f64,
     /// `missing`; or `suspect` or `partial`, where the segment before it is that.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::archive::problems::NodeProblem;
+use crate::archive::Timestamp;
+use crate::archive::problems::{NodeProblem, Severity};
 
 /// Something that is wrong with a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -11,7 +12,7 @@ pub struct ProblemReport {
     /// Of which kind, such as `silent`, `bad-names` or `peer`: docs/monitoring.md lists them.
     pub kind: String,
     /// `error` (something does not work), `warning` (something is missing, or soon will be) or `notice` (worth a look).
-    pub level: String,
+    pub level: Severity,
     /// What is wrong.
     pub what: String,
     /// The channel, quality, directory, peer or job concerned.
@@ -19,7 +20,7 @@ pub struct ProblemReport {
     pub place: Option<String>,
     /// Since when, where that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub since: Option<String>,
+    pub since: Option<Timestamp>,
     /// How many files, qualities or segments are concerned, where they are counted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub count: Option<u64>,
@@ -38,10 +39,10 @@ impl From<NodeProblem> for ProblemReport {
     fn from(problem: NodeProblem) -> Self {
         Self {
             kind: problem.kind.as_str().to_owned(),
-            level: problem.severity.as_str().to_owned(),
+            level: problem.severity,
             what: problem.what,
             place: problem.place,
-            since: problem.since.map(|since| since.to_string()),
+            since: problem.since,
             count: problem.count,
             examples: problem.examples,
             advice: problem.advice,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{microseconds, seconds};
-use crate::archive::Span;
 use crate::archive::retention::{RetentionLimits, StreamLimit};
+use crate::archive::{HourPlace, Span, Stream, Timestamp};
 
 /// What retention would delete now, and what it has deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -17,7 +17,7 @@ pub struct RetentionView {
     /// How many there are in all.
     pub retired_hours: u64,
     /// Hours that the operator keeps, whatever the limits say.
-    pub kept: Vec<String>,
+    pub kept: Vec<HourPlace>,
 }
 
 /// What retention would delete now. Nothing is changed by asking.
@@ -131,7 +131,7 @@ impl From<PlanLimits> for RetentionLimits {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RetentionHour {
     /// `CHANNEL/QUALITY/HOUR`.
-    pub hour: String,
+    pub hour: HourPlace,
     /// `age`, `size` or `space`.
     pub reason: String,
     /// Segments and chat batches, hidden ones included.
@@ -146,13 +146,13 @@ pub struct RetentionHour {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RetiredHour {
     /// `CHANNEL/QUALITY/HOUR`.
-    pub hour: String,
+    pub hour: HourPlace,
     /// `retiring` (being deleted), `retired` (tombstones are left) or `gone`.
     pub state: String,
     /// `age`, `size` or `space`.
     pub reason: String,
     /// When it came into this state.
-    pub since: String,
+    pub since: Timestamp,
 }
 
 /// How retention goes.
@@ -162,7 +162,7 @@ pub struct RetentionReport {
     pub enabled: bool,
     /// When everything was last looked at.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub last_run: Option<String>,
+    pub last_run: Option<Timestamp>,
     /// Hours that were retired in that run.
     pub hours: u64,
     /// Their segments and chat batches.
@@ -273,10 +273,10 @@ pub struct KeptHours {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AbsentHour {
     /// `CHANNEL/QUALITY/HOUR`.
-    pub hour: String,
+    pub hour: HourPlace,
     /// `CHANNEL/QUALITY` that is here and differs by one letter.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub meant: Option<String>,
+    pub meant: Option<Stream>,
 }
 
 #[cfg(test)]

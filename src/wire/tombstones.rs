@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::TombstoneNote;
+use crate::archive::HourPlace;
 
 /// Tombstones to add: for some paths, for all content that is equal to theirs, or for all of a quality that overlaps a range of time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -154,7 +155,7 @@ pub struct PurgeReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurgedHour {
     /// `CHANNEL/QUALITY/HOUR`.
-    pub hour: String,
+    pub hour: HourPlace,
     /// Files.
     pub files: u64,
     /// Bytes.

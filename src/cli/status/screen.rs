@@ -1,8 +1,9 @@
 //! The screen of a node: problems first, then disk, index and crawl with its visitors, the jobs, the other nodes, and what there is.
 
 use super::table::{ColourWriter, TextTable, Tone};
-use crate::archive::Timestamp;
+use crate::archive::problems::Severity;
 use crate::archive::quantity::{count, exact_length, length, size};
+use crate::archive::{Hour, Timestamp};
 use crate::wire::{CrawlReport, DayCoverage, JobReport, PeerReport, ProblemReport, Status, StreamStatus};
 
 pub(super) fn lines(status: &Status, now: Timestamp, paint: ColourWriter) -> (Vec<String>, Vec<String>) {
@@ -44,7 +45,7 @@ impl Screen {
 
     fn head(&self, status: &Status) -> Vec<String> {
         let (tone, ready) = if status.ready { (Tone::Good, "ready") } else { (Tone::Busy, "not ready") };
-        let runs = self.ago(&status.started).map_or_else(String::new, |ago| format!("  runs for {ago}"));
+        let runs = format!("  runs for {}", self.ago(status.started));
         let name = self.paint.words(Tone::Title, &status.name);
         let ready = self.paint.words(tone, ready);
         vec![format!("{name}  gapless {}  {ready}{runs}", self.plain(&status.version))]
@@ -67,9 +68,9 @@ impl Screen {
             return vec![self.paint.words(tone, words)];
         }
         let of_problem = |problem: &ProblemReport| {
-            let tone = if problem.level == "notice" { Tone::Busy } else { Tone::Bad };
+            let tone = if problem.level == Severity::Notice { Tone::Busy } else { Tone::Bad };
             let advice = problem.advice.iter().map(|advice| format!("  → {}", self.plain(advice)));
-            std::iter::once(line(tone, &problem.level, &problem.what)).chain(advice).collect::<Vec<_>>()
+            std::iter::once(line(tone, problem.level.as_str(), &problem.what)).chain(advice).collect::<Vec<_>>()
         };
         status.problems.iter().flat_map(of_problem).collect()
     }
@@ -110,7 +111,7 @@ impl Screen {
         let hours = format!("{} of {} hours", crawl.hours_done, crawl.hours_total);
         let mut more = vec![format!("cycle {}", crawl.cycle), hours];
         more.extend(crawl.seconds_left.map(|left| format!("{} left", length(left))));
-        more.extend(self.until(crawl.next_cycle.as_deref()).map(|next| format!("next in {next}")));
+        more.extend(self.until(crawl.next_cycle).map(|next| format!("next in {next}")));
         if let Some(last) = &crawl.last {
             more.push(format!("last {:.2} s, {} new, {} gone", last.seconds, last.files_put, last.files_removed));
             more.extend((last.errors > 0).then(|| count(last.errors, "error")));
@@ -130,7 +131,7 @@ impl Screen {
                 _ => (Tone::Good, "resting"),
             };
             let share = visitor.share_done.filter(|_| visitor.running);
-            let next = if visitor.running { &visitor.next_work } else { &visitor.next_cycle };
+            let next = if visitor.running { visitor.next_work } else { visitor.next_cycle };
             let mut found: Vec<String> = visitor
                 .found
                 .iter()
@@ -145,7 +146,7 @@ impl Screen {
                 self.plain(&visitor.cycle.to_string()),
                 self.plain(&or_none(share.map(|share| format!("{:.1} %", share * 100.0)))),
                 self.plain(&or_none(visitor.seconds_left.filter(|_| visitor.running).map(length))),
-                self.plain(&or_none(self.until(next.as_deref()))),
+                self.plain(&or_none(self.until(next))),
                 self.paint.words(
                     if visitor.last_error.is_some() { Tone::Bad } else { Tone::Plain },
                     &or_none(Some(found.join(", ")).filter(|found| !found.is_empty())),
@@ -165,7 +166,7 @@ impl Screen {
                 (_, state @ ("backing-off" | "stalled" | "ended")) => (Tone::Bad, state),
                 (_, state) => (Tone::Good, state),
             };
-            let next = self.until(job.next.as_deref()).filter(|_| job.state != "working");
+            let next = self.until(job.next).filter(|_| job.state != "working");
             let mut doing = job.doing.clone();
             if job.state == "working" && job.total > 0 {
                 doing = format!("{doing} ({} of {})", job.done, job.total);
@@ -178,7 +179,7 @@ impl Screen {
             table.row([
                 self.plain(&job.name()),
                 self.paint.words(tone, state),
-                self.plain(&self.ago(&job.since).unwrap_or_default()),
+                self.plain(&self.ago(job.since)),
                 self.plain(&next.unwrap_or_else(|| "-".to_owned())),
                 self.paint.words(failed.0, &failed.1),
                 self.plain(&doing),
@@ -199,8 +200,7 @@ impl Screen {
             let round = if peer.state == "round" {
                 format!("{} of {} h", peer.hours_done, peer.hours_total)
             } else {
-                let ago = peer.complete_round.as_ref().and_then(|time| self.ago(time));
-                ago.map_or_else(|| "-".to_owned(), |ago| format!("{ago} ago"))
+                peer.complete_round.map_or_else(|| "-".to_owned(), |time| format!("{} ago", self.ago(time)))
             };
             let lag = if peer.behind_segments > 0 { Tone::Bad } else { Tone::Plain };
             table.row([
@@ -221,9 +221,8 @@ impl Screen {
         let mut table = TextTable::new(self.paint, &titles, &[1, 2]);
         for stream in streams {
             let name = format!("{}/{}", stream.channel, stream.quality);
-            let (first, last) =
-                (stream.first_hour.as_deref().unwrap_or("-"), stream.last_hour.as_deref().unwrap_or("-"));
-            let mut hours = format!("{first} to {last}");
+            let or_none = |hour: Option<Hour>| hour.map_or_else(|| "-".to_owned(), |hour| hour.to_string());
+            let mut hours = format!("{} to {}", or_none(stream.first_hour), or_none(stream.last_hour));
             for (number, what) in [(stream.bad, "bad name"), (stream.tombstones, "tombstone")] {
                 if number > 0 {
                     hours = format!("{hours}, {}", count(number, what));
@@ -244,7 +243,7 @@ impl Screen {
     fn sources(&self, status: &Status) -> Vec<String> {
         let line = |source: &crate::wire::SourceReport| {
             let mut more = vec![source.place.clone(), format!("{} known", source.peers)];
-            more.extend(source.read.as_ref().and_then(|time| self.ago(time)).map(|ago| format!("read {ago} ago")));
+            more.extend(source.read.map(|time| format!("read {} ago", self.ago(time))));
             more.extend(source.remembered.then(|| "from before the last start".to_owned()));
             self.line("nodes", good_if(source.error.is_none()), &source.kind, &more)
         };
@@ -252,13 +251,13 @@ impl Screen {
     }
 
     /// How long ago that was.
-    fn ago(&self, time: &str) -> Option<String> {
-        Some(length((self.now - Timestamp::parse(time)?).seconds()))
+    fn ago(&self, time: Timestamp) -> String {
+        length((self.now - time).seconds())
     }
 
     /// How long it is until then.
-    fn until(&self, time: Option<&str>) -> Option<String> {
-        Some(length((Timestamp::parse(time?)? - self.now).seconds()))
+    fn until(&self, time: Option<Timestamp>) -> Option<String> {
+        Some(length((time? - self.now).seconds()))
     }
 }
 

@@ -153,8 +153,8 @@ impl Retention {
         for place in places {
             if index.hour_row(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?.is_none() {
                 let asked = place.stream.to_string();
-                let meant = misspelt::meant(&asked, known.iter().map(String::as_str)).map(str::to_owned);
-                absent.push(AbsentHour { hour: place.to_string(), meant });
+                let meant = misspelt::meant(&asked, known.iter().map(String::as_str));
+                absent.push(AbsentHour { hour: place.clone(), meant: meant.and_then(|name| Stream::parse(name).ok()) });
             }
         }
         Ok(absent)
@@ -220,7 +220,7 @@ impl Retention {
             if report.last_run.is_none() {
                 // Nothing is known about what is overdue now: what was known before stands.
                 let before = self.report.lock();
-                (report.last_run, report.overdue_bytes) = (before.last_run.clone(), before.overdue_bytes);
+                (report.last_run, report.overdue_bytes) = (before.last_run, before.overdue_bytes);
             }
         }
         self.gauges.overdue(report.overdue_bytes);
@@ -251,7 +251,7 @@ impl Retention {
         self.may_delete()?;
         self.note_level(&schedule);
         let now = self.now();
-        report.last_run = Some(now.to_string());
+        report.last_run = Some(now);
         self.gauges.ran(now);
         report.overdue_bytes = schedule.going_bytes();
         report.disk = self.disk_filled();

@@ -24,7 +24,7 @@ pub(super) fn plan(schedule: &Schedule, enabled: bool, free: Option<u64>) -> Ret
         .iter()
         .take(MOST_PLANNED)
         .map(|going| RetentionHour {
-            hour: going.stored.place.to_string(),
+            hour: going.stored.place.clone(),
             reason: going.reason.as_str().to_owned(),
             segments: going.stored.segments,
             bytes: going.stored.bytes,
@@ -58,17 +58,17 @@ pub(super) fn disk(used: &DiskUse, grown: &UsageGrowth) -> DiskFilled {
 }
 
 /// The newest hours that are retired or being retired, their total number, and the exempt ones.
-pub(super) fn retired(journal: &Journal) -> (Vec<RetiredHour>, u64, Vec<String>) {
+pub(super) fn retired(journal: &Journal) -> (Vec<RetiredHour>, u64, Vec<HourPlace>) {
     let mut gone: Vec<_> = journal.entries().iter().filter(|(_, entry)| entry.step != JournalStep::Kept).collect();
     gone.sort_unstable_by(|(a, _), (b, _)| (b.hour, &a.stream).cmp(&(a.hour, &b.stream)));
     let told = gone.iter().take(MOST_RETIRED).map(|(place, entry)| RetiredHour {
-        hour: place.to_string(),
+        hour: HourPlace::clone(place),
         state: entry.step.as_str().to_owned(),
         reason: entry.reason.map_or("-", |reason| reason.as_str()).to_owned(),
-        since: entry.since.to_string(),
+        since: entry.since,
     });
     let kept = journal.entries().iter().filter(|(_, entry)| entry.step == JournalStep::Kept);
-    (told.collect(), gone.len() as u64, kept.map(|(place, _)| place.to_string()).collect())
+    (told.collect(), gone.len() as u64, kept.map(|(place, _)| place.clone()).collect())
 }
 
 #[derive(Debug)]

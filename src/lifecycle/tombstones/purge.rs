@@ -118,7 +118,7 @@ impl Purge<'_> {
         if gone.files > 0 {
             report.files += gone.files;
             report.bytes += gone.bytes;
-            report.hours.push(PurgedHour { hour: place.to_string(), files: gone.files, bytes: gone.bytes });
+            report.hours.push(PurgedHour { hour: place.clone(), files: gone.files, bytes: gone.bytes });
         }
         outcome
     }

@@ -252,7 +252,7 @@ fn a_scope_reaches_no_further_than_it_says() {
     let reached = |places: &[&str]| {
         let scope = TombstoneScope::within(places.iter().map(|place| ScopePart::parse(place).unwrap()).collect());
         let report = archive.purge(true).scope(&scope, None, ALL, IndexTrust::CaughtUp).unwrap();
-        let mut reached: Vec<String> = report.hours.into_iter().map(|hour| hour.hour).collect();
+        let mut reached: Vec<String> = report.hours.into_iter().map(|hour| hour.hour.to_string()).collect();
         reached.sort_unstable();
         reached
     };

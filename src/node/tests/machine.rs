@@ -289,7 +289,7 @@ impl ModelNode {
     /// The operator's word that what is missing is missing.
     pub(super) fn accept_what_is_missing(&self) {
         for doubt in self.keeper.doubts() {
-            self.keeper.accept(&crate::archive::Channel::new(&doubt.channel).unwrap());
+            self.keeper.accept(&doubt.channel);
         }
     }
 

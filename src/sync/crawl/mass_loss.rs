@@ -75,7 +75,7 @@ impl MassLossGuard {
             if verdict == LossVerdict::Doubt
                 && let Some(doubt) = losses.first().and_then(|(place, _)| state.doubts.of(place))
             {
-                tracing::error!(name: "crawl_doubt", channel = doubt.channel, missing = doubt.missing, had = doubt.had, "{doubt}");
+                tracing::error!(name: "crawl_doubt", channel = doubt.channel.as_str(), missing = doubt.missing, had = doubt.had, "{doubt}");
             }
             if verdict != LossVerdict::Go {
                 held.insert(channel);
@@ -123,7 +123,7 @@ impl MassLossGuard {
         let mut state = self.state.lock();
         let (doubt, hours) = state.doubts.accept(channel)?;
         self.any.store(!state.doubts.all().is_empty(), Ordering::SeqCst);
-        tracing::warn!(name: "crawl_doubt_accepted", channel = doubt.channel, missing = doubt.missing, "what is missing of the channel leaves the index");
+        tracing::warn!(name: "crawl_doubt_accepted", channel = doubt.channel.as_str(), missing = doubt.missing, "what is missing of the channel leaves the index");
         Some((doubt, hours))
     }
 }

@@ -198,6 +198,6 @@ async fn a_misspelt_hour_that_is_to_be_kept_is_told_with_what_may_be_meant() {
     retention.keep(&all, false).unwrap();
     let absent = retention.not_here(&all).unwrap();
     let absent: Vec<_> = absent.into_iter().map(|absent| (absent.hour, absent.meant)).collect();
-    assert_eq!(absent, [(slip.to_string(), Some(here.stream.to_string())), (other.to_string(), None)]);
+    assert_eq!(absent, [(slip.clone(), Some(here.stream.clone())), (other, None)]);
     assert_eq!(retention.keeps(&slip), Some(true), "it may come");
 }

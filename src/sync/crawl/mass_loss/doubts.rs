@@ -28,7 +28,7 @@ const ACCEPTED: u8 = 2;
 )]
 pub struct MassLoss {
     /// The channel.
-    pub channel: String,
+    pub channel: Channel,
     /// Segments, chat batches, tombstones and odd files that are missing, as far as they have been looked for.
     pub missing: u64,
     /// How many the channel has had.
@@ -196,7 +196,7 @@ fn sum(losses: &[(HourPlace, u64)]) -> u64 {
 }
 
 fn doubt(channel: &Channel, had: u64, held: &HeldHours) -> MassLoss {
-    MassLoss { channel: channel.to_string(), missing: held.values().sum(), had, hours: held.len() as u64 }
+    MassLoss { channel: channel.clone(), missing: held.values().sum(), had, hours: held.len() as u64 }
 }
 
 #[cfg(test)]
