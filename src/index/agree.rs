@@ -14,11 +14,8 @@ use redb::ReadTransaction;
 use tokio::sync::watch;
 
 use super::catalog::{StreamEntry, Version};
-use super::query::read_change;
-use super::schema::meta_number;
 use super::store::Index;
-use super::tables::CHANGES;
-use super::{ChangeRow, IndexError};
+use super::{ChangeRow, IndexError, changes, meta};
 use crate::archive::{AnyFile, Day, Hour, Sum};
 
 /// Days that are read at once: 1,536 rows, half a megabyte, however many years a quality has.
@@ -189,7 +186,7 @@ impl Index {
                 (Position { generation, epoch: state.epoch, seq: state.seq }, names)
             };
             let mut page = ChangePage { position, changes: None, next: position.seq };
-            let floor = meta_number(transaction, "floor")?.unwrap_or(0);
+            let floor = meta::number(transaction, "floor")?.unwrap_or(0);
             if epoch == position.epoch && (floor..=position.seq).contains(&after) {
                 (page.next, page.changes) = read_page(transaction, &names, after, position.seq, limit)?;
             }
@@ -206,24 +203,19 @@ fn read_page(
     last: u64,
     limit: usize,
 ) -> Result<(u64, Option<Vec<ReplicatedChange>>), IndexError> {
-    let table = transaction.open_table(CHANGES)?;
-    let (mut next, mut changes) = (after, Vec::new());
-    for row in table.range(after.saturating_add(1)..=last)?.take(SCANNED) {
-        if changes.len() >= limit {
-            break;
-        }
-        let (key, value) = row?;
-        next += 1;
-        if key.value() != next {
-            return Err(IndexError::Damaged(format!("change {next} is missing")));
-        }
-        let record = read_change(next, value.value(), names)?;
-        let Some(stream) = record.stream.clone() else { continue };
-        if matches!(record.file, AnyFile::Segment(_)) {
-            changes.push(ReplicatedChange { record, stream });
-        }
+    let (mut next, mut left, mut found) = (after, SCANNED, Vec::new());
+    if limit == 0 {
+        return Ok((next, Some(found)));
     }
-    Ok((next, Some(changes)))
+    changes::each_after(transaction, names, (after, last), |record| {
+        next = record.seq;
+        left -= 1;
+        if let (Some(stream), AnyFile::Segment(_)) = (record.stream.clone(), &record.file) {
+            found.push(ReplicatedChange { record, stream });
+        }
+        left > 0 && found.len() < limit
+    })?;
+    Ok((next, Some(found)))
 }
 
 /// Each day of a stream with what its hours' versions add up to.

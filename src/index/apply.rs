@@ -4,22 +4,27 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
+use redb::WriteTransaction;
 
 use super::IndexError;
 use super::catalog::{Catalog, StreamEntry, Version};
-use super::codec::{self, HourRow, StreamRow};
-use super::hole_reasons::{HoleKey, HoleReasonUpdate, write_away};
-use super::query::{encode_change, gather};
+use super::census::DayTable;
+use super::changes::ChangeTable;
+use super::codec::{HourKey, hour_key};
+use super::directories::DirectoryTable;
+use super::facts::FactTable;
+use super::files::{FileTables, MAX_SIZE, RowBefore};
+use super::hole_reasons::{HoleReasonUpdate, HoleTables};
+use super::hours::{HourRow, HourTable};
+use super::meta::MetaTable;
+use super::peers::PeerTable;
 use super::recent_best::CachedLines;
-use super::tables::{
-    CENSUS, CHANGES, CLOSED_HOLES, CLOSED_ORDER, COVERAGE, DIRECTORIES, FACTS, FILES, HOURS, HourKey, META, ODD_FILES,
-    OPEN_HOLES, PEERS, STREAMS, UNSETTLED, VISITORS,
-};
-use super::visitors;
+use super::streams::{StreamRow, StreamTable};
+use super::summaries::SummaryTables;
+use super::visitors::VisitorTable;
 use super::writer::{Applied, Batch, Counters, HourUpdate, StampUpdate, StreamsSeen, TouchedHours};
 use crate::archive::totals::HourTotals;
-use crate::archive::{AnyFile, Hour, HourChange, OddFile, SegmentFile, Stream};
+use crate::archive::{AnyFile, Hour, HourChange, SegmentFile, Stream};
 
 /// Most streams that are told apart: far beyond any archive, and a bound on the catalog.
 const MAX_STREAMS: u32 = 1 << 20;
@@ -40,22 +45,18 @@ pub(super) struct TouchedStreams {
 
 /// The open tables of one transaction.
 pub(super) struct Session<'t> {
-    pub(super) files: Table<'t, &'static [u8; 50], &'static [u8; 6]>,
-    pub(super) odd: Table<'t, &'static [u8], &'static [u8; 6]>,
-    pub(super) hours: Table<'t, &'static [u8; 8], &'static [u8]>,
-    pub(super) coverage: Table<'t, &'static [u8; 8], &'static [u8]>,
-    pub(super) unsettled: Table<'t, &'static [u8; 8], ()>,
-    pub(super) open_holes: Table<'t, &'static HoleKey, &'static [u8]>,
-    pub(super) closed_holes: Table<'t, &'static HoleKey, &'static [u8]>,
-    pub(super) closed_order: Table<'t, &'static HoleKey, ()>,
-    pub(super) census: Table<'t, &'static [u8; 8], &'static [u8]>,
-    pub(super) facts: Table<'t, &'static [u8; 9], &'static [u8]>,
-    visitors: Table<'t, &'static str, &'static [u8]>,
-    streams: Table<'t, &'static str, &'static [u8]>,
-    directories: Table<'t, &'static str, &'static [u8]>,
-    changes: Table<'t, u64, &'static [u8]>,
-    peers: Table<'t, &'static str, &'static [u8]>,
-    meta: Table<'t, &'static str, &'static [u8]>,
+    pub(super) files: FileTables<'t>,
+    pub(super) hours: HourTable<'t>,
+    pub(super) summaries: SummaryTables<'t>,
+    pub(super) holes: HoleTables<'t>,
+    pub(super) census: DayTable<'t>,
+    pub(super) facts: FactTable<'t>,
+    visitors: VisitorTable<'t>,
+    streams: StreamTable<'t>,
+    directories: DirectoryTable<'t>,
+    changes: ChangeTable<'t>,
+    peers: PeerTable<'t>,
+    meta: MetaTable<'t>,
     counters: &'t mut Counters,
     pub(super) catalog: &'t Catalog,
     pub(super) lines: &'t mut CachedLines,
@@ -79,22 +80,18 @@ impl<'t> Session<'t> {
         books: HoleReasonUpdate<'t>,
     ) -> Result<Self, IndexError> {
         Ok(Self {
-            files: transaction.open_table(FILES)?,
-            odd: transaction.open_table(ODD_FILES)?,
-            hours: transaction.open_table(HOURS)?,
-            coverage: transaction.open_table(COVERAGE)?,
-            unsettled: transaction.open_table(UNSETTLED)?,
-            open_holes: transaction.open_table(OPEN_HOLES)?,
-            closed_holes: transaction.open_table(CLOSED_HOLES)?,
-            closed_order: transaction.open_table(CLOSED_ORDER)?,
-            census: transaction.open_table(CENSUS)?,
-            facts: transaction.open_table(FACTS)?,
-            visitors: transaction.open_table(VISITORS)?,
-            streams: transaction.open_table(STREAMS)?,
-            directories: transaction.open_table(DIRECTORIES)?,
-            changes: transaction.open_table(CHANGES)?,
-            peers: transaction.open_table(PEERS)?,
-            meta: transaction.open_table(META)?,
+            files: FileTables::open(transaction)?,
+            hours: HourTable::open(transaction)?,
+            summaries: SummaryTables::open(transaction)?,
+            holes: HoleTables::open(transaction)?,
+            census: DayTable::open(transaction)?,
+            facts: FactTable::open(transaction)?,
+            visitors: VisitorTable::open(transaction)?,
+            streams: StreamTable::open(transaction)?,
+            directories: DirectoryTable::open(transaction)?,
+            changes: ChangeTable::open(transaction)?,
+            peers: PeerTable::open(transaction)?,
+            meta: MetaTable::open(transaction)?,
             counters,
             catalog,
             lines,
@@ -124,16 +121,13 @@ impl<'t> Session<'t> {
             }
         }
         for (path, stamp) in &batch.directories {
-            match stamp {
-                Some(_) => drop(self.directories.insert(path.as_str(), codec::encode_stamp(*stamp).as_slice())?),
-                None => drop(self.directories.remove(path.as_str())?),
-            }
+            self.directories.set(path, *stamp)?;
         }
         for (name, row) in &batch.peers {
-            self.peers.insert(name.as_str(), row.encode(name).as_slice())?;
+            self.peers.set(name, row)?;
         }
         for (at, grown, known) in &batch.reasons {
-            self.remember_why(at, *grown, known)?;
+            self.holes.remember_why(at, *grown, known)?;
         }
         for stream in &batch.mend {
             let id = self.catalog.read().streams.get(&stream.to_string()).map(|entry| entry.row.id);
@@ -142,10 +136,10 @@ impl<'t> Session<'t> {
             }
         }
         if !batch.away.is_empty() {
-            write_away(&mut self.meta, &batch.away)?;
+            self.meta.add_away(&batch.away)?;
         }
         for (name, state) in &batch.visitors {
-            self.visitors.insert(name.as_str(), visitors::encode(name, state).as_slice())?;
+            self.visitors.set(name, state)?;
         }
         for (stream, day) in &batch.recount {
             let id = self.catalog.read().streams.get(&stream.to_string()).map(|entry| entry.row.id);
@@ -157,10 +151,10 @@ impl<'t> Session<'t> {
             self.learn(learnt)?;
         }
         if let Some(archive) = &batch.archive {
-            self.meta.insert("archive", archive.as_slice())?;
+            self.meta.set_archive(archive)?;
         }
         if let Some(records) = &batch.records {
-            self.meta.insert("records", records.as_bytes())?;
+            self.meta.set_records(records)?;
         }
         if !logged {
             self.counters.floor = self.counters.seq;
@@ -174,15 +168,14 @@ impl<'t> Session<'t> {
         self.touched.is_ledger_turned = self.books.is_turned;
         self.touched.arrived = std::mem::take(&mut self.books.arrived);
         for (name, row) in &self.met {
-            self.streams.insert(name.as_str(), row.encode(name).as_slice())?;
+            self.streams.set(name, *row)?;
         }
-        while self.changes.len()? > changes_kept {
-            let Some(oldest) = self.changes.pop_first()?.map(|(key, _)| key.value()) else { break };
-            self.counters.floor = self.counters.floor.max(oldest);
+        if let Some(forgotten) = self.changes.keep(changes_kept)? {
+            self.counters.floor = self.counters.floor.max(forgotten);
         }
         let Counters { seq, floor, next_stream } = *self.counters;
         for (name, number) in [("seq", seq), ("floor", floor), ("next_stream", next_stream)] {
-            self.meta.insert(name, number.to_le_bytes().as_slice())?;
+            self.meta.set_number(name, number)?;
         }
         for (name, (entry, _)) in &mut self.touched.streams {
             if let Some(row) = self.met.get(name) {
@@ -228,11 +221,8 @@ impl<'t> Session<'t> {
     ) -> Result<(), IndexError> {
         let name = stream.to_string();
         let mut stream_row = self.stream_row(stream, &name)?;
-        let key = codec::hour_key(stream_row.id, hour);
-        let old = match self.hours.get(&key)? {
-            Some(value) => Some(HourRow::decode(key, value.value())?),
-            None => None,
-        };
+        let key = hour_key(stream_row.id, hour);
+        let old = self.hours.get(key)?;
         let mut row = old.unwrap_or_default();
         let mut recount = false;
         let mut effective = 0_u64;
@@ -244,8 +234,8 @@ impl<'t> Session<'t> {
                 HourChange::Remove(AnyFile::Segment(file)) if file.exact.is_none() => {
                     self.remove(key, &mut row, file)?
                 }
-                HourChange::Put(file) => self.put_odd(key, &mut row, file)?,
-                HourChange::Remove(file) => self.remove_odd(key, &mut row, file)?,
+                HourChange::Put(file) => self.files.put_odd(key, &mut row, file)? != RowBefore::Same,
+                HourChange::Remove(file) => self.files.remove_odd(key, &mut row, file)?.is_some(),
             };
             if !did {
                 continue;
@@ -267,13 +257,12 @@ impl<'t> Session<'t> {
             *(if put { &mut applied.put } else { &mut applied.removed }) += 1;
             recount = recount || self.needs_recount(key, change.file())?;
             if logged {
-                let record = encode_change(stream_row.id, hour, put, change.file());
-                self.changes.insert(self.counters.seq, record.as_slice())?;
+                self.changes.add(self.counters.seq, (stream_row.id, hour), put, change.file())?;
             }
         }
         self.forget(key, &gone)?;
         if recount {
-            row.totals = HourTotals::of(&gather(&self.files, &self.odd, key, &row)?);
+            row.totals = HourTotals::of(&self.files.contents(key, &row)?);
         }
         if effective > 0 || old.is_none() {
             row.changed = self.counters.seq;
@@ -295,7 +284,7 @@ impl<'t> Session<'t> {
             self.met.insert(name.clone(), stream_row);
         }
         if old != Some(row) {
-            self.hours.insert(&key, row.encode(key).as_slice())?;
+            self.hours.set(key, &row)?;
             self.count(key, old.as_ref(), Some(&row))?;
             self.touch(stream, &name, stream_row).insert(hour, Some(row.changed));
         }
@@ -305,25 +294,23 @@ impl<'t> Session<'t> {
     fn remove_hour(&mut self, stream: &Stream, hour: Hour, applied: &mut Applied) -> Result<(), IndexError> {
         let name = stream.to_string();
         let mut stream_row = self.stream_row(stream, &name)?;
-        let key = codec::hour_key(stream_row.id, hour);
-        let row = match self.hours.remove(&key)? {
-            Some(value) => HourRow::decode(key, value.value())?,
-            None => return Ok(()),
-        };
-        let contents = gather(&self.files, &self.odd, key, &row)?;
+        let key = hour_key(stream_row.id, hour);
+        let Some(row) = self.hours.remove(key)? else { return Ok(()) };
+        let (contents, mut left) = (self.files.contents(key, &row)?, row);
         let logged = contents.len() as u64 <= MAX_LOGGED;
         let understood = contents.files().iter().cloned().map(AnyFile::Segment);
         for file in understood.chain(contents.odd().iter().cloned().map(AnyFile::Odd)) {
             match &file {
                 AnyFile::Segment(SegmentFile { key: segment, exact: None, .. }) => {
-                    drop(self.files.remove(&codec::file_key(key, segment))?);
+                    self.files.remove(key, &mut left, segment)?;
                 }
-                other => drop(self.odd.remove(codec::odd_key(key, &other.name()).as_slice())?),
+                other => {
+                    self.files.remove_odd(key, &mut left, other)?;
+                }
             }
             self.counters.seq += 1;
             if logged {
-                let record = encode_change(stream_row.id, hour, false, &file);
-                self.changes.insert(self.counters.seq, record.as_slice())?;
+                self.changes.add(self.counters.seq, (stream_row.id, hour), false, &file)?;
             }
         }
         if !logged {
@@ -342,13 +329,12 @@ impl<'t> Session<'t> {
     }
 
     fn put(&mut self, hour: HourKey, row: &mut HourRow, file: &SegmentFile) -> Result<bool, IndexError> {
-        let file = &SegmentFile { key: file.key, size: file.size.min(codec::MAX_SIZE), exact: None };
-        let (key, value) = (codec::file_key(hour, &file.key), codec::file_value(file.size));
-        let before = self.files.insert(&key, &value)?.map(|before| *before.value());
-        if before == Some(value) {
-            return Ok(false);
-        }
-        Self::adjust(row, &key, before, Some(value));
+        let file = &SegmentFile { key: file.key, size: file.size.min(MAX_SIZE), exact: None };
+        let before = match self.files.put(hour, row, file)? {
+            RowBefore::Same => return Ok(false),
+            RowBefore::None => None,
+            RowBefore::Size(size) => Some(size),
+        };
         if file.key.tombstone {
             if before.is_none() {
                 row.totals.add(file, false, &mut self.scratch);
@@ -357,19 +343,16 @@ impl<'t> Session<'t> {
             return Ok(true);
         }
         let hidden = row.totals.tombstones > 0 && self.has_tombstone(hour, file)?;
-        if let Some(before) = before {
-            let old = SegmentFile { size: codec::read_file_value(before), ..file.clone() };
-            row.totals.subtract(&old, hidden, &mut self.scratch);
+        if let Some(size) = before {
+            row.totals.subtract(&SegmentFile { size, ..file.clone() }, hidden, &mut self.scratch);
         }
         row.totals.add(file, hidden, &mut self.scratch);
         Ok(true)
     }
 
     fn remove(&mut self, hour: HourKey, row: &mut HourRow, file: &SegmentFile) -> Result<bool, IndexError> {
-        let key = codec::file_key(hour, &file.key);
-        let Some(before) = self.files.remove(&key)?.map(|before| *before.value()) else { return Ok(false) };
-        Self::adjust(row, &key, Some(before), None);
-        let old = SegmentFile { size: codec::read_file_value(before), ..file.clone() };
+        let Some(size) = self.files.remove(hour, row, &file.key)? else { return Ok(false) };
+        let old = SegmentFile { size, ..file.clone() };
         if file.key.tombstone {
             row.totals.subtract(&old, false, &mut self.scratch);
             self.hide(hour, row, file, false)?;
@@ -381,7 +364,7 @@ impl<'t> Session<'t> {
     }
 
     fn has_tombstone(&self, hour: HourKey, file: &SegmentFile) -> Result<bool, IndexError> {
-        Ok(self.files.get(&codec::file_key(hour, &file.key.as_tombstone()))?.is_some())
+        Ok(self.files.size(hour, &file.key.as_tombstone())?.is_some())
     }
 
     /// Counts what a tombstone hides, if it lies there, as hidden, or no longer so.
@@ -393,52 +376,20 @@ impl<'t> Session<'t> {
         now_hidden: bool,
     ) -> Result<(), IndexError> {
         for key in tombstone.key.hideable() {
-            let Some(value) = self.files.get(&codec::file_key(hour, &key))?.map(|value| *value.value()) else {
-                continue;
-            };
-            let file = SegmentFile { key, size: codec::read_file_value(value), exact: None };
+            let Some(size) = self.files.size(hour, &key)? else { continue };
+            let file = SegmentFile { key, size, exact: None };
             row.totals.subtract(&file, !now_hidden, &mut self.scratch);
             row.totals.add(&file, now_hidden, &mut self.scratch);
         }
         Ok(())
     }
 
-    fn put_odd(&mut self, hour: HourKey, row: &mut HourRow, file: &AnyFile) -> Result<bool, IndexError> {
-        let (key, value) = (codec::odd_key(hour, &file.name()), codec::file_value(file.size()));
-        let before = self.odd.insert(key.as_slice(), &value)?.map(|before| *before.value());
-        if before != Some(value) {
-            Self::adjust(row, &key, before, Some(value));
-        }
-        Ok(before != Some(value))
-    }
-
-    fn remove_odd(&mut self, hour: HourKey, row: &mut HourRow, file: &AnyFile) -> Result<bool, IndexError> {
-        let key = codec::odd_key(hour, &file.name());
-        let Some(before) = self.odd.remove(key.as_slice())?.map(|before| *before.value()) else { return Ok(false) };
-        Self::adjust(row, &key, Some(before), None);
-        Ok(true)
-    }
-
-    fn adjust(row: &mut HourRow, key: &[u8], before: Option<[u8; 6]>, after: Option<[u8; 6]>) {
-        if let Some(before) = before {
-            row.rows = row.rows.wrapping_sub(1);
-            row.sum = row.sum.wrapping_sub(codec::row_sum(key, before));
-        }
-        if let Some(after) = after {
-            row.rows = row.rows.wrapping_add(1);
-            row.sum = row.sum.wrapping_add(codec::row_sum(key, after));
-        }
-    }
-
     /// Whether adjusting does not suffice: the file is odd, or it is a tombstone in an hour that has odd names.
     fn needs_recount(&self, hour: HourKey, file: &AnyFile) -> Result<bool, IndexError> {
         match file {
             AnyFile::Segment(SegmentFile { exact: None, key, .. }) if !key.tombstone => Ok(false),
-            AnyFile::Segment(SegmentFile { exact: None, .. }) => {
-                let first = self.odd.range::<&[u8]>(hour.as_slice()..)?.next().transpose()?;
-                Ok(first.is_some_and(|(key, _)| key.value().starts_with(&hour)))
-            }
-            AnyFile::Segment(_) | AnyFile::Odd(OddFile { .. }) => Ok(true),
+            AnyFile::Segment(SegmentFile { exact: None, .. }) => self.files.has_odd(hour),
+            AnyFile::Segment(_) | AnyFile::Odd(_) => Ok(true),
         }
     }
 }

@@ -3,15 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
+use redb::{Database, ReadableDatabase as _};
 
-use super::codec::{self, HourRow, StreamRow};
-use super::tables::{CENSUS, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, OPEN_HOLES, STREAMS};
-use super::{IndexError, IndexOptions, LedgerCopy, census, hole_reasons, schema, summaries};
+use super::census::DayTable;
+use super::codec::hour_key;
+use super::directories::DirectoryTable;
+use super::files::{self, FileTables};
+use super::hole_reasons::HoleTables;
+use super::hours::{HourRow, HourTable};
+use super::meta::MetaTable;
+use super::streams::{StreamRow, StreamTable};
+use super::summaries::SummaryTables;
+use super::{IndexError, IndexOptions, LedgerCopy, schema};
 use crate::archive::census::Census;
 use crate::archive::coverage::{CoverageKind, Ends, HourLine, HourSummary, Stretch};
 use crate::archive::totals::HourTotals;
-use crate::archive::{Hour, HourContents, Stamp, Stream, Timestamp};
+use crate::archive::{Day, Hour, HourContents, Stamp, Stream, Timestamp};
 
 /// Rows after which what was loaded is committed, so that memory stays bounded.
 const COMMIT_EVERY: usize = 60_000;
@@ -94,8 +101,11 @@ impl BulkLoader {
         let (before, closed) = self.ledger.streams.remove(&stream.to_string()).unwrap_or_default();
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(redb::Durability::None)?;
-        hole_reasons::begin(&mut transaction.open_table(OPEN_HOLES)?, id, holes, &before, self.now)?;
-        hole_reasons::put_closed(&transaction, id, &closed)?;
+        {
+            let mut table = HoleTables::open(&transaction)?;
+            table.begin(id, holes, &before, self.now)?;
+            table.put_closed(id, &closed)?;
+        }
         Ok(transaction.commit()?)
     }
 
@@ -113,59 +123,31 @@ impl BulkLoader {
         // What is lost at a kill is an unfinished file that nobody opens.
         transaction.set_durability(redb::Durability::None)?;
         {
-            let mut files = transaction.open_table(FILES)?;
-            let mut hours = transaction.open_table(HOURS)?;
-            let mut kept = transaction.open_table(CENSUS)?;
-            let mut days: BTreeMap<HourKey, Census> = BTreeMap::new();
-            let mut coverage = transaction.open_table(COVERAGE)?;
-            let mut odd_files = transaction.open_table(ODD_FILES)?;
-            let mut file_cursor = files.upper_bound_mut(std::ops::Bound::<&[u8; 50]>::Unbounded)?;
-            let mut hour_cursor = hours.upper_bound_mut(std::ops::Bound::<&[u8; 8]>::Unbounded)?;
-            let mut summary_cursor = coverage.upper_bound_mut(std::ops::Bound::<&[u8; 8]>::Unbounded)?;
+            let (mut files, mut hours) = (FileTables::open(&transaction)?, HourTable::open(&transaction)?);
+            let (mut summaries, mut kept) = (SummaryTables::open(&transaction)?, DayTable::open(&transaction)?);
+            let (mut files, mut hours, mut summaries) = (files.at_end()?, hours.at_end()?, summaries.at_end()?);
+            let mut days: BTreeMap<Day, Census> = BTreeMap::new();
             for loaded in chunk {
-                let key = codec::hour_key(row.id, loaded.hour);
-                let (mut rows, mut sum) = (0_u32, 0_u64);
-                let mut count = |row_key: &[u8], value| {
-                    rows = rows.wrapping_add(1);
-                    sum = sum.wrapping_add(codec::row_sum(row_key, value));
-                };
-                for file in loaded.contents.files() {
-                    let value = codec::file_value(file.size);
-                    if let Some(exact) = &file.exact {
-                        let odd_key = codec::odd_key(key, exact);
-                        count(&odd_key, value);
-                        odd_files.insert(odd_key.as_slice(), &value)?;
-                    } else {
-                        let file_key = codec::file_key(key, &file.key);
-                        count(&file_key, value);
-                        file_cursor.insert_before(&file_key, &value)?;
-                    }
-                }
-                for file in loaded.contents.odd() {
-                    let (odd_key, value) = (codec::odd_key(key, &file.name), codec::file_value(file.size));
-                    count(&odd_key, value);
-                    odd_files.insert(odd_key.as_slice(), &value)?;
-                }
-                let hour_row = HourRow { totals: loaded.totals, stamp: loaded.stamp, changed: 0, rows, sum };
-                hour_cursor.insert_before(&key, hour_row.encode(key).as_slice())?;
+                let key = hour_key(row.id, loaded.hour);
+                let mut hour = HourRow { totals: loaded.totals, stamp: loaded.stamp, ..HourRow::default() };
+                files.append(key, &mut hour, &loaded.contents)?;
+                hours.append(key, &hour)?;
                 if !stream.quality.is_chat() {
                     let summary = HourSummary::of(ends, loaded.hour, &loaded.line);
-                    summary_cursor.insert_before(&key, summaries::encode(key, &summary).as_slice())?;
+                    summaries.append(key, &summary)?;
                     holes.extend_from_slice(&summary.holes[CoverageKind::Raw as usize]);
                     ends = summary.after;
                 }
-                let day = census::day_key(key)?;
-                let of_day = days.entry(day).or_default();
+                let of_day = days.entry(Day::of(loaded.hour)).or_default();
                 *of_day = of_day.plus(Census::of_hour(&loaded.totals));
                 row.add_hour(key);
             }
             for (day, of_day) in days {
                 // A chunk may have begun in the middle of it.
-                let known = kept.get(&day)?.map(|value| census::decode(day, value.value())).transpose()?;
-                kept.insert(&day, census::encode(day, &of_day.plus(known.unwrap_or_default())).as_slice())?;
+                kept.change(hour_key(row.id, day.first()), |known| known.plus(of_day))?;
             }
         }
-        transaction.open_table(STREAMS)?.insert(name.as_str(), row.encode(&name).as_slice())?;
+        StreamTable::open(&transaction)?.set(&name, *row)?;
         transaction.commit()?;
         Ok(ends)
     }
@@ -175,25 +157,25 @@ impl BulkLoader {
         let mut transaction = self.database.begin_write()?;
         transaction.set_quick_repair(true);
         {
-            let mut meta = transaction.open_table(META)?;
-            meta.insert("next_stream", (u64::from(self.streams) + 1).to_le_bytes().as_slice())?;
+            let mut meta = MetaTable::open(&transaction)?;
+            meta.set_number("next_stream", u64::from(self.streams) + 1)?;
             if let Some(archive) = &archive {
-                meta.insert("archive", archive.as_slice())?;
+                meta.set_archive(archive)?;
             }
-            hole_reasons::write_away(&mut meta, &self.ledger.away)?;
+            meta.add_away(&self.ledger.away)?;
             if !self.ledger.records.is_empty() {
-                meta.insert("records", self.ledger.records.as_bytes())?;
+                meta.set_records(&self.ledger.records)?;
             }
-            let mut table = transaction.open_table(DIRECTORIES)?;
+            let mut table = DirectoryTable::open(&transaction)?;
             for (path, stamp) in directories {
-                table.insert(path.as_str(), codec::encode_stamp(Some(*stamp)).as_slice())?;
+                table.set(path, Some(*stamp))?;
             }
         }
         transaction.commit()?;
         // Without this the file is twice as large as what is in it.
         self.database.compact()?;
         let written = self.database.begin_read()?;
-        let found = written.open_table(FILES)?.len()? + written.open_table(ODD_FILES)?.len()?;
+        let found = files::count(&written)?;
         if found != self.rows {
             return Err(IndexError::Damaged(format!("{} files were loaded and {found} are there", self.rows)));
         }

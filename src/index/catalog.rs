@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::codec::StreamRow;
+use super::streams::StreamRow;
 use crate::archive::{Hour, Stream};
 
 /// Which state of something a reader has seen. Equal versions mean equal contents.

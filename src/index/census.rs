@@ -1,25 +1,28 @@
-//! Totals of each day of each stream, kept in the transaction that changes the hours they are made of.
+//! The table `census`: totals of each day of each stream, kept in the transaction that changes the hours they are made of.
 
 use std::collections::BTreeMap;
 
-use redb::{ReadTransaction, ReadableTable as _};
+use redb::{ReadTransaction, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
 use super::IndexError;
 use super::apply::Session;
-use super::codec::{HourRow, RowReader, check, hour_key, read_hour_key};
+use super::codec::{HourKey, RowReader, check, hour_key, read_hour_key};
+use super::hours::{self, HourRow};
 use super::store::Index;
-use super::tables::{CENSUS, HOURS, HourKey};
 use crate::archive::census::{Census, NUMBERS};
 use crate::archive::{Day, Hour, Stream};
 
+/// By stream and the first hour of the day.
+const CENSUS: TableDefinition<'static, &HourKey, &[u8]> = TableDefinition::new("census.1");
+
 /// A row as bytes; the check covers the key, so that it cannot pass for another day's.
-pub(super) fn encode(key: HourKey, census: &Census) -> Vec<u8> {
+fn encode(key: HourKey, census: &Census) -> Vec<u8> {
     let body = census.numbers().map(u64::to_le_bytes).concat();
     [body.as_slice(), &check(&key, &body).to_le_bytes()].concat()
 }
 
 /// The inverse of [`encode`].
-pub(super) fn decode(key: HourKey, bytes: &[u8]) -> Result<Census, IndexError> {
+fn decode(key: HourKey, bytes: &[u8]) -> Result<Census, IndexError> {
     let damaged = || IndexError::Damaged("a row of the census cannot be read".into());
     let (body, written) = bytes.split_last_chunk::<8>().ok_or_else(damaged)?;
     if check(&key, body) != u64::from_le_bytes(*written) {
@@ -35,7 +38,7 @@ pub(super) fn decode(key: HourKey, bytes: &[u8]) -> Result<Census, IndexError> {
 }
 
 /// The key of the day that an hour lies in: that of its first hour.
-pub(super) fn day_key(hour: HourKey) -> Result<HourKey, IndexError> {
+fn day_key(hour: HourKey) -> Result<HourKey, IndexError> {
     let (stream, at) = read_hour_key(hour)?;
     Ok(hour_key(stream, Day::of(at).first()))
 }
@@ -53,39 +56,44 @@ impl Session<'_> {
         if before == after {
             return Ok(());
         }
-        let key = day_key(hour)?;
-        let known = self.census.get(&key)?.map(|row| decode(key, row.value())).transpose()?.unwrap_or_default();
-        self.set_day(key, known.minus(before).plus(after))
-    }
-
-    fn set_day(&mut self, key: HourKey, census: Census) -> Result<(), IndexError> {
-        if census == Census::default() {
-            self.census.remove(&key)?;
-        } else {
-            self.census.insert(&key, encode(key, &census).as_slice())?;
-        }
-        Ok(())
+        self.census.change(hour, |known| known.minus(before).plus(after))
     }
 
     /// Counts a day afresh from its hours.
     pub(super) fn recount_day(&mut self, stream: u32, day: Day) -> Result<(), IndexError> {
-        let counted = count_day(&self.hours, stream, day)?;
-        self.set_day(hour_key(stream, day.first()), counted)
+        let counted = sum(&self.hours.of_stream(stream, day.first(), day.last())?);
+        self.census.set(hour_key(stream, day.first()), &counted)
     }
 }
 
-fn count_day(
-    hours: &impl redb::ReadableTable<&'static [u8; 8], &'static [u8]>,
-    stream: u32,
-    day: Day,
-) -> Result<Census, IndexError> {
-    let (first, last) = (hour_key(stream, day.first()), hour_key(stream, day.last()));
-    let mut counted = Census::default();
-    for row in hours.range::<&[u8; 8]>(&first..=&last)? {
-        let (key, value) = row?;
-        counted = counted.plus(Census::of_hour(&HourRow::decode(*key.value(), value.value())?.totals));
+/// The table in a transaction that writes.
+pub(super) struct DayTable<'t>(Table<'t, &'static HourKey, &'static [u8]>);
+
+impl<'t> DayTable<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, IndexError> {
+        Ok(Self(transaction.open_table(CENSUS)?))
     }
-    Ok(counted)
+
+    /// Changes what is kept of the day in which an hour lies.
+    pub(super) fn change(&mut self, hour: HourKey, change: impl FnOnce(Census) -> Census) -> Result<(), IndexError> {
+        let key = day_key(hour)?;
+        let known = self.0.get(&key)?.map(|row| decode(key, row.value())).transpose()?.unwrap_or_default();
+        self.set(key, &change(known))
+    }
+
+    fn set(&mut self, key: HourKey, census: &Census) -> Result<(), IndexError> {
+        if *census == Census::default() {
+            drop(self.0.remove(&key)?);
+        } else {
+            drop(self.0.insert(&key, encode(key, census).as_slice())?);
+        }
+        Ok(())
+    }
+}
+
+/// What hours come to.
+fn sum(hours: &[(Hour, HourRow)]) -> Census {
+    hours.iter().fold(Census::default(), |sum, (_, row)| sum.plus(Census::of_hour(&row.totals)))
 }
 
 impl Index {
@@ -119,11 +127,9 @@ impl Index {
         self.read(|transaction, _| {
             let Some(id) = self.stream_id(&stream.to_string()) else { return Ok(Vec::new()) };
             let mut counted: BTreeMap<Day, Census> = BTreeMap::new();
-            let (first, last) = (hour_key(id, Hour::MIN), hour_key(id, Hour::MAX));
-            for row in transaction.open_table(HOURS)?.range::<&[u8; 8]>(&first..=&last)? {
-                let (key, value) = row?;
-                let sum = counted.entry(Day::of(read_hour_key(*key.value())?.1)).or_default();
-                *sum = sum.plus(Census::of_hour(&HourRow::decode(*key.value(), value.value())?.totals));
+            for (hour, row) in hours::of_stream(transaction, id, Hour::MIN, Hour::MAX)? {
+                let sum = counted.entry(Day::of(hour)).or_default();
+                *sum = sum.plus(Census::of_hour(&row.totals));
             }
             let kept: BTreeMap<Day, Census> =
                 days(transaction, id, Day::of(Hour::MIN), Day::of(Hour::MAX))?.into_iter().collect();
@@ -137,7 +143,7 @@ impl Index {
     pub fn is_census_right(&self, stream: &Stream, day: Day) -> Result<bool, IndexError> {
         self.read(|transaction, _| {
             let Some(id) = self.stream_id(&stream.to_string()) else { return Ok(true) };
-            let counted = count_day(&transaction.open_table(HOURS)?, id, day)?;
+            let counted = sum(&hours::of_stream(transaction, id, day.first(), day.last())?);
             let kept = days(transaction, id, day, day)?.pop().map(|(_, census)| census).unwrap_or_default();
             Ok(kept == counted)
         })
@@ -148,7 +154,7 @@ fn days(transaction: &ReadTransaction, stream: u32, first: Day, last: Day) -> Re
     let (from, to): (Hour, Hour) = (first.first(), last.first());
     let table = transaction.open_table(CENSUS)?;
     let mut found = Vec::new();
-    for row in table.range::<&[u8; 8]>(&hour_key(stream, from)..=&hour_key(stream, to))? {
+    for row in table.range::<&HourKey>(&hour_key(stream, from)..=&hour_key(stream, to))? {
         let (key, value) = row?;
         let at = read_hour_key(*key.value())?.1;
         found.push((Day::of(at), decode(*key.value(), value.value())?));

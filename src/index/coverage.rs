@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use redb::ReadTransaction;
 
-use super::codec::{hour_key, read_hour_key};
-use super::query::{read_contents, read_row};
+use super::codec::{HourKey, hour_key, read_hour_key};
 use super::store::Index;
-use super::summary_update::{HourEdge, nearest};
-use super::tables::{COVERAGE, HOURS, UNSETTLED};
-use super::{IndexError, summaries};
+use super::summaries::{HourEdge, nearest};
+use super::{IndexError, files, hours, summaries};
 use crate::archive::coverage::{Coverage, CoverageTotals, HourLine, HourSummary, Stretch, Window};
 use crate::archive::{Hour, Stream, Timestamp};
 
@@ -121,18 +119,17 @@ impl Index {
     pub fn is_coverage_right(&self, stream: &Stream, hour: Hour) -> Result<bool, IndexError> {
         self.read(|transaction, _| {
             let Some(id) = self.video_id(stream) else { return Ok(true) };
-            let (key, table) = (hour_key(id, hour), transaction.open_table(COVERAGE)?);
-            let before = nearest(&table, id, hour, HourEdge::Before)?;
-            let unsettled = transaction.open_table(UNSETTLED)?;
+            let key = hour_key(id, hour);
+            let before = nearest(&summaries::table(transaction)?, id, hour, HourEdge::Before)?;
             let earlier = before.as_ref().map(|(earlier, _)| hour_key(id, *earlier));
             for either in [Some(key), earlier].into_iter().flatten() {
-                if unsettled.get(&either)?.is_some() {
+                if summaries::is_unsettled(transaction, either)? {
                     return Ok(true);
                 }
             }
-            let kept = table.get(&key)?.map(|value| summaries::decode(key, value.value())).transpose()?;
-            let Some(row) = read_row(transaction, key)? else { return Ok(kept.is_none()) };
-            let line = HourLine::of(&read_contents(transaction, key, &row)?);
+            let kept = summaries::read(transaction, key)?;
+            let Some(row) = hours::read(transaction, key)? else { return Ok(kept.is_none()) };
+            let line = HourLine::of(&files::contents(transaction, key, &row)?);
             let before = before.and_then(|(_, summary)| summary.after);
             Ok(kept == Some(HourSummary::of(before, hour, &line)))
         })
@@ -140,12 +137,11 @@ impl Index {
 
     /// Hours whose summaries are still to be made, of all streams.
     pub fn unsettled_hours(&self) -> Result<u64, IndexError> {
-        use redb::ReadableTableMetadata as _;
-        self.read(|transaction, _| Ok(transaction.open_table(UNSETTLED)?.len()?))
+        self.read(|transaction, _| summaries::count_unsettled(transaction))
     }
 }
 
-type Range<'r> = redb::Range<'r, &'static [u8; 8], &'static [u8]>;
+type Range<'r> = redb::Range<'r, &'static HourKey, &'static [u8]>;
 
 /// The summaries of a stream, each beside the row of its hour: a table of which something is lost would tell of fewer hours without
 /// contradicting itself.
@@ -155,16 +151,10 @@ struct SummaryRows<'r> {
 }
 
 impl SummaryRows<'_> {
-    fn of(
-        transaction: &ReadTransaction,
-        stream: u32,
-        first: Hour,
-        last: Hour,
-    ) -> Result<SummaryRows<'static>, IndexError> {
-        let (first, last) = (hour_key(stream, first), hour_key(stream, last));
+    fn of(transaction: &ReadTransaction, stream: u32, first: Hour, last: Hour) -> Result<SummaryRows<'static>, IndexError> {
         Ok(SummaryRows {
-            summaries: transaction.open_table(COVERAGE)?.range::<&[u8; 8]>(&first..=&last)?,
-            hours: transaction.open_table(HOURS)?.range::<&[u8; 8]>(&first..=&last)?,
+            summaries: summaries::range(transaction, stream, first, last)?,
+            hours: hours::rows(transaction, stream, first, last)?,
         })
     }
 
@@ -188,7 +178,7 @@ impl SummaryRows<'_> {
 }
 
 type SummaryRow<'r> =
-    Result<(redb::AccessGuard<'r, &'static [u8; 8]>, redb::AccessGuard<'r, &'static [u8]>), redb::StorageError>;
+    Result<(redb::AccessGuard<'r, &'static HourKey>, redb::AccessGuard<'r, &'static [u8]>), redb::StorageError>;
 
 fn lost() -> IndexError {
     IndexError::Damaged("the summaries of coverage are not those of the hours there are".into())
@@ -210,9 +200,7 @@ impl DoubleEndedIterator for SummaryRows<'_> {
 
 /// Hours of a stream whose summaries are still to be made; more than [`COUNTED`] are not counted.
 fn unsettled(transaction: &ReadTransaction, stream: u32) -> Result<u64, IndexError> {
-    let table = transaction.open_table(UNSETTLED)?;
-    let (first, last) = (hour_key(stream, Hour::MIN), hour_key(stream, Hour::MAX));
-    Ok(table.range::<&[u8; 8]>(&first..=&last)?.take(COUNTED).count() as u64)
+    summaries::count_unsettled_of(transaction, stream, COUNTED)
 }
 
 fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize) -> Result<Covered, IndexError> {
@@ -245,8 +233,8 @@ fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize
     }
     for hour in window.cut_hours() {
         let key = hour_key(stream, hour);
-        if let Some(row) = read_row(transaction, key)? {
-            found.lines.insert(hour, HourLine::of(&read_contents(transaction, key, &row)?));
+        if let Some(row) = hours::read(transaction, key)? {
+            found.lines.insert(hour, HourLine::of(&files::contents(transaction, key, &row)?));
         }
     }
     Ok(found)

@@ -4,15 +4,12 @@ use std::collections::HashSet;
 
 use redb::ReadTransaction;
 
-use super::IndexError;
-use super::codec::{self, HourRow};
-use super::query::{read_exact, read_row};
+use super::codec::{HourKey, hour_key};
+use super::hours::HourRow;
 use super::store::Index;
-use super::tables::{FILES, HourKey, ODD_FILES};
+use super::{IndexError, files, hours};
 use crate::archive::time::HOUR_US;
-use crate::archive::{
-    AnyFile, Channel, Hash, Hour, HourContents, HourPlace, SegmentFile, SegmentKey, Span, Stream, Timestamp,
-};
+use crate::archive::{Channel, Hash, Hour, HourContents, HourPlace, SegmentFile, SegmentKey, Span, Stream, Timestamp};
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +39,8 @@ impl Index {
             for (stream, id) in &streams {
                 let mut hour = from.hour();
                 while hour <= to.hour() {
-                    let key = codec::hour_key(*id, hour);
-                    if let Some(row) = read_row(transaction, key)?.filter(|row| may_have(row, what)) {
+                    let key = hour_key(*id, hour);
+                    if let Some(row) = hours::read(transaction, key)?.filter(|row| may_have(row, what)) {
                         let place = HourPlace { stream: stream.clone(), hour };
                         let is_wanted = |file: &SegmentKey| {
                             let start = file.start(hour);
@@ -75,8 +72,8 @@ impl Index {
     ) -> Result<Vec<SegmentFile>, IndexError> {
         let Some(id) = self.stream_id(&stream.to_string()) else { return Ok(Vec::new()) };
         self.read(|transaction, _| {
-            let key = codec::hour_key(id, hour);
-            let Some(row) = read_row(transaction, key)?.filter(|row| row.rows > 0) else { return Ok(Vec::new()) };
+            let key = hour_key(id, hour);
+            let Some(row) = hours::read(transaction, key)?.filter(|row| row.rows > 0) else { return Ok(Vec::new()) };
             let whole = (hour.start(), hour.start() + Span::from_us(HOUR_US));
             let found = between(transaction, key, &row, whole, hour, |file| contents.contains(&file.hash))?;
             Ok(HourContents::new(found, Vec::new()).visible().cloned().collect())
@@ -91,38 +88,13 @@ fn may_have(row: &HourRow, what: EqualBy) -> bool {
 /// What of an hour is wanted and starts in between.
 fn between(
     transaction: &ReadTransaction,
-    hour_key: HourKey,
+    key: HourKey,
     row: &HourRow,
     (from, to): (Timestamp, Timestamp),
     hour: Hour,
     is_wanted: impl Fn(&SegmentKey) -> bool,
 ) -> Result<Vec<SegmentFile>, IndexError> {
-    let mut found = Vec::new();
     let offset =
         |at: Timestamp| u32::try_from((at - hour.start()).us().clamp(0, i64::from(u32::MAX))).unwrap_or(u32::MAX);
-    let (mut first, mut last) = ([0; 50], [0xff; 50]);
-    first[..8].copy_from_slice(&hour_key);
-    first[8..12].copy_from_slice(&offset(from).to_be_bytes());
-    last[..8].copy_from_slice(&hour_key);
-    last[8..12].copy_from_slice(&offset(to).to_be_bytes());
-    let mut left = row.rows;
-    for entry in transaction.open_table(FILES)?.range::<&[u8; 50]>(&first..=&last)? {
-        let (key, value) = entry?;
-        // Pages that lead in a circle would have no end.
-        left = left.checked_sub(1).ok_or_else(|| IndexError::Damaged("an hour has more rows than it counts".into()))?;
-        let file = codec::read_file(key.value(), *value.value())?;
-        if is_wanted(&file.key) {
-            found.push(file);
-        }
-    }
-    for entry in transaction.open_table(ODD_FILES)?.range::<&[u8]>(hour_key.as_slice()..)? {
-        let (key, value) = entry?;
-        let Some(name) = key.value().strip_prefix(hour_key.as_slice()) else { break };
-        if let AnyFile::Segment(file) = read_exact(name, *value.value())?
-            && is_wanted(&file.key)
-        {
-            found.push(file);
-        }
-    }
-    Ok(found)
+    files::starting_between(transaction, key, row, (offset(from), offset(to)), is_wanted)
 }

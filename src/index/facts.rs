@@ -1,4 +1,4 @@
-//! What the two ends of segments say ([`Edges`]), kept so that a playlist need not open files: a cache of what lies in the archive.
+//! The table `facts`: what the two ends of segments say ([`Edges`]), kept so that a playlist need not open files: a cache of what lies in the archive.
 //!
 //! 1. An entry belongs to a content, by the first bytes of its hash. It goes with its file, and nothing is kept of a file that is not there.
 //! 2. Entries of an hour lie in rows that fill a page each, in the order in which they were learnt, which is mostly that of time. Times are
@@ -9,15 +9,19 @@ mod row;
 
 use std::collections::HashMap;
 
-use redb::ReadableTable as _;
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 pub(super) use self::row::{Entries, encode};
 use super::IndexError;
 use super::apply::Session;
-use super::codec;
+use super::codec::{HourKey, hour_key};
 use super::store::Index;
-use super::tables::{FACTS, FACTS_KEY, HourKey};
 use crate::archive::{Edges, Hash, Hour, SegmentFile, Stream};
+
+/// Bytes of a key: stream, hour and number of the row.
+pub(super) const FACTS_KEY: usize = 9;
+
+pub(super) const FACTS: TableDefinition<'static, &[u8; FACTS_KEY], &[u8]> = TableDefinition::new("facts.1");
 
 /// Rows of an hour: more are not written, which bounds what is read.
 const MOST_ROWS: usize = 255;
@@ -87,7 +91,7 @@ impl Index {
     pub fn facts(&self, stream: &str, hour: Hour) -> Result<HourFacts, IndexError> {
         self.read(|transaction, _| {
             let Some(stream_id) = self.stream_id(stream) else { return Ok(HourFacts::default()) };
-            let rows = rows(&transaction.open_table(FACTS)?, codec::hour_key(stream_id, hour))?;
+            let rows = rows(&transaction.open_table(FACTS)?, hour_key(stream_id, hour))?;
             Ok(HourFacts { rows })
         })
     }
@@ -98,18 +102,18 @@ impl Session<'_> {
     pub(super) fn learn(&mut self, learnt: &Learnt) -> Result<(), IndexError> {
         let name = learnt.stream.to_string();
         let stream_id = self.catalog.read().streams.get(&name).map(|entry| entry.row.id);
-        let Some(hour) = stream_id.map(|stream_id| codec::hour_key(stream_id, learnt.hour)) else { return Ok(()) };
+        let Some(hour) = stream_id.map(|stream_id| hour_key(stream_id, learnt.hour)) else { return Ok(()) };
         let mut fresh = Vec::with_capacity(learnt.segments.len());
         for (file, edges) in &learnt.segments {
-            let value = match &file.exact {
-                None => self.files.get(&codec::file_key(hour, &file.key))?.map(|value| *value.value()),
-                Some(exact) => self.odd.get(codec::odd_key(hour, exact).as_slice())?.map(|value| *value.value()),
+            let size = match &file.exact {
+                None => self.files.size(hour, &file.key)?,
+                Some(exact) => self.files.odd_size(hour, exact)?,
             };
-            if value.is_some_and(|value| codec::read_file_value(value) == file.size) {
+            if size == Some(file.size) {
                 fresh.push((id(&file.key.hash), *edges));
             }
         }
-        self.change_facts(hour, |known| {
+        self.facts.change(hour, |known| {
             let mut at: HashMap<Id, usize> = known.iter().enumerate().map(|(at, (id, _))| (*id, at)).collect();
             for (id, edges) in fresh {
                 if let Some(entry) = at.get(&id).and_then(|at| known.get_mut(*at)) {
@@ -128,16 +132,25 @@ impl Session<'_> {
             return Ok(());
         }
         let gone: std::collections::HashSet<Id> = contents.iter().map(id).collect();
-        self.change_facts(hour, |known| known.retain(|(id, _)| !gone.contains(id)))
+        self.facts.change(hour, |known| known.retain(|(id, _)| !gone.contains(id)))
     }
 
     /// The hour is gone.
     pub(super) fn forget_hour(&mut self, hour: HourKey) -> Result<(), IndexError> {
-        self.change_facts(hour, Vec::clear)
+        self.facts.change(hour, Vec::clear)
+    }
+}
+
+/// The table in a transaction that writes.
+pub(super) struct FactTable<'t>(Table<'t, &'static [u8; FACTS_KEY], &'static [u8]>);
+
+impl<'t> FactTable<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, IndexError> {
+        Ok(Self(transaction.open_table(FACTS)?))
     }
 
-    fn change_facts(&mut self, hour: HourKey, change: impl FnOnce(&mut Vec<(Id, Edges)>)) -> Result<(), IndexError> {
-        let before = rows(&self.facts, hour)?;
+    fn change(&mut self, hour: HourKey, change: impl FnOnce(&mut Vec<(Id, Edges)>)) -> Result<(), IndexError> {
+        let before = rows(&self.0, hour)?;
         let mut known: Vec<(Id, Edges)> = entries(&before).collect();
         change(&mut known);
         let after = encode(hour, &known);
@@ -145,8 +158,8 @@ impl Session<'_> {
             let key = row_key(hour, number);
             match (before.get(number), after.get(number)) {
                 (Some((_, old)), Some(new)) if old == new => {}
-                (_, Some(new)) => drop(self.facts.insert(&key, new.as_slice())?),
-                (Some(_), None) => drop(self.facts.remove(&key)?),
+                (_, Some(new)) => drop(self.0.insert(&key, new.as_slice())?),
+                (Some(_), None) => drop(self.0.remove(&key)?),
                 (None, None) => {}
             }
         }
@@ -165,7 +178,7 @@ type FactsRows = Vec<FactsRow>;
 
 /// The rows of an hour as they stand there.
 fn rows(
-    table: &impl redb::ReadableTable<&'static [u8; FACTS_KEY], &'static [u8]>,
+    table: &impl ReadableTable<&'static [u8; FACTS_KEY], &'static [u8]>,
     hour: HourKey,
 ) -> Result<FactsRows, IndexError> {
     let (first, last) = (row_key(hour, 0), row_key(hour, MOST_ROWS));

@@ -11,13 +11,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
+use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase as _};
 
 use super::catalog::{CatalogState, StreamEntry};
-use super::codec::{self, HourRow, StreamRow};
+use super::codec::read_hour_key;
+use super::meta::{self, MetaTable};
 use super::store::OpenReport;
-use super::tables::{HOURS, META, STREAMS};
-use super::{IndexError, IndexOptions, schema};
+use super::streams::StreamRow;
+use super::{IndexError, IndexOptions, hours, schema, streams};
 use crate::archive::Stream;
 
 /// How many indexes that were set aside are kept.
@@ -141,7 +142,7 @@ fn look_at(path: &Path) -> Result<bool, IndexError> {
 pub(super) fn prove_writable(database: &Database) -> Result<(), IndexError> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
-    transaction.open_table(META)?.insert("format", u64::from(schema::FORMAT).to_le_bytes().as_slice())?;
+    MetaTable::open(&transaction)?.set_number("format", u64::from(schema::FORMAT))?;
     Ok(transaction.commit()?)
 }
 
@@ -198,19 +199,19 @@ pub(super) fn set_aside(path: &Path) -> Result<PathBuf, IndexError> {
 /// Reads streams and hours, and checks that they are all there and no more.
 fn load_catalog(database: &Database) -> Result<CatalogState, IndexError> {
     let transaction = database.begin_read()?;
-    let epoch = schema::meta_number(&transaction, "epoch")?;
+    let epoch = meta::number(&transaction, "epoch")?;
     let epoch = epoch.ok_or_else(|| IndexError::Damaged("it has no epoch".into()))?;
-    let seq = schema::meta_number(&transaction, "seq")?.unwrap_or_default();
+    let seq = meta::number(&transaction, "seq")?.unwrap_or_default();
     let mut by_id = load_streams(&transaction)?;
-    for row in transaction.open_table(HOURS)?.iter()? {
-        let (key, value) = row?;
-        let (id, hour) = codec::read_hour_key(*key.value())?;
+    hours::each(&transaction, |key, row| {
+        let (id, hour) = read_hour_key(key)?;
         let Some((entry, left)) = by_id.get_mut(&id).filter(|(_, left)| left.hours > 0) else {
             return Err(IndexError::Damaged("an hour belongs to no stream".into()));
         };
-        left.remove_hour(*key.value());
-        entry.hours.insert(hour, HourRow::decode(*key.value(), value.value())?.changed);
-    }
+        left.remove_hour(key);
+        entry.hours.insert(hour, row()?.changed);
+        Ok(())
+    })?;
     let mut state = CatalogState { epoch, seq, ..CatalogState::default() };
     for (entry, left) in by_id.into_values() {
         if left.hours != 0 || left.sum != 0 {
@@ -223,17 +224,15 @@ fn load_catalog(database: &Database) -> Result<CatalogState, IndexError> {
 
 /// By number: each stream, still without hours, and what is to be found of them.
 fn load_streams(transaction: &ReadTransaction) -> Result<HashMap<u32, (StreamEntry, StreamRow)>, IndexError> {
-    let next = schema::meta_number(transaction, "next_stream")?.unwrap_or_default();
+    let next = meta::number(transaction, "next_stream")?.unwrap_or_default();
     let mut by_id = HashMap::new();
-    for row in transaction.open_table(STREAMS)?.iter()? {
-        let (key, value) = row?;
-        let decoded = StreamRow::decode(key.value(), value.value())?;
-        let stream =
-            Stream::parse(key.value()).map_err(|error| IndexError::Damaged(format!("a stream's name: {error}")))?;
-        let entry = StreamEntry { stream, row: decoded, hours: BTreeMap::new(), structure: 0, changed: 0 };
-        if u64::from(decoded.id) >= next || by_id.insert(decoded.id, (entry, decoded)).is_some() {
+    streams::each(transaction, |name, row| {
+        let stream = Stream::parse(name).map_err(|error| IndexError::Damaged(format!("a stream's name: {error}")))?;
+        let entry = StreamEntry { stream, row, hours: BTreeMap::new(), structure: 0, changed: 0 };
+        if u64::from(row.id) >= next || by_id.insert(row.id, (entry, row)).is_some() {
             return Err(IndexError::Damaged("a stream has a number that is not its own".into()));
         }
-    }
+        Ok(())
+    })?;
     Ok(by_id)
 }

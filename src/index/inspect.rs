@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use redb::{ReadOnlyDatabase, ReadableDatabase as _, ReadableTableMetadata as _};
+use redb::{ReadOnlyDatabase, ReadableDatabase as _};
 
-use super::tables::{HOURS, META};
-use super::{IndexError, file, schema};
+use super::{IndexError, file, hours, meta, schema};
 
 /// What a file says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +29,12 @@ pub fn look(path: &Path) -> Result<Option<FileLook>, IndexError> {
         };
         let format = schema::refuse_newer(&database)?;
         let transaction = database.begin_read()?;
-        let table = transaction.open_table(META)?;
-        let archive = table.get("archive")?.and_then(|value| value.value().try_into().ok());
-        let is_empty = match transaction.open_table(HOURS) {
-            Ok(hours) => hours.is_empty()?,
-            // An earlier format has another table.
-            Err(redb::TableError::TableDoesNotExist(_)) => false,
-            Err(error) => return Err(error.into()),
+        let archive = match meta::archive(&transaction) {
+            // What makes no sense is mended when the index is opened.
+            Err(IndexError::Damaged(_)) => None,
+            archive => archive?,
         };
+        let is_empty = hours::is_empty(&transaction)?.unwrap_or(false);
         Ok(Some(FileLook { format, current: schema::FORMAT, archive, is_empty }))
     })
 }

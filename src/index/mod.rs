@@ -2,7 +2,10 @@
 //!
 //! It is derived from the tree on disk and can be thrown away at any time. It never touches the archive itself.
 //!
-//! 1. All tables stand in [`tables`], their rows in [`codec`]; the format has a number, and `migrations/` leads from each to the next.
+//! 1. Each table belongs to a module that says its key and its rows and writes them, and everybody else asks that module: [`files`], [`hours`],
+//!    [`streams`], `directories`, [`changes`], `census`, `summaries`, `facts`, `hole_reasons::tables`, `visitors`, [`peers`], [`meta`]. What rows have in
+//!    common is in [`codec`]. A table whose rows change their layout gets a new number in its name; the format has a number, and `migrations/`
+//!    leads from each to the next.
 //! 2. There is one [`writer`]: it gathers what is asked for, commits, and only then answers.
 //! 3. Readers see a snapshot. What they read is checked against sums kept beside it; a contradiction is an error, never a
 //!    wrong list.
@@ -16,23 +19,28 @@ mod apply;
 pub mod bulk;
 pub mod catalog;
 mod census;
+pub mod changes;
 pub mod codec;
 pub mod coverage;
+mod directories;
 mod equal_files;
 pub mod error;
 mod facts;
 mod file;
+pub mod files;
 mod hole_reasons;
+pub mod hours;
 mod inspect;
+pub mod meta;
 mod odd_names;
 pub mod peers;
 pub mod query;
 mod recent_best;
 pub mod schema;
 pub mod store;
+pub mod streams;
 mod summaries;
 mod summary_update;
-pub mod tables;
 #[cfg(test)]
 mod tests;
 mod visitors;
@@ -40,14 +48,15 @@ pub mod writer;
 
 pub use agree::{ChangePage, Position, StreamSums};
 pub use catalog::{Catalog, StreamEntry, Version};
-pub use codec::HourRow;
+pub use changes::ChangeRow;
 pub use coverage::Covered;
 pub use equal_files::EqualBy;
 pub use error::IndexError;
 pub use facts::{HourFacts, Learnt};
 pub use hole_reasons::{ClosedPage, HoleKey, HoleReasonRows, LedgerCopy};
+pub use hours::HourRow;
 pub use inspect::{FileLook, look};
 pub use peers::PeerRow;
-pub use query::{ChangeRow, HourView};
+pub use query::HourView;
 pub use store::{Health, Index, IndexOptions, OpenReport};
 pub use writer::{Applied, Batch, DirUpdate, HourUpdate, StampUpdate};

@@ -1,13 +1,14 @@
-//! What is remembered of other nodes between two runs: how far each is followed, and how it went with it.
+//! The table `peers`: what is remembered of other nodes between two runs, by their names: how far each is followed, and how it went with it.
 //!
 //! It is a shortcut and a record, nothing more: whoever loses it compares digests once.
 
-use redb::ReadableTable as _;
+use redb::{ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
 use super::codec::{RowReader, check};
 use super::store::Index;
-use super::tables::PEERS;
 use super::{Batch, IndexError};
+
+const PEERS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("peers.1");
 
 /// Characters of an error that are kept.
 const ERROR_CHARS: usize = 300;
@@ -78,6 +79,20 @@ impl PeerRow {
         let text = |part: &[u8]| String::from_utf8(part.to_vec()).map_err(|_| damaged());
         let followed = (says & FOLLOWED != 0).then_some(followed);
         Ok(Self { url: text(url)?, followed, failures, complete_us, archive, error: text(error)? })
+    }
+}
+
+/// The table in a transaction that writes.
+pub(super) struct PeerTable<'t>(Table<'t, &'static str, &'static [u8]>);
+
+impl<'t> PeerTable<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, IndexError> {
+        Ok(Self(transaction.open_table(PEERS)?))
+    }
+
+    pub(super) fn set(&mut self, name: &str, row: &PeerRow) -> Result<(), IndexError> {
+        drop(self.0.insert(name, row.encode(name).as_slice())?);
+        Ok(())
     }
 }
 

@@ -6,12 +6,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use redb::ReadableTable;
-
 use super::IndexError;
-use super::codec::{HourRow, read_file};
-use super::query::gather;
-use super::tables::HourKey;
+use super::codec::HourKey;
+use super::files::FileTables;
+use super::hours::HourRow;
 use crate::archive::best::best_per_start;
 use crate::archive::coverage::{BestSegment, HourLine, TimeTally};
 use crate::archive::{HourChange, HourContents};
@@ -61,15 +59,13 @@ impl CachedLines {
     /// The line of an hour as its rows are now.
     pub(super) fn line(
         &mut self,
-        files: &impl ReadableTable<&'static [u8; 50], &'static [u8; 6]>,
-        odd: &impl ReadableTable<&'static [u8], &'static [u8; 6]>,
+        files: &FileTables<'_>,
         hour: HourKey,
         row: &HourRow,
     ) -> Result<&HourLine, IndexError> {
         self.uses += 1;
         let used = self.uses;
-        let first_odd = odd.range::<&[u8]>(hour.as_slice()..)?.next().transpose()?;
-        let has_odd = first_odd.is_some_and(|(key, _)| key.value().starts_with(&hour));
+        let has_odd = files.has_odd(hour)?;
         let before = self.kept.remove(&hour).filter(|_| !has_odd);
         let line = if let Some(KeptLine { mut line, changed, .. }) = before {
             for start_us in changed {
@@ -78,7 +74,7 @@ impl CachedLines {
             sum_up(&mut line, row);
             line
         } else {
-            HourLine::of(&gather(files, odd, hour, row)?)
+            HourLine::of(&files.contents(hour, row)?)
         };
         if self.kept.len() >= MOST
             && let Some(oldest) = self.kept.iter().min_by_key(|(_, each)| each.used).map(|(key, _)| *key)
@@ -91,21 +87,8 @@ impl CachedLines {
 }
 
 /// The best segment of a start time, among the files whose names are spelled as their keys give them back.
-fn best_at(
-    files: &impl ReadableTable<&'static [u8; 50], &'static [u8; 6]>,
-    hour: HourKey,
-    start_us: u32,
-) -> Result<Option<BestSegment>, IndexError> {
-    let (mut first, mut last) = ([0; 50], [0xff; 50]);
-    for key in [&mut first, &mut last] {
-        key[..8].copy_from_slice(&hour);
-        key[8..12].copy_from_slice(&start_us.to_be_bytes());
-    }
-    let mut found = Vec::new();
-    for row in files.range::<&[u8; 50]>(&first..=&last)? {
-        let (key, value) = row?;
-        found.push(read_file(key.value(), *value.value())?);
-    }
+fn best_at(files: &FileTables<'_>, hour: HourKey, start_us: u32) -> Result<Option<BestSegment>, IndexError> {
+    let found = files.starting_at(hour, start_us)?;
     Ok(best_per_start(&HourContents::new(found, Vec::new())).first().map(|best| BestSegment::of(best)))
 }
 

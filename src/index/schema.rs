@@ -1,9 +1,9 @@
 //! The format of the index and the way from each to the next.
 
-use redb::{Database, ReadableDatabase, ReadableTable as _, TableError, WriteTransaction};
+use redb::{Database, ReadableDatabase, WriteTransaction};
 
 use super::IndexError;
-use super::tables::META;
+use super::meta::{self, MetaTable};
 
 #[path = "../../migrations/m0001_first.rs"]
 pub mod m0001_first;
@@ -31,23 +31,10 @@ const _: () = assert!(STEPS.len() == FORMAT as usize, "one step per format");
 /// A number beyond this is damage and not a later version.
 const LAST_PLAUSIBLE: u32 = 9_999;
 
-/// Reads a number from the meta table.
-pub fn meta_number(transaction: &redb::ReadTransaction, name: &str) -> Result<Option<u64>, IndexError> {
-    let table = match transaction.open_table(META) {
-        Ok(table) => table,
-        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let Some(value) = table.get(name)? else { return Ok(None) };
-    let bytes =
-        value.value().try_into().map_err(|_| IndexError::Damaged(format!("meta row {name} has another length")))?;
-    Ok(Some(u64::from_le_bytes(bytes)))
-}
-
 /// The format of an open index; 0 if it is empty.
 pub fn format_of(database: &impl ReadableDatabase) -> Result<u32, IndexError> {
     let transaction = database.begin_read()?;
-    let format = meta_number(&transaction, "format")?;
+    let format = meta::number(&transaction, "format")?;
     if format.is_none() && transaction.list_tables()?.next().is_some() {
         return Err(IndexError::Damaged("it has tables but no format".into()));
     }
@@ -80,13 +67,12 @@ pub fn migrate_to(database: &Database, target: u32) -> Result<Option<u32>, Index
         step(&transaction)?;
     }
     {
-        let mut meta = transaction.open_table(META)?;
-        meta.insert("format", u64::from(target).to_le_bytes().as_slice())?;
-        if meta.get("epoch")?.is_none() {
-            meta.insert("epoch", rand::random::<u64>().to_le_bytes().as_slice())?;
-            meta.insert("seq", 0_u64.to_le_bytes().as_slice())?;
-            meta.insert("floor", 0_u64.to_le_bytes().as_slice())?;
-            meta.insert("next_stream", 1_u64.to_le_bytes().as_slice())?;
+        let mut meta = MetaTable::open(&transaction)?;
+        meta.set_number("format", u64::from(target))?;
+        if !meta.has("epoch")? {
+            for (name, number) in [("epoch", rand::random()), ("seq", 0), ("floor", 0), ("next_stream", 1)] {
+                meta.set_number(name, number)?;
+            }
         }
     }
     transaction.commit()?;

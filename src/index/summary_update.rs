@@ -10,10 +10,8 @@ use std::collections::BTreeMap;
 
 use super::IndexError;
 use super::apply::Session;
-use super::codec::{HourRow, hour_key, read_hour_key};
-use super::summaries;
-use super::tables::HourKey;
-use crate::archive::Hour;
+use super::codec::{HourKey, hour_key, read_hour_key};
+use super::summaries::HourEdge;
 use crate::archive::coverage::HourSummary;
 
 /// Hours whose summaries are made in one transaction: a tenth of a second of work.
@@ -32,22 +30,16 @@ impl Session<'_> {
         let (mut made, mut rows) = (0, 0);
         while made < AT_ONCE && rows < ROWS_AT_ONCE {
             let next = self.unsettled_now.pop_first();
-            let Some(key) = next.map_or_else(|| self.left(), |key| Ok(Some(key)))? else { break };
-            let was_left = self.unsettled.remove(&key)?.is_some();
+            let Some(key) = next.map_or_else(|| self.summaries.first_unsettled(), |key| Ok(Some(key)))? else { break };
+            let was_left = self.summaries.take_up(key)?;
             rows += self.settle_hour(key, was_left)?;
             made += 1;
         }
         for key in std::mem::take(&mut self.unsettled_now) {
-            self.unsettled.insert(&key, ())?;
+            self.summaries.leave(key)?;
         }
         self.turn_ledger()?;
-        Ok(self.left()?.is_some())
-    }
-
-    /// The first that an earlier transaction has left.
-    fn left(&self) -> Result<Option<HourKey>, IndexError> {
-        use redb::ReadableTable as _;
-        Ok(self.unsettled.first()?.map(|(key, _)| *key.value()))
+        Ok(self.summaries.first_unsettled()?.is_some())
     }
 
     /// Says how many rows the hour has.
@@ -57,44 +49,26 @@ impl Session<'_> {
             return Ok(0);
         }
         self.begin_turning(stream, was_left)?;
-        let decode = |value: redb::AccessGuard<'_, &'static [u8]>| summaries::decode(key, value.value());
-        let before = self.summary_beside(stream, hour, HourEdge::Before)?;
+        let before = self.summaries.beside(stream, hour, HourEdge::Before)?;
         let before_ends = before.and_then(|(_, summary)| summary.after);
-        let row = self.hour_row(key)?;
+        let row = self.hours.get(key)?;
         let after = if let Some(row) = row {
-            let line = self.lines.line(&self.files, &self.odd, key, &row)?;
+            let line = self.lines.line(&self.files, key, &row)?;
             let summary = HourSummary::of(before_ends, hour, line);
-            let old =
-                self.coverage.insert(&key, summaries::encode(key, &summary).as_slice())?.map(decode).transpose()?;
+            let old = self.summaries.set(key, &summary)?;
             self.note_holes(stream, old.as_ref(), Some(&summary));
             summary.after
         } else {
-            let old = self.coverage.remove(&key)?.map(decode).transpose()?;
+            let old = self.summaries.remove(key)?;
             self.note_holes(stream, old.as_ref(), None);
             before_ends
         };
-        if let Some((later, summary)) = self.summary_beside(stream, hour, HourEdge::After)?
+        if let Some((later, summary)) = self.summaries.beside(stream, hour, HourEdge::After)?
             && summary.before != after
         {
             self.unsettled_now.insert(hour_key(stream, later));
         }
         Ok(row.map_or(0, |row| u64::from(row.rows)))
-    }
-
-    fn hour_row(&self, key: HourKey) -> Result<Option<HourRow>, IndexError> {
-        use redb::ReadableTable as _;
-        let Some(value) = self.hours.get(&key)? else { return Ok(None) };
-        HourRow::decode(key, value.value()).map(Some)
-    }
-
-    /// The nearest summary of the stream on one side of an hour.
-    fn summary_beside(
-        &self,
-        stream: u32,
-        hour: Hour,
-        side: HourEdge,
-    ) -> Result<Option<(Hour, HourSummary)>, IndexError> {
-        nearest(&self.coverage, stream, hour, side)
     }
 
     fn is_chat(&mut self, stream: u32) -> bool {
@@ -108,32 +82,4 @@ impl Session<'_> {
         self.chat.extend(found);
         *self.chat.entry(stream).or_insert(false)
     }
-}
-
-/// On which side of an hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HourEdge {
-    Before,
-    After,
-}
-
-/// The summary nearest to an hour on one side of it, of the same stream.
-pub(super) fn nearest(
-    table: &impl redb::ReadableTable<&'static [u8; 8], &'static [u8]>,
-    stream: u32,
-    hour: Hour,
-    side: HourEdge,
-) -> Result<Option<(Hour, HourSummary)>, IndexError> {
-    let key = hour_key(stream, hour);
-    let (first, last) = (hour_key(stream, Hour::MIN), hour_key(stream, Hour::MAX));
-    let row = match side {
-        HourEdge::Before => table.range::<&[u8; 8]>(&first..&key)?.next_back(),
-        HourEdge::After => {
-            let beyond = (std::ops::Bound::Excluded(&key), std::ops::Bound::Included(&last));
-            table.range::<&[u8; 8]>(beyond)?.next()
-        }
-    };
-    let Some(row) = row.transpose()? else { return Ok(None) };
-    let found = *row.0.value();
-    Ok(Some((read_hour_key(found)?.1, summaries::decode(found, row.1.value())?)))
 }

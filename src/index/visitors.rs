@@ -1,23 +1,38 @@
-//! Where each visitor of the crawl is. The index keeps what it is given, under a check; what it means is the crawl's own.
+//! The table `visitors`: where each visitor of the crawl is, by its name. The index keeps what it is given, under a check; what it means is the crawl's own.
 
-use redb::ReadableTable as _;
+use redb::{ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
 use super::IndexError;
 use super::codec::check;
 use super::store::Index;
-use super::tables::VISITORS;
+
+const VISITORS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("visitors.1");
 
 /// Visitors whose state is read: more than there will be, and a bound on what is read at the start.
 const MOST: usize = 1_000;
 
 /// A state as bytes.
-pub(super) fn encode(name: &str, state: &[u8]) -> Vec<u8> {
+fn encode(name: &str, state: &[u8]) -> Vec<u8> {
     [check(name.as_bytes(), state).to_le_bytes().as_slice(), state].concat()
 }
 
 fn decode(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     let (written, state) = bytes.split_first_chunk::<8>()?;
     (check(name.as_bytes(), state) == u64::from_le_bytes(*written)).then(|| state.to_vec())
+}
+
+/// The table in a transaction that writes.
+pub(super) struct VisitorTable<'t>(Table<'t, &'static str, &'static [u8]>);
+
+impl<'t> VisitorTable<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, IndexError> {
+        Ok(Self(transaction.open_table(VISITORS)?))
+    }
+
+    pub(super) fn set(&mut self, name: &str, state: &[u8]) -> Result<(), IndexError> {
+        drop(self.0.insert(name, encode(name, state).as_slice())?);
+        Ok(())
+    }
 }
 
 impl Index {

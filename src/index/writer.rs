@@ -15,10 +15,8 @@ use super::facts::Learnt;
 use super::file;
 use super::hole_reasons::{HoleReasonRows, HoleReasonUpdate};
 use super::recent_best::CachedLines;
-use super::schema::meta_number;
 use super::store::{Health, Inner};
-use super::tables::UNSETTLED;
-use super::{PeerRow, Version};
+use super::{PeerRow, Version, meta, summaries};
 use crate::archive::coverage::Stretch;
 use crate::archive::{Day, Hour, HourChange, Stamp, Stream, Timestamp};
 
@@ -143,7 +141,7 @@ pub(super) struct Counters {
 impl Counters {
     fn load(database: &Database) -> Result<Self, IndexError> {
         let transaction = database.begin_read()?;
-        let number = |name| meta_number(&transaction, name).map(Option::unwrap_or_default);
+        let number = |name| meta::number(&transaction, name).map(Option::unwrap_or_default);
         Ok(Self { seq: number("seq")?, floor: number("floor")?, next_stream: number("next_stream")? })
     }
 }
@@ -390,8 +388,7 @@ pub(super) fn now() -> Timestamp {
 
 /// Whether coverage of some hours is still to be made.
 fn is_unsettled(database: &Database) -> Result<bool, IndexError> {
-    use redb::ReadableTableMetadata as _;
-    Ok(!database.begin_read()?.open_table(UNSETTLED)?.is_empty()?)
+    Ok(summaries::count_unsettled(&database.begin_read()?)? > 0)
 }
 
 fn answer(reply: &Reply, result: Result<Applied, IndexError>) {
@@ -415,4 +412,4 @@ fn again(error: &IndexError) -> IndexError {
 /// Hours by stream name; `None` is an hour that is gone.
 pub(super) type TouchedHours = BTreeMap<Hour, Option<u64>>;
 /// Streams met in this process, by name.
-pub(super) type StreamsSeen = HashMap<String, super::codec::StreamRow>;
+pub(super) type StreamsSeen = HashMap<String, super::streams::StreamRow>;

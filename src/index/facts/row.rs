@@ -1,7 +1,6 @@
 //! How what is known of segments lies in a row of the index.
 
-use super::super::codec::check;
-use super::super::tables::HourKey;
+use super::super::codec::{HourKey, check};
 use super::{Id, MOST_ROWS, row_key};
 use crate::archive::{Edges, Extent, TimeStamp, Tracks};
 

@@ -25,7 +25,7 @@ struct GiverByFile {
 
 /// A file in one number.
 pub fn number(stream: &str, hour: crate::archive::Hour, key: &SegmentKey) -> u128 {
-    let mut bytes = super::super::codec::segment_key(key).to_vec();
+    let mut bytes = super::super::files::segment_key(key).to_vec();
     bytes.extend(hour.number().to_le_bytes());
     bytes.extend(stream.as_bytes());
     xxh3_128(&bytes)

@@ -8,10 +8,14 @@
 mod givers;
 mod query;
 mod rows;
+mod tables;
 mod turn;
 mod update;
 
 pub(super) use givers::Givers;
 pub use query::{ClosedPage, HoleReasonRows, LedgerCopy};
 pub use rows::HoleKey;
-pub(super) use update::{HoleReasonUpdate, begin, put_closed, write_away};
+pub(super) use tables::HoleTables;
+#[cfg(test)]
+pub(super) use tables::OPEN_HOLES;
+pub(super) use update::HoleReasonUpdate;

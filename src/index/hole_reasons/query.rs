@@ -1,16 +1,15 @@
 //! Questions about the ledger.
 
-use super::super::codec::hour_key;
 use std::collections::HashMap;
 
 use super::super::store::Index;
-use super::super::tables::{CLOSED_HOLES, COVERAGE, META, OPEN_HOLES, UNSETTLED};
-use super::super::{Batch, IndexError};
+use super::super::{Batch, IndexError, summaries};
 use super::rows::{HoleKey, decode_closed, decode_open, key};
-use super::update::{is_right, open_of, read_away};
+use super::tables::{CLOSED_HOLES, OPEN_HOLES, all_open_of};
+use super::update::is_right;
 use crate::archive::coverage::{Stretch, Window};
 use crate::archive::hole_reasons::{ClosedHoleReason, HoleKnowledge, OpenHole};
-use crate::archive::{Hour, Span, Stream, Timestamp};
+use crate::archive::{Span, Stream, Timestamp};
 
 /// Why holes are open, for the index to remember: each with when it had last grown when that was worked out.
 pub type HoleReasonRows = Vec<(HoleKey, Timestamp, HoleKnowledge)>;
@@ -137,7 +136,7 @@ impl Index {
     /// All open entries of a quality.
     pub fn ledger(&self, stream: &Stream) -> Result<Vec<OpenHole>, IndexError> {
         let Some(id) = self.stream_id(&stream.to_string()) else { return Ok(Vec::new()) };
-        self.read(|transaction, _| open_of(&transaction.open_table(OPEN_HOLES)?, id))
+        self.read(|transaction, _| all_open_of(transaction, id))
     }
 
     /// Remembers why holes are open. Blocks: not for async code.
@@ -160,20 +159,14 @@ impl Index {
         self.apply(Batch { away, ..Batch::default() }).map(drop)
     }
 
-    /// When the disk was away, oldest first: the latest few hundred absences.
-    pub fn away(&self) -> Result<Vec<Stretch>, IndexError> {
-        self.read(|transaction, _| read_away(&transaction.open_table(META)?))
-    }
-
     /// Whether the open entries of a quality are its raw holes. While hours are still to be settled they count as right.
     pub fn is_ledger_right(&self, stream: &Stream) -> Result<bool, IndexError> {
         let Some(id) = self.stream_id(&stream.to_string()) else { return Ok(true) };
         self.read(|transaction, _| {
-            let (first, last) = (hour_key(id, Hour::MIN), hour_key(id, Hour::MAX));
-            if transaction.open_table(UNSETTLED)?.range::<&[u8; 8]>(&first..=&last)?.next().is_some() {
+            if summaries::count_unsettled_of(transaction, id, 1)? > 0 {
                 return Ok(true);
             }
-            is_right(&transaction.open_table(COVERAGE)?, &transaction.open_table(OPEN_HOLES)?, id)
+            is_right(&summaries::table(transaction)?, all_open_of(transaction, id)?, id)
         })
     }
 }

@@ -2,7 +2,6 @@
 
 use super::super::IndexError;
 use super::super::codec::{RowReader, check};
-use super::super::tables::HOLE_KEY;
 use crate::archive::Timestamp;
 use crate::archive::coverage::Stretch;
 use crate::archive::hole_reasons::{
@@ -12,11 +11,11 @@ use crate::archive::hole_reasons::{
 const WHAT: &str = "holes";
 
 /// A stream and two times: of an open hole its start and its end, of a closed one its start and when it closed.
-pub type HoleKey = [u8; HOLE_KEY];
+pub type HoleKey = [u8; 20];
 
 /// A key; those of a stream sort by their times.
 pub fn key(stream: u32, first: Timestamp, second: Timestamp) -> HoleKey {
-    let mut key = [0; HOLE_KEY];
+    let mut key = HoleKey::default();
     key[..4].copy_from_slice(&stream.to_be_bytes());
     key[4..12].copy_from_slice(&sortable(first));
     key[12..].copy_from_slice(&sortable(second));
@@ -32,7 +31,7 @@ pub fn read_key(key: &HoleKey) -> Result<(u32, Timestamp, Timestamp), IndexError
 
 /// A time and what it belongs to, in the order of time: of closed holes, to forget the oldest first.
 pub fn by_time(at: Timestamp, stream: u32, start: Timestamp) -> HoleKey {
-    let mut key = [0; HOLE_KEY];
+    let mut key = HoleKey::default();
     key[..8].copy_from_slice(&sortable(at));
     key[8..12].copy_from_slice(&stream.to_be_bytes());
     key[12..].copy_from_slice(&sortable(start));

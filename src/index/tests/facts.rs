@@ -7,7 +7,7 @@ use super::model::{hour, options, stream};
 use crate::archive::test_names::hash_text;
 use crate::archive::{AnyFile, Edges, Extent, HourChange, SegmentFile, TimeStamp, Tracks};
 use crate::index::facts::{Entries, Id, encode, row_key};
-use crate::index::{Batch, HourUpdate, Index, Learnt, StampUpdate, codec, tables};
+use crate::index::{Batch, HourUpdate, Index, Learnt, StampUpdate, codec, facts};
 
 const STREAM: &str = "a/source";
 
@@ -114,7 +114,7 @@ fn a_row_that_is_damaged_is_as_if_it_were_not_there() {
     let database = redb::Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     {
-        let mut table = transaction.open_table(tables::FACTS).unwrap();
+        let mut table = transaction.open_table(facts::FACTS).unwrap();
         assert_eq!(table.len().unwrap(), 1);
         let key = row_key(codec::hour_key(1, hour(2)), 0);
         let mut bytes = table.get(&key).unwrap().unwrap().value().to_vec();

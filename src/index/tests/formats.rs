@@ -9,8 +9,10 @@ use redb::{Database, ReadableDatabase as _, TableDefinition};
 use super::model::{IndexModel, Names, hour, options, ordinary_names, stamp};
 use crate::archive::test_names::hash_text;
 use crate::archive::{AnyFile, HourTotals, SegmentFile};
-use crate::index::codec::{self, HourRow, StreamRow};
-use crate::index::{Index, IndexError, schema, tables};
+use crate::index::codec::hour_key;
+use crate::index::files::{self, file_key, file_value, odd_key};
+use crate::index::streams::{self, StreamRow};
+use crate::index::{HourRow, Index, IndexError, meta, schema};
 
 /// The summary of an hour in format 1 is that of format 2 without its last 20 bytes.
 const OLD_ROW: usize = 177;
@@ -57,22 +59,22 @@ fn write_format_1(path: &Path, model: &IndexModel) {
     schema::migrate_to(&database, 1).unwrap();
     let transaction = database.begin_write().unwrap();
     {
-        let mut streams = transaction.open_table(tables::STREAMS).unwrap();
+        let mut streams = transaction.open_table(streams::STREAMS).unwrap();
         let mut hours = transaction.open_table(OLD_HOURS).unwrap();
-        let mut files = transaction.open_table(tables::FILES).unwrap();
-        let mut odd = transaction.open_table(tables::ODD_FILES).unwrap();
+        let mut files = transaction.open_table(files::FILES).unwrap();
+        let mut odd = transaction.open_table(files::ODD_FILES).unwrap();
         let mut rows: std::collections::BTreeMap<&str, StreamRow> = std::collections::BTreeMap::new();
         for ((name, at), names) in &model.hours {
             let next = u32::try_from(rows.len()).unwrap() + 1;
             let row = rows.entry(name).or_insert(StreamRow { id: next, hours: 0, sum: 0 });
-            let key = codec::hour_key(row.id, *at);
+            let key = hour_key(row.id, *at);
             row.add_hour(key);
             for (file, size) in names {
                 match AnyFile::read(file, *size).unwrap() {
                     AnyFile::Segment(SegmentFile { key: segment, exact: None, .. }) => {
-                        files.insert(&codec::file_key(key, &segment), &codec::file_value(*size)).unwrap();
+                        files.insert(&file_key(key, &segment), &file_value(*size)).unwrap();
                     }
-                    _ => drop(odd.insert(codec::odd_key(key, file).as_slice(), &codec::file_value(*size)).unwrap()),
+                    _ => drop(odd.insert(odd_key(key, file).as_slice(), &file_value(*size)).unwrap()),
                 }
             }
             let totals = HourTotals::of(&super::model::contents(names));
@@ -82,7 +84,7 @@ fn write_format_1(path: &Path, model: &IndexModel) {
         for (name, row) in &rows {
             streams.insert(*name, row.encode(name).as_slice()).unwrap();
         }
-        let mut meta = transaction.open_table(tables::META).unwrap();
+        let mut meta = transaction.open_table(meta::META).unwrap();
         for (name, number) in [("seq", 3), ("floor", 3), ("next_stream", rows.len() as u64 + 1)] {
             meta.insert(name, number.to_le_bytes().as_slice()).unwrap();
         }
@@ -95,8 +97,8 @@ fn write_format_99(path: &Path) {
     let database = Database::create(path).unwrap();
     schema::migrate(&database).unwrap();
     let transaction = database.begin_write().unwrap();
-    transaction.open_table(tables::META).unwrap().insert("format", 99_u64.to_le_bytes().as_slice()).unwrap();
-    transaction.delete_table(tables::FILES).unwrap();
+    transaction.open_table(meta::META).unwrap().insert("format", 99_u64.to_le_bytes().as_slice()).unwrap();
+    transaction.delete_table(files::FILES).unwrap();
     transaction.commit().unwrap();
 }
 
@@ -225,7 +227,7 @@ fn a_summary_of_another_length_is_damage_and_not_a_wrong_hour() {
     {
         let database = Database::open(&path).unwrap();
         let transaction = database.begin_write().unwrap();
-        let key = codec::hour_key(1, hour(2));
+        let key = hour_key(1, hour(2));
         transaction.open_table(OLD_HOURS).unwrap().insert(&key, [0_u8; OLD_ROW - 1].as_slice()).unwrap();
         transaction.commit().unwrap();
     }

@@ -301,7 +301,7 @@ fn a_ledger_that_is_not_right_is_mended_and_the_rest_of_it_goes_on() {
     {
         let database = redb::Database::open(&path).unwrap();
         let transaction = database.begin_write().unwrap();
-        transaction.open_table(crate::index::tables::OPEN_HOLES).unwrap().pop_first().unwrap();
+        transaction.open_table(crate::index::hole_reasons::OPEN_HOLES).unwrap().pop_first().unwrap();
         transaction.commit().unwrap();
     }
     let again = Index::open(&path, options()).unwrap();
