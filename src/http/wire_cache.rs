@@ -1,18 +1,23 @@
 //! Keeps the bytes of listings as they go over the wire, until the listing changes.
 //!
 //! An entry is found by the request's path as it came, so that a hit parses nothing; whether it is still right is decided by
-//! its version. Entries that have not been used for longest go when the cap is reached.
+//! its version. Within the cap, what is asked for again stays longest.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use quick_cache::Weighter;
+use quick_cache::unsync::Cache;
 
 use super::Encoding;
 use crate::archive::Hour;
 use crate::index::Version;
+
+/// Longer requests are not kept.
+const LONGEST_REQUEST: usize = 2048;
+/// Bytes of a list as a rule: by it the cache expects how many there will be.
+const USUAL: usize = 64 << 10;
 
 /// What a list is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +35,8 @@ pub enum ListSubject {
     },
 }
 
-/// A list as it goes over the wire.
-#[derive(Debug)]
+/// A list as it goes over the wire. It never changes: with one encoding more it is another one.
+#[derive(Debug, Clone)]
 pub struct CachedList {
     /// What it lists.
     pub subject: ListSubject,
@@ -40,30 +45,50 @@ pub struct CachedList {
     /// Of the plain bytes.
     pub hash: String,
     plain: Bytes,
-    gzip: OnceLock<Bytes>,
-    zstd: OnceLock<Bytes>,
-    used: AtomicU64,
+    gzip: Option<Bytes>,
+    zstd: Option<Bytes>,
 }
 
 impl CachedList {
     /// A list that was just made.
     pub fn new(subject: ListSubject, version: Version, plain: Bytes) -> Self {
         let hash = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&plain));
-        Self { subject, version, hash, plain, gzip: OnceLock::new(), zstd: OnceLock::new(), used: AtomicU64::new(0) }
+        Self { subject, version, hash, plain, gzip: None, zstd: None }
     }
 
     /// The bytes in this encoding, if they are there.
     pub fn body(&self, encoding: Encoding) -> Option<Bytes> {
         match encoding {
             Encoding::Identity => Some(self.plain.clone()),
-            Encoding::Gzip => self.gzip.get().cloned(),
-            Encoding::Zstd => self.zstd.get().cloned(),
+            Encoding::Gzip => self.gzip.clone(),
+            Encoding::Zstd => self.zstd.clone(),
         }
     }
 
+    /// The same with the bytes in one encoding more.
+    fn with(&self, encoding: Encoding, body: Bytes) -> Self {
+        let mut list = self.clone();
+        match encoding {
+            Encoding::Identity => {}
+            Encoding::Gzip => list.gzip = Some(body),
+            Encoding::Zstd => list.zstd = Some(body),
+        }
+        list
+    }
+
     fn size(&self) -> usize {
-        let encoded = [&self.gzip, &self.zstd].into_iter().filter_map(OnceLock::get).map(Bytes::len).sum::<usize>();
+        let encoded = [&self.gzip, &self.zstd].into_iter().flatten().map(Bytes::len).sum::<usize>();
         self.plain.len() + encoded + 256
+    }
+}
+
+/// What an entry takes.
+#[derive(Debug, Clone)]
+struct InBytes;
+
+impl Weighter<Box<str>, Arc<CachedList>> for InBytes {
+    fn weight(&self, request: &Box<str>, list: &Arc<CachedList>) -> u64 {
+        (list.size() + request.len()) as u64
     }
 }
 
@@ -71,81 +96,47 @@ impl CachedList {
 #[derive(Debug)]
 pub struct WireCache {
     cap: usize,
-    bytes: AtomicUsize,
-    clock: AtomicU64,
-    entries: RwLock<HashMap<Box<str>, Arc<CachedList>>>,
+    entries: RwLock<Cache<Box<str>, Arc<CachedList>, InBytes>>,
 }
 
 impl WireCache {
     /// Keeps up to `cap` bytes.
     pub fn new(cap: usize) -> Self {
-        Self { cap, bytes: AtomicUsize::new(0), clock: AtomicU64::new(1), entries: RwLock::default() }
+        Self { cap, entries: RwLock::new(Cache::with_weighter(cap / USUAL, cap as u64, InBytes)) }
     }
 
     /// Bytes kept.
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        usize::try_from(self.entries.read().weight()).unwrap_or(usize::MAX)
     }
 
     /// What is kept for this request, right or not.
     pub fn get(&self, request: &str) -> Option<Arc<CachedList>> {
-        let entries = self.entries.read();
-        let entry = entries.get(request)?;
-        entry.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        Some(Arc::clone(entry))
+        self.entries.read().get(request).cloned()
     }
 
     /// Keeps a list, unless it is so large that it would push out most others.
     pub fn put(&self, request: &str, entry: &Arc<CachedList>) {
-        if entry.size() > self.cap / 4 || request.len() > 2048 {
-            return;
-        }
-        let mut entries = self.entries.write();
-        entry.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        let before =
-            entries.insert(request.into(), Arc::clone(entry)).map_or(0, |before| before.size() + request.len());
-        self.bytes.fetch_add(entry.size() + request.len(), Ordering::Relaxed);
-        self.bytes.fetch_sub(before, Ordering::Relaxed);
-        self.shrink(&mut entries);
-    }
-
-    /// Adds encoded bytes to a kept list.
-    pub fn put_encoded(&self, request: &str, entry: &Arc<CachedList>, encoding: Encoding, body: Bytes) {
-        let mut entries = self.entries.write();
-        let slot = match encoding {
-            Encoding::Identity => return,
-            Encoding::Gzip => &entry.gzip,
-            Encoding::Zstd => &entry.zstd,
-        };
-        let size = body.len();
-        let kept = entries.get(request).is_some_and(|kept| Arc::ptr_eq(kept, entry));
-        if slot.set(body).is_ok() && kept {
-            self.bytes.fetch_add(size, Ordering::Relaxed);
-            self.shrink(&mut entries);
+        if entry.size() <= self.cap / 4 && request.len() <= LONGEST_REQUEST {
+            self.entries.write().insert(request.into(), Arc::clone(entry));
         }
     }
 
-    /// Drops the least used, down to nine tenths, so that it is not done for every entry.
-    fn shrink(&self, entries: &mut HashMap<Box<str>, Arc<CachedList>>) {
-        if self.bytes() <= self.cap {
-            return;
-        }
-        let mut by_use: Vec<(u64, Box<str>)> =
-            entries.iter().map(|(request, entry)| (entry.used.load(Ordering::Relaxed), request.clone())).collect();
-        by_use.sort_unstable();
-        for (_, request) in by_use {
-            if self.bytes() <= self.cap / 10 * 9 {
-                return;
-            }
-            if let Some(entry) = entries.remove(&request) {
-                self.bytes.fetch_sub(entry.size() + request.len(), Ordering::Relaxed);
-            }
+    /// Adds encoded bytes to a list, if it is kept.
+    pub fn put_encoded(&self, request: &str, entry: &CachedList, encoding: Encoding, body: Bytes) {
+        let mut entries = self.entries.write();
+        // Somebody may have added another encoding meanwhile, or put a newer list in its place.
+        let kept = entries.peek(request).filter(|kept| (kept.version, &kept.hash) == (entry.version, &entry.hash));
+        if let Some(more) = kept.map(|kept| kept.with(encoding, body)) {
+            entries.insert(request.into(), Arc::new(more));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn entry(size: usize) -> Arc<CachedList> {
@@ -153,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cap_holds_and_the_least_used_goes_first() {
+    fn the_cap_holds_and_what_is_asked_for_again_stays() {
         let cache = WireCache::new(100_000);
         for index in 0..50 {
             cache.put(&format!("/{index}"), &entry(10_000));
@@ -171,10 +162,37 @@ mod tests {
         let plain_only = cache.bytes();
         cache.put_encoded("/a", &first, Encoding::Gzip, Bytes::from(vec![0; 500]));
         assert_eq!(cache.bytes(), plain_only + 500);
-        assert_eq!(first.body(Encoding::Gzip).map(|body| body.len()), Some(500));
+        cache.put_encoded("/a", &first, Encoding::Zstd, Bytes::from(vec![0; 100]));
+        assert_eq!(cache.bytes(), plain_only + 600);
+        let kept = cache.get("/a").unwrap();
+        let size = |encoding| kept.body(encoding).map(|body| body.len());
+        assert_eq!(Encoding::ALL.map(size), [Some(1_000), Some(500), Some(100)]);
         cache.put("/a", &entry(1_000));
         assert_eq!(cache.bytes(), plain_only);
+        cache.put_encoded("/a", &entry(900), Encoding::Gzip, Bytes::from(vec![0; 500]));
+        cache.put_encoded("/gone", &first, Encoding::Gzip, Bytes::from(vec![0; 500]));
+        assert_eq!(cache.bytes(), plain_only, "it is not the list that is kept");
         cache.put("/b", &entry(60_000));
         assert!(cache.get("/b").is_none(), "one list may not push out all others");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_put_what_is_kept_is_within_the_cap_and_counted(
+            steps in prop::collection::vec((0..12_u8, 0..40_000_usize, prop::sample::select(Encoding::ALL.to_vec())), 1..200),
+        ) {
+            let cache = WireCache::new(100_000);
+            for (request, size, encoding) in steps {
+                let request = format!("/{request}");
+                match (encoding, cache.get(&request)) {
+                    (Encoding::Identity, _) | (_, None) => cache.put(&request, &entry(size)),
+                    (_, Some(kept)) => cache.put_encoded(&request, &kept, encoding, Bytes::from(vec![0; size])),
+                }
+                let entries = cache.entries.read();
+                let sum: usize = entries.iter().map(|(key, list)| list.size() + key.len()).sum();
+                prop_assert_eq!(entries.weight(), sum as u64);
+                prop_assert!(sum <= 100_000, "{} bytes are kept", sum);
+            }
+        }
     }
 }
