@@ -151,7 +151,12 @@ struct SummaryRows<'r> {
 }
 
 impl SummaryRows<'_> {
-    fn of(transaction: &ReadTransaction, stream: u32, first: Hour, last: Hour) -> Result<SummaryRows<'static>, IndexError> {
+    fn of(
+        transaction: &ReadTransaction,
+        stream: u32,
+        first: Hour,
+        last: Hour,
+    ) -> Result<SummaryRows<'static>, IndexError> {
         Ok(SummaryRows {
             summaries: summaries::range(transaction, stream, first, last)?,
             hours: hours::rows(transaction, stream, first, last)?,
