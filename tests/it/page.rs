@@ -362,7 +362,8 @@ fn other_nodes_are_asked_in_the_name_of_whoever_looks_and_one_that_cannot_say_is
     // One that answers the fixed part alone, and some that say what they were not asked, or what would keep a browser busy for ever.
     let fixed = FalsePeer::before(&other, |path| !path.starts_with("/api/"));
     let odd = FalsePeer::start(|path| {
-        let timeline = r#"{"channel":"x","quality":"y","from":"","to":"","pixels":9,"extent":null,"runs":[[4,7,0]]}"#;
+        let timeline = r#"{"channel":"x","quality":"y","from":"2020-01-01T05:00:00Z","to":"2020-01-01T05:10:00Z",
+            "pixels":9,"extent":null,"runs":[[4,7,0]]}"#;
         if path.contains("timeline") {
             crate::support::peer::Sent::answer("200 OK", "Content-Type: application/json\r\n", timeline.as_bytes())
         } else {
@@ -410,9 +411,9 @@ fn other_nodes_are_asked_in_the_name_of_whoever_looks_and_one_that_cannot_say_is
 
     let (_, detail) = node.get(&format!("/api/v1/peers/fixed/timeline/{stream}?{window}")).problem(502);
     assert!(detail.contains("only lists files"), "{detail}");
-    for name in ["odd", "endless"] {
+    for (name, why) in [("odd", "does not match the request"), ("endless", "expected a time")] {
         let (_, detail) = node.get(&format!("/api/v1/peers/{name}/timeline/{stream}?{window}")).problem(502);
-        assert!(detail.contains("does not match the request"), "{detail}");
+        assert!(detail.contains(why), "{detail}");
     }
     let (_, detail) = node.get(&format!("/api/v1/peers/gone/timeline/{stream}?{window}")).problem(502);
     assert!(detail.contains("gone") && detail.contains("reach"), "{detail}");
