@@ -74,7 +74,8 @@ fn five_thousand_slow_connections_hold_up_nobody_else() {
             stream.write_all(b"x").unwrap();
         }
         let (took, resident) = (served(), node.resident_kib());
-        assert!(took < Duration::from_secs(1), "others waited {took:?} in round {round}");
+        // Whoever is held up waits until slow ones are cut, or for ever; a busy machine alone takes its time, too.
+        assert!(took < Duration::from_secs(5), "others waited {took:?} in round {round}");
         assert!(resident < MOST_RESIDENT_KIB, "{resident} KiB in round {round}");
         std::thread::sleep(Duration::from_millis(20));
     }
