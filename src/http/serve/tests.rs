@@ -110,7 +110,7 @@ async fn a_slow_handler_is_not_cut() {
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_cut_and_one_that_reads_slowly_is_not() {
     // The kernel calls a socket writable again when a third of its buffer is free: that takes a slow reader a moment.
-    let server = start(ConnectionLimits { write_stall_timeout: Duration::from_secs(2), ..quick() }).await;
+    let server = start(ConnectionLimits { write_stall_timeout: Duration::from_millis(600), ..quick() }).await;
     let (mut deaf, mut slow) = (server.connect().await, server.connect().await);
     for stream in [&mut deaf, &mut slow] {
         stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
