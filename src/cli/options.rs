@@ -1,4 +1,5 @@
-//! What the settings mean to each room: its options, made from the configuration. Opens and starts nothing.
+//! What the settings mean to each room: its options, made from the configuration. Starts nothing, and opens
+//! nothing but the files that settings name for tokens and authorities.
 
 use std::time::Duration;
 
@@ -160,7 +161,7 @@ fn extras(config: &Config, peers: &PeerArgs) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// What the configuration names, beside what a command names for itself: it is no stranger's.
+/// What the configuration names, or what a command names in its place: it is no stranger's.
 pub fn named(config: &Config, channels: &[String], qualities: &[String]) -> ConfiguredStreams {
     let set = |configured: &[String], given: &[String]| {
         if given.is_empty() { configured } else { given }.iter().cloned().collect()

@@ -17,14 +17,13 @@ use rustix::io::Errno;
 
 use super::atomic::{HiddenTemporary, create_temporary, publish_new, remove_temporary, sync_dir};
 use super::base::Base;
-use super::dir::Dir;
-use super::dir::is_hidden;
+use super::dir::{Dir, is_hidden};
 use super::download::{Published, make_dir};
 use super::error::{DiskError, Result};
 use super::resolve::is_one_name;
 
-/// No file system has larger blocks by default, so that this much does not fit into the last one of a file.
-const BLOCK: usize = 64 << 10;
+/// No common file system has larger blocks, so that this much does not fit into the last one of a file.
+const BLOCK: usize = 1 << 20;
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -34,6 +33,7 @@ pub struct NewFile {
     hidden: HiddenTemporary,
     /// None once it is published.
     file: Option<File>,
+    bytes: u64,
 }
 
 impl NewFile {
@@ -51,12 +51,19 @@ impl NewFile {
             return Ok(None);
         }
         let (file, hidden) = create_temporary(&dir, name)?;
-        Ok(Some(Self { dir, name: name.to_owned(), hidden, file: Some(file) }))
+        Ok(Some(Self { dir, name: name.to_owned(), hidden, file: Some(file), bytes: 0 }))
     }
 
     /// Appends.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.attempt("write", |file| file.write_all(bytes))
+        self.attempt("write", |file| file.write_all(bytes))?;
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// How many bytes were written here.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The file itself, for a program that writes it and goes back in it.
@@ -71,11 +78,6 @@ impl NewFile {
             file.write_all(&vec![0; BLOCK])?;
             file.sync_all()
         })
-    }
-
-    /// How many bytes it has.
-    pub fn bytes(&mut self) -> Result<u64> {
-        self.attempt("look at", |file| Ok(file.metadata()?.len()))
     }
 
     /// Publishes it; it is durable when this returns.
@@ -171,7 +173,7 @@ mod tests {
         let mut late = NewFile::begin(dir(), "a.txt").unwrap().unwrap();
         file.write(b"on").unwrap();
         file.write(b"e").unwrap();
-        assert!(!path.exists() && file.bytes().unwrap() == 3);
+        assert!(!path.exists() && file.bytes() == 3);
         assert_eq!(file.finish().unwrap(), Published::New);
         late.write(b"two").unwrap();
         assert_eq!(late.finish().unwrap(), Published::AlreadyThere);

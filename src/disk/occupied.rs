@@ -7,8 +7,7 @@ use std::ffi::OsStr;
 
 use rustix::fs::{FileType, StatxFlags};
 
-use super::dir::statx_of;
-use super::dir::{Dir, kind};
+use super::dir::{Dir, kind, statx_of};
 use super::download::Published;
 use super::error::{DiskError, Result};
 use super::resolve::is_one_name;

@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::archive_id::OWN_DIR;
 use super::atomic::{move_new, replace, sync_dir};
 use super::base::Base;
 use super::dir::{Dir, SmallFile};
 use super::download::make_dir;
 use super::error::{DiskError, Result};
-use super::marker::OWN_DIR;
 use super::resolve::means_absent;
 use crate::archive::{FileEnding, Hour, HourPlace, Stream, name};
 

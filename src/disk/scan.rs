@@ -11,8 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FileType, Statx};
 
-use super::dir::{Dir, FILE_FIELDS, FileMeta, file_meta, kind};
-use super::dir::{joined, statx_of};
+use super::dir::{Dir, FILE_FIELDS, FileMeta, file_meta, joined, kind, statx_of};
 use super::error::{DiskError, Result};
 use crate::archive::{FileEnding, Stamp};
 

@@ -160,8 +160,10 @@ async fn make(app: &Arc<App>, stream: &Stream, video: Video) -> Result<Published
     let outcome = ffmpeg::matroska(&app.node.ffmpeg, segments, file.written_by_another()?).await;
     let finish = move || {
         if let Err(error) = outcome {
-            // Whoever writes elsewhere says that there is no room in words only.
-            file.check_room()?;
+            if matches!(error, FfmpegError::Failed { .. } | FfmpegError::Useless(_)) {
+                // It says in words only that there was no room.
+                file.check_room()?;
+            }
             return Err(error.into());
         }
         Ok(file.finish()?)

@@ -311,7 +311,7 @@ fn picture(coding: Coding, stream: &[u8]) -> Option<(u32, u32)> {
     found
 }
 
-/// What the first frame says of all.
+/// A fingerprint of how the sound is coded, by its first frame.
 fn sound(coding: Coding, stream: &[u8]) -> Option<u32> {
     Some(fingerprint(&sound::setup(coding, stream)?))
 }

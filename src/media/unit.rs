@@ -52,7 +52,7 @@ pub struct TableSpan {
     pub(super) rebased: bool,
 }
 
-/// Where pictures with these times and marks begin ([`Segment::first_pts`]).
+/// Where pictures with these times and marks begin ([`super::Segment::first_pts`]).
 pub(super) fn begins(units: impl Iterator<Item = (i64, Marks)>) -> Option<i64> {
     let mut units = units.peekable();
     let (first, marks) = *units.peek()?;

@@ -69,16 +69,20 @@ fn five_thousand_slow_connections_hold_up_nobody_else() {
     };
     // Until the kernel has been given what it takes of all those answers.
     eventually(SOON, || served() < Duration::from_millis(250));
+    let mut waits = Vec::new();
     for round in 0..20 {
         for stream in &mut trickling {
             stream.write_all(b"x").unwrap();
         }
         let (took, resident) = (served(), node.resident_kib());
-        // Whoever is held up waits until slow ones are cut, or for ever; a busy machine alone takes its time, too.
+        // One moment of a busy machine is no hold-up, which lasts until slow ones are cut.
+        waits.push(took);
         assert!(took < Duration::from_secs(5), "others waited {took:?} in round {round}");
         assert!(resident < MOST_RESIDENT_KIB, "{resident} KiB in round {round}");
         std::thread::sleep(Duration::from_millis(20));
     }
+    waits.sort_unstable();
+    assert!(waits[waits.len() / 2] < Duration::from_secs(1), "others waited {waits:?}");
     // Nobody was cut to make room, so they were there all the time.
     assert!(node.descriptors() >= descriptors + CROWD);
 

@@ -198,9 +198,11 @@ fn whatever_ends_it_leaves_no_process_and_no_directory() {
     demo.has_ended(Some(0), None);
     demo.left_nothing();
     // Nobody reads what it tells: it goes on all the same.
-    let mut demo = Demo::start_for("3s", &["--history", "0s"]);
+    let mut demo = Demo::start_for("8s", &["--history", "0s"]);
+    let (ended_reading, after) = (std::time::Instant::now(), std::time::Duration::from_secs(4));
     drop(demo.lines.take());
     demo.has_ended(Some(0), None);
+    assert!(ended_reading.elapsed() > after, "it ended with its reader");
     demo.left_nothing();
 }
 

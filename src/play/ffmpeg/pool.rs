@@ -2,7 +2,8 @@
 //!
 //! 1. A turn is waited for, for a while, and before anything is read: what waits takes no memory. Cuts have turns of their own for
 //!    as long as they are downloaded: a slow download must not keep others from their pictures.
-//! 2. The process is fed from a stream, and what it writes goes to whoever waits, piece by piece; neither is held in whole.
+//! 2. The process is fed from a stream, and what it writes goes to whoever waits, piece by piece, or into the file that it was started with,
+//!    whose size is looked at every second; neither is held in whole.
 //! 3. It is killed, with whatever it started, at its limit of time or bytes, when nobody waits any more, and when the node ends.
 //!    Only when it has been collected its turn is given back and the outcome told.
 
@@ -39,8 +40,8 @@ const WAITING: usize = 4;
 const SEEN: Duration = Duration::from_secs(60);
 /// How often a file is looked at that a process writes.
 const LOOK: Duration = Duration::from_secs(1);
-/// The file that a process was started with, as its last argument: it can go back in it, which it cannot in a pipe. The protocols that the
-/// arguments in front allow are those of inputs.
+/// The file that a process was started with, as its last argument: it can go back in it, which it cannot in a pipe. `-protocol_whitelist` in
+/// front of the inputs does not apply to it.
 pub(super) const TO_FILE: &str = "file:/proc/self/fd/1";
 /// What has ended has said what it had to say.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -94,20 +95,6 @@ pub(super) struct Turn {
 pub(super) type Input = Pin<Box<dyn Stream<Item = Result<Bytes, FfmpegError>> + Send>>;
 /// What it writes. Whoever drops it ends the process.
 pub(super) type Output = mpsc::Receiver<Result<Bytes, FfmpegError>>;
-
-/// An order with all that it reads from and writes to.
-struct Task {
-    order: Order,
-    input: Input,
-    sender: mpsc::Sender<Result<Bytes, FfmpegError>>,
-    file: Option<File>,
-}
-
-/// Where what is written goes: through a pipe to whoever waits, or to a file.
-struct OutputTarget<'t> {
-    sender: &'t mpsc::Sender<Result<Bytes, FfmpegError>>,
-    file: Option<File>,
-}
 
 /// All that run.
 #[derive(Debug)]
@@ -208,7 +195,7 @@ impl Pool {
         order: Order,
         input: Input,
     ) -> Result<Output, FfmpegError> {
-        self.run(turn, order, input, Stdio::piped(), None)
+        self.run(turn, order, input, None)
     }
 
     /// Starts an order that writes to a file, which it takes for [`TO_FILE`]. Nothing comes but the error that ended it, if one did.
@@ -217,11 +204,9 @@ impl Pool {
         turn: Option<Turn>,
         order: Order,
         input: Input,
-        file: File,
+        file: Arc<File>,
     ) -> Result<Output, FfmpegError> {
-        let unwritable = |error: std::io::Error| FfmpegError::Unreadable(error.to_string());
-        let stdout = file.try_clone().map_err(unwritable)?.into();
-        self.run(turn, order, input, stdout, Some(file))
+        self.run(turn, order, input, Some(file))
     }
 
     fn run(
@@ -229,26 +214,35 @@ impl Pool {
         turn: Option<Turn>,
         order: Order,
         input: Input,
-        stdout: Stdio,
-        file: Option<File>,
+        file: Option<Arc<File>>,
     ) -> Result<Output, FfmpegError> {
-        let process = Process::start(&self.options.program, &arguments(&order.args), stdout);
+        let to = match &file {
+            None => Stdio::piped(),
+            Some(file) => file.try_clone().map_err(|error| failed(&error))?.into(),
+        };
+        let process = Process::start(&self.options.program, &arguments(&order.args), to);
         let process = process.inspect_err(|error| self.told(order.work, Err(error)))?;
         let (sender, output) = mpsc::channel(WAITING);
         let pool = Arc::clone(self);
-        let task = Task { order, input, sender, file };
-        tokio::spawn(async move { pool.attend(task, process, turn).await });
+        tokio::spawn(async move { pool.attend(order, process, input, sender, file, turn).await });
         Ok(output)
     }
 
     /// Stays with a process until nothing is left of it.
-    async fn attend(&self, task: Task, mut process: Process, turn: Option<Turn>) {
-        let Task { order, input, sender, file } = task;
+    async fn attend(
+        &self,
+        order: Order,
+        mut process: Process,
+        input: Input,
+        sender: mpsc::Sender<Result<Bytes, FfmpegError>>,
+        file: Option<Arc<File>>,
+        turn: Option<Turn>,
+    ) {
         self.metrics.running.inc();
         let _running = scopeguard(&self.metrics);
         let words = tokio::spawn(last_words(process.stderr.take()));
         let moved = Moved::default();
-        let work = work(&mut process, input, OutputTarget { sender: &sender, file }, &order, &moved);
+        let work = work(&mut process, input, &sender, file, &order, &moved);
         let outcome = tokio::select! {
             outcome = work => outcome,
             () = sender.closed() => Err(FfmpegError::Gone),
@@ -354,30 +348,34 @@ impl Moved {
 async fn work(
     process: &mut Process,
     input: Input,
-    to: OutputTarget<'_>,
+    sender: &mpsc::Sender<Result<Bytes, FfmpegError>>,
+    file: Option<Arc<File>>,
     order: &Order,
     moved: &Moved,
 ) -> Result<(), FfmpegError> {
     let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
     let written = async {
-        pass_on(stdout, to.sender, order.most, moved).await?;
+        pass_on(stdout, sender, order.most, moved).await?;
         let status = process.ended().await.map_err(|error| failed(&error))?;
         if status.success() { Ok(()) } else { Err(failed(&status)) }
     };
     tokio::select! {
         outcome = written => outcome,
         Err(error) = feed(stdin, input, moved) => Err(error),
-        Err(error) = watch(to.file, order.most, moved) => Err(error),
+        Err(error) = watch(file, order.most, moved) => Err(error),
     }
 }
 
 /// Looks at how large the file has become: nothing of it passes through here.
-async fn watch(file: Option<File>, most: u64, moved: &Moved) -> Result<std::convert::Infallible, FfmpegError> {
+async fn watch(file: Option<Arc<File>>, most: u64, moved: &Moved) -> Result<std::convert::Infallible, FfmpegError> {
     let Some(file) = file else { return std::future::pending().await };
     let mut before = 0;
     loop {
         tokio::time::sleep(LOOK).await;
-        let bytes = file.metadata().map_err(|error| failed(&error))?.len();
+        // A disk that hangs holds up nothing else.
+        let looked = Arc::clone(&file);
+        let found = tokio::task::spawn_blocking(move || looked.metadata()).await.map_err(|error| failed(&error))?;
+        let bytes = found.map_err(|error| failed(&error))?.len();
         if bytes > most {
             return Err(FfmpegError::TooLarge(most));
         }

@@ -21,7 +21,7 @@ const WORK: &str = "video";
 const LOOKED_AT: usize = 10;
 /// A file of more is not made.
 const MOST_BYTES: u64 = 1 << 40;
-/// The file that it was started with is written over, which is empty.
+/// The file that it was started with is empty, and may be overwritten (`-y`).
 const MATROSKA: [&str; 4] = ["-f", "matroska", "-y", TO_FILE];
 /// More than there is before the content of the segment.
 const FRONT: usize = 4 << 10;
@@ -35,15 +35,16 @@ const AHEAD: usize = 4;
 /// Writes a Matroska file of these segments. It is written by ffmpeg itself, which goes back to its beginning to say where the index is that
 /// players seek by; that comes last. Whoever drops this ends the work.
 pub async fn matroska(pool: &Arc<Pool>, segments: Vec<CutSegment>, file: File) -> Result<(), FfmpegError> {
-    let unreadable = |error: std::io::Error| FfmpegError::Unreadable(error.to_string());
-    let written = file.try_clone().map_err(unreadable)?;
-    pack(pool, segments, file).await?;
-    let whole = tokio::task::spawn_blocking(move || is_whole(&written)).await;
-    let is_whole = whole.map_err(|error| FfmpegError::Unreadable(error.to_string()))?.map_err(unreadable)?;
-    if is_whole { Ok(()) } else { Err(FfmpegError::Useless("the file is not whole".into())) }
+    let file = Arc::new(file);
+    pack(pool, segments, Arc::clone(&file)).await?;
+    let useless = |why: String| FfmpegError::Useless(why);
+    let looked =
+        tokio::task::spawn_blocking(move || is_whole(&file)).await.map_err(|error| useless(error.to_string()))?;
+    let is_whole = looked.map_err(|error| useless(format!("the file cannot be read: {error}")))?;
+    if is_whole { Ok(()) } else { Err(useless("the file is not whole".into())) }
 }
 
-async fn pack(pool: &Arc<Pool>, all: Vec<CutSegment>, file: File) -> Result<(), FfmpegError> {
+async fn pack(pool: &Arc<Pool>, all: Vec<CutSegment>, file: Arc<File>) -> Result<(), FfmpegError> {
     let turn = pool.download(WORK).await?;
     let look = move || {
         let coding = all.iter().take(LOOKED_AT).find_map(CutSegment::sound);

@@ -208,8 +208,8 @@ async fn one(shared: &Arc<Shared>, peer: &Peer, parts: &[&str], most: u64) -> Re
     let answer = shared.client.extra(peer, parts, most, begin).await;
     let finished = shared.blocking(move || {
         let published = match answer {
-            Ok(Some(mut file)) => {
-                let bytes = file.bytes().map_err(CrawlError::Disk)?;
+            Ok(Some(file)) => {
+                let bytes = file.bytes();
                 let published = file.finish().map_err(CrawlError::Disk)?;
                 Ok((published == Published::New).then_some(bytes))
             }

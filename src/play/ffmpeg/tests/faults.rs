@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use super::cuts::clip;
 use super::pictures::near;
 use super::support::{self, BEGIN, pool_of, recording};
-use crate::play::ffmpeg::{CutFormat, CutStream, FfmpegError, frame, smart};
+use crate::play::ffmpeg::{CutFormat, CutStream, FfmpegError, frame, matroska, smart};
 
 /// A program that says who it is before it does this.
 pub(super) struct Fake {
@@ -143,6 +143,36 @@ async fn one_that_packs_is_stopped_when_it_hangs_and_told_when_it_dies_on_the_wa
     let endless = Fake::new("cat > /dev/null; exec cat /dev/zero");
     drop(packed(&endless, LONG).await.unwrap());
     endless.has_gone().await;
+}
+
+/// What becomes of a video file that such a program writes.
+async fn video(fake: &Fake, time: Duration) -> Result<(), FfmpegError> {
+    matroska(&pool_of(&fake.program(), time), vec![recording().segment(0)], tempfile::tempfile().unwrap()).await
+}
+
+#[tokio::test]
+async fn a_video_file_is_believed_only_if_it_ends_where_it_says() {
+    // An EBML header without content, then the segment: empty, of unknown length, longer than the file.
+    for (head, is_whole) in [
+        (r"\032\105\337\243\200\030\123\200\147\200", true),
+        (r"\032\105\337\243\200\030\123\200\147\001\377\377\377\377\377\377\377", false),
+        (r"\032\105\337\243\200\030\123\200\147\205xx", false),
+        ("", false),
+    ] {
+        let fake = Fake::new(&format!("cat > /dev/null; printf '{head}'"));
+        let outcome = video(&fake, LONG).await;
+        assert!(
+            if is_whole { outcome.is_ok() } else { matches!(outcome, Err(FfmpegError::Useless(_))) },
+            "{outcome:?}"
+        );
+        fake.has_gone().await;
+    }
+    let hangs = Fake::new("sleep 600");
+    assert!(matches!(video(&hangs, SHORT).await, Err(FfmpegError::TooSlow(_))));
+    hangs.has_gone().await;
+    let dies = Fake::new("cat > /dev/null; exit 1");
+    assert!(matches!(video(&dies, LONG).await, Err(FfmpegError::Failed { .. })));
+    dies.has_gone().await;
 }
 
 #[tokio::test(start_paused = true)]

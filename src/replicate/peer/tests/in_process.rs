@@ -1,7 +1,8 @@
 //! Peers that answer in this process, for tests with very many requests: at an address to which no socket belongs stands a router.
 //!
-//! Client and router are the true ones. What hyper and the kernel do between them is left out, and what they add is added here: `Host`
-//! and the client's address to a request, `Date` to an answer.
+//! Client and router are the true ones. What hyper and the kernel do between them is left out, with limits and timeouts of connections and the
+//! headers that the client sends with everything (user agent, token). What they add is added here: `Host` and the client's address to a
+//! request, `Date` to an answer.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -88,7 +89,7 @@ fn host(url: &Url) -> HeaderValue {
     url.authority().try_into().unwrap()
 }
 
-/// The client wants a body that threads could share. It is never locked: whoever polls it has it alone.
+/// The client wants a body that threads could share. Never contended: whoever polls it has it alone.
 struct SharedBody(Mutex<axum::body::Body>);
 
 impl HttpBody for SharedBody {
