@@ -12,6 +12,7 @@ mod digests;
 mod explain;
 mod jobs;
 mod mass_loss;
+mod newer;
 mod note;
 mod page;
 mod playback;
@@ -40,6 +41,7 @@ pub use digests::{
 pub use explain::{ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
 pub use jobs::JobReport;
 pub use mass_loss::{AcceptMissing, DoubtReport};
+pub use newer::OrNewer;
 pub use note::{BadReason, MOST_NOTE, MOST_REASON, TombstoneNote};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use playback::{CutHole, SequenceList, SequenceSegment};
@@ -70,7 +72,8 @@ pub struct SegmentRecord {
     pub duration: f64,
     /// `full`, `suspect`, `partial` or `chat`.
     #[serde(rename = "type")]
-    pub kind: SegmentKind,
+    #[schema(value_type = SegmentKind)]
+    pub kind: OrNewer<SegmentKind>,
     /// Bytes on disk; 0 for a tombstone whose segment is not there.
     pub size: u64,
     /// SHA-256 of the content, URL-safe base64 without padding, as in the name.

@@ -11,6 +11,7 @@ use super::config::Config;
 use super::exit::{Exit, UsageError};
 use super::out::stdout;
 use crate::archive::coverage::{CoverageKind, Window};
+use crate::archive::escape::shown;
 use crate::archive::{Span, Stream, Timestamp};
 use crate::wire::{ClosedHoleList, HoleList, Timespan, TimespanList, microseconds};
 
@@ -51,7 +52,7 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
     let mut list = HoleList {
         channel: stream.channel.clone(),
         quality: stream.quality.clone(),
-        kind: lane,
+        kind: lane.into(),
         covered_seconds: 0.0,
         holes: Vec::new(),
         next: None,
@@ -199,7 +200,7 @@ fn print_lines(
     }
     for (start, end, seconds, more) in stretches {
         let (start, end, length) = (start.to_string(), end.to_string(), format!("{seconds:.3} s"));
-        let line = format!("{start:<27}  {end:<27}  {length:>12}  {more}");
+        let line = format!("{start:<27}  {end:<27}  {length:>12}  {}", shown(&more));
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(Exit::Done.into())

@@ -190,7 +190,7 @@ fn records(contents: &HourContents, hour: Hour, wanted: &SegmentsQuery) -> Vec<S
                 name: file.name(),
                 start: file.key.start(hour),
                 duration: file.key.duration().seconds(),
-                kind: file.key.kind,
+                kind: file.key.kind.into(),
                 size: file.size,
                 hash: file.key.hash,
                 tombstoned,

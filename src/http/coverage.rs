@@ -233,7 +233,7 @@ fn holes_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<Hole
     Ok(HoleList {
         channel: stream.channel.clone(),
         quality: stream.quality.clone(),
-        kind: wanted.lane,
+        kind: wanted.lane.into(),
         covered_seconds: crate::wire::seconds(page.found.coverage.covered_us(
             wanted.lane,
             &page.window,

@@ -1,8 +1,9 @@
 //! Coverage, holes and timespans, as the API answers and the command line prints them.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::OrNewer;
 use crate::archive::coverage::{CoverageKind, HourFigures, LaneFigures, Stretch, TimeTally};
 use crate::archive::hole_reasons::{ClosedHoleReason, HoleReason, OpenHole};
 use crate::archive::{Channel, Hour, Quality, Span, Timestamp};
@@ -105,7 +106,8 @@ pub struct HoleList {
     /// The quality.
     pub quality: Quality,
     /// `raw` or `editable`.
-    pub kind: CoverageKind,
+    #[schema(value_type = CoverageKind)]
+    pub kind: OrNewer<CoverageKind>,
     /// Seconds of the window that are covered.
     pub covered_seconds: f64,
     /// In order, cut to the window, or to the page: one that reaches over the end of a page goes on at the start of the next.
@@ -129,8 +131,9 @@ pub struct HoleRecord {
     pub first_seen: Option<Timestamp>,
     /// Why it is open: `peer_has`, `fetching`, `nobody_has`, `tombstoned`, `retention`, `disk_away`, `lost` or `not_asked`; absent until that
     /// was worked out for the first time.
-    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "if_known")]
-    pub reason: Option<HoleReason>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<HoleReason>)]
+    pub reason: Option<OrNewer<HoleReason>>,
     /// Since when that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason_since: Option<Timestamp>,
@@ -143,12 +146,6 @@ pub struct HoleRecord {
     /// The reason as a sentence for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
-}
-
-/// A newer node may give reasons of which this one has not heard.
-fn if_known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HoleReason>, D::Error> {
-    let told = Option::<String>::deserialize(deserializer)?;
-    Ok(told.and_then(|told| HoleReason::ALL.into_iter().find(|reason| reason.as_str() == told)))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]
@@ -164,7 +161,7 @@ impl HoleRecord {
         let Some(known) = &entry.known else { return Self { first_seen, ..self } };
         Self {
             first_seen,
-            reason: Some(known.reason),
+            reason: Some(known.reason.into()),
             reason_since: Some(known.since),
             unfillable: known.unfillable,
             peers: known.peers.clone(),

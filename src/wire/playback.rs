@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::OrNewer;
 use crate::archive::{Hour, SegmentKind, SequencePiece, Timestamp};
 
 /// The best sequence of a stretch.
@@ -25,7 +26,8 @@ pub struct SequenceSegment {
     pub end: Timestamp,
     /// `full`, `suspect` or `partial`.
     #[serde(rename = "type")]
-    pub kind: SegmentKind,
+    #[schema(value_type = SegmentKind)]
+    pub kind: OrNewer<SegmentKind>,
     /// Bytes.
     pub size: u64,
 }
@@ -37,7 +39,7 @@ impl From<&SequencePiece> for SequenceSegment {
             name: piece.file.name(),
             start: piece.start(),
             end: piece.end(),
-            kind: piece.file.key.kind,
+            kind: piece.file.key.kind.into(),
             size: piece.file.size,
         }
     }

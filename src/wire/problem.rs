@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::OrNewer;
 use crate::archive::Timestamp;
 use crate::archive::problems::{NodeProblem, Severity};
 
@@ -12,7 +13,8 @@ pub struct ProblemReport {
     /// Of which kind, such as `silent`, `bad-names` or `peer`: docs/monitoring.md lists them.
     pub kind: String,
     /// `error` (something does not work), `warning` (something is missing, or soon will be) or `notice` (worth a look).
-    pub level: Severity,
+    #[schema(value_type = Severity)]
+    pub level: OrNewer<Severity>,
     /// What is wrong.
     pub what: String,
     /// The channel, quality, directory, peer or job concerned.
@@ -39,7 +41,7 @@ impl From<NodeProblem> for ProblemReport {
     fn from(problem: NodeProblem) -> Self {
         Self {
             kind: problem.kind.as_str().to_owned(),
-            level: problem.severity,
+            level: problem.severity.into(),
             what: problem.what,
             place: problem.place,
             since: problem.since,

@@ -68,9 +68,11 @@ impl Screen {
             return vec![self.paint.words(tone, words)];
         }
         let of_problem = |problem: &ProblemReport| {
-            let tone = if problem.level == Severity::Notice { Tone::Busy } else { Tone::Bad };
+            let tone = if problem.level == Severity::Notice.into() { Tone::Busy } else { Tone::Bad };
             let advice = problem.advice.iter().map(|advice| format!("  → {}", self.plain(advice)));
-            std::iter::once(line(tone, problem.level.as_str(), &problem.what)).chain(advice).collect::<Vec<_>>()
+            std::iter::once(line(tone, &self.plain(&problem.level.to_string()), &problem.what))
+                .chain(advice)
+                .collect::<Vec<_>>()
         };
         status.problems.iter().flat_map(of_problem).collect()
     }

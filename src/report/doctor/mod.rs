@@ -80,7 +80,7 @@ pub fn worst(findings: &[CheckResult]) -> CheckLevel {
 pub fn problems(status: &Status) -> Vec<CheckResult> {
     let is_of_peer = |problem: &&ProblemReport| problem.kind == "peer" || problem.kind == "peer-conflict";
     let of_problem = |problem: &ProblemReport| {
-        CheckResult::problem(&problem.kind, problem.level.as_str(), &problem.what, problem.advice.as_deref())
+        CheckResult::problem(&problem.kind, &problem.level.to_string(), &problem.what, problem.advice.as_deref())
     };
     status.problems.iter().filter(|problem| !is_of_peer(problem)).map(of_problem).collect()
 }

@@ -33,8 +33,13 @@ type PeerCheck = (CheckResult, Option<i64>);
 impl PeerAccess {
     /// Trusts whom `tls` trusts and shows the token; `own` is this archive.
     pub fn new(tls: &ClientConfig, token: Option<&Token>, own: Option<ArchiveId>) -> Result<Self, PeerError> {
-        let limits =
-            PeerLimits { connect: PATIENCE, silence: PATIENCE, listing_time: PATIENCE, ..PeerLimits::default() };
+        let limits = PeerLimits {
+            connect: PATIENCE,
+            silence: PATIENCE,
+            listing_time: PATIENCE,
+            listing_bytes: MOST_BYTES,
+            ..PeerLimits::default()
+        };
         let client = PeerClient::with_token(limits, tls, token)?;
         Ok(Self { client, has_token: token.is_some(), own })
     }
