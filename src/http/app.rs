@@ -128,6 +128,7 @@ pub(super) struct Gauges {
 /// Who may work at the same time.
 struct WorkPermits {
     heavy: Arc<Semaphore>,
+    encoders: Arc<Semaphore>,
     light: Arc<Semaphore>,
     templates: Arc<Semaphore>,
     builders: [Mutex<()>; BUILDERS],
@@ -167,6 +168,7 @@ impl App {
             cache: WireCache::new(node.bounds.listing_cache),
             turns: WorkPermits {
                 heavy: Arc::new(Semaphore::new(HEAVY)),
+                encoders: Arc::new(Semaphore::new(HEAVY)),
                 light: Arc::new(Semaphore::new(LIGHT)),
                 templates: Arc::new(Semaphore::new(TEMPLATES)),
                 builders: [const { Mutex::const_new(()) }; BUILDERS],
@@ -217,6 +219,11 @@ impl App {
         let at = usize::try_from(self.turns.hasher.hash_one(key) % BUILDERS as u64).unwrap_or_default();
         let lock = self.turns.builders.get(at).ok_or_else(|| Problem::internal("no-such-lock"))?;
         tokio::time::timeout(PATIENCE, lock.lock()).await.map_err(|_| busy())
+    }
+
+    /// A place among the answers that are compressed at once, if there is one.
+    pub(super) fn encoder(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns.encoders).try_acquire_owned().ok()
     }
 
     /// A place among the files that may be open at once because they are being sent.

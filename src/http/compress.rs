@@ -14,7 +14,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body::Body as _;
 
-use super::Problem;
 use super::app::App;
 use super::negotiate::{Effort, Encoding, encode, negotiate};
 
@@ -53,17 +52,21 @@ fn unless_small(accepted: Encoding, size: usize) -> Encoding {
     if size < SMALL { Encoding::Identity } else { accepted }
 }
 
-/// The bytes in this encoding, made off the threads that serve connections; as they are where so many questions are being worked on that
-/// there is no turn for it.
+/// The bytes in this encoding, made off the threads that serve connections; as they are where others take all places for that. Nobody waits
+/// for one: what waits is held without being counted (`budget`).
 pub(super) async fn compressed(app: &Arc<App>, plain: Bytes, encoding: Encoding) -> (Bytes, Encoding) {
     if encoding == Encoding::Identity {
         return (plain, encoding);
     }
+    let Some(place) = app.encoder() else { return (plain, Encoding::Identity) };
     let given = plain.clone();
-    let work = move |_: &App| encode(encoding, Effort::Once, &given).map_err(|_| Problem::internal("encoding-failed"));
-    match app.ask(work).await {
-        Ok(body) => (body, encoding),
-        Err(_) => (plain, Encoding::Identity),
+    let work = move || {
+        let _place = place;
+        encode(encoding, Effort::Once, &given)
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(body)) => (body, encoding),
+        _ => (plain, Encoding::Identity),
     }
 }
 
@@ -83,6 +86,18 @@ mod tests {
             let (_, headers, _) = node.ask(path, &asked).await;
             assert_eq!(headers.get("content-encoding"), None, "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_place_to_compress() {
+        let node = TestNode::new();
+        let asked = [("accept-encoding", "gzip")];
+        let all: Vec<_> = std::iter::from_fn(|| node.app.encoder()).collect();
+        assert!(!all.is_empty());
+        let (_, plain, _) = node.ask("/api/v1/openapi.json", &asked).await;
+        drop(all);
+        let (_, packed, _) = node.ask("/api/v1/openapi.json", &asked).await;
+        assert_eq!((plain.get("content-encoding"), packed["content-encoding"].as_bytes()), (None, b"gzip".as_slice()));
     }
 
     #[tokio::test]

@@ -135,7 +135,7 @@ async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Resu
     let _alone = app.alone(&key).await?;
     app.ask(move |app| {
         // Somebody else may have made it in the meantime.
-        if let Some(entry) = app.cache.get(&key).filter(|entry| is_right(app, entry)) {
+        if let Some(entry) = app.cache.peek(&key).filter(|entry| is_right(app, entry)) {
             return Ok(entry);
         }
         let entry = match parts.as_slice() {
@@ -143,7 +143,7 @@ async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Resu
             above => structure_entry(app, above)?,
         };
         let (entry, keep) = entry;
-        let entry = match app.cache.get(&key) {
+        let entry = match app.cache.peek(&key) {
             // Nothing changed but the certainty: what was kept stays, with its encodings.
             Some(kept) if keep && kept.version == entry.version && kept.hash == entry.hash => kept,
             _ => {
@@ -266,7 +266,7 @@ async fn encoded(app: &Arc<App>, key: &str, entry: Arc<CachedList>, encoding: En
     let key = key.to_owned();
     app.ask(move |app| {
         // Somebody else may have encoded it, or the same list made anew, in the meantime.
-        let kept = app.cache.get(&key).filter(|kept| kept.hash == entry.hash);
+        let kept = app.cache.peek(&key).filter(|kept| kept.hash == entry.hash);
         if let Some(body) = entry.body(encoding).or_else(|| kept?.body(encoding)) {
             return Ok(body);
         }

@@ -115,6 +115,11 @@ impl WireCache {
         self.entries.read().get(request).cloned()
     }
 
+    /// The same without counting as being asked for: for whoever has asked before.
+    pub fn peek(&self, request: &str) -> Option<Arc<CachedList>> {
+        self.entries.read().peek(request).cloned()
+    }
+
     /// Keeps a list, unless it is so large that it would push out most others.
     pub fn put(&self, request: &str, entry: &Arc<CachedList>) {
         if entry.size() <= self.cap / 4 && request.len() <= LONGEST_REQUEST {
@@ -128,7 +133,8 @@ impl WireCache {
         // Somebody may have added another encoding meanwhile, or put a newer list in its place.
         let kept = entries.peek(request).filter(|kept| (kept.version, &kept.hash) == (entry.version, &entry.hash));
         if let Some(more) = kept.map(|kept| kept.with(encoding, body)) {
-            entries.insert(request.into(), Arc::new(more));
+            // What is too large with it goes, which costs no more than to make it again. It is no sign of being asked for again.
+            entries.replace(request.into(), Arc::new(more), true).ok();
         }
     }
 }
@@ -152,6 +158,33 @@ mod tests {
             assert!(cache.bytes() <= 100_000, "{}", cache.bytes());
         }
         assert!(cache.get("/0").is_some() && cache.get("/49").is_some() && cache.get("/1").is_none());
+    }
+
+    /// How many of some lists stay that are asked for again, while many others are asked for once, and encoded then.
+    fn kept_beside_a_scan(encoded: bool) -> usize {
+        let cache = WireCache::new(100_000);
+        let often = ["/a", "/b", "/c", "/d"];
+        let mut found = 0;
+        for index in 0..200 {
+            let path = format!("/{index}");
+            cache.put(&path, &entry(10_000));
+            if encoded {
+                let kept = cache.peek(&path).unwrap();
+                cache.put_encoded(&path, &kept, Encoding::Gzip, Bytes::from_static(b"gzip"));
+            }
+            let again = often[index / 2 % often.len()];
+            match cache.get(again) {
+                Some(_) => found += 1,
+                None => cache.put(again, &entry(10_000)),
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn encoding_a_list_is_not_asking_for_it_again() {
+        assert!(kept_beside_a_scan(false) > 0);
+        assert_eq!(kept_beside_a_scan(true), kept_beside_a_scan(false));
     }
 
     #[test]
