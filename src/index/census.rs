@@ -127,9 +127,12 @@ impl Index {
         self.read(|transaction, _| {
             let Some(id) = self.stream_id(&stream.to_string()) else { return Ok(Vec::new()) };
             let mut counted: BTreeMap<Day, Census> = BTreeMap::new();
-            for (hour, row) in hours::of_stream(transaction, id, Hour::MIN, Hour::MAX)? {
+            for row in hours::rows(transaction, id, Hour::MIN, Hour::MAX)? {
+                let (key, value) = row?;
+                let counts = HourRow::decode(*key.value(), value.value())?;
+                let (_, hour) = read_hour_key(*key.value())?;
                 let sum = counted.entry(Day::of(hour)).or_default();
-                *sum = sum.plus(Census::of_hour(&row.totals));
+                *sum = sum.plus(Census::of_hour(&counts.totals));
             }
             let kept: BTreeMap<Day, Census> =
                 days(transaction, id, Day::of(Hour::MIN), Day::of(Hour::MAX))?.into_iter().collect();

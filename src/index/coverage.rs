@@ -55,7 +55,7 @@ impl Index {
     pub fn add_up(&self, until: Instant, stream: &Stream, before: Option<Hour>) -> Result<CoverageTotals, IndexError> {
         self.when_settled(until, stream, |transaction, id| {
             let mut sum = CoverageTotals::default();
-            for row in SummaryRows::of(transaction, id, Hour::MIN, Hour::MAX)? {
+            for row in SummedHours::of(transaction, id, Hour::MIN, Hour::MAX)? {
                 let (hour, summary) = row?;
                 if before.is_some_and(|before| hour >= before) {
                     break;
@@ -95,7 +95,7 @@ impl Index {
     /// From the first segment of these hours of a stream to the furthest end; `None` if they have none.
     pub fn extent(&self, stream: &Stream, (first, last): (Hour, Hour)) -> Result<Option<Stretch>, IndexError> {
         self.when_settled(Instant::now() + PATIENCE, stream, |transaction, id| {
-            let mut rows = SummaryRows::of(transaction, id, first, last.max(first))?;
+            let mut rows = SummedHours::of(transaction, id, first, last.max(first))?;
             let mut coverage = Coverage::default();
             // Hours without segments may come first; the last one knows how far all of them reach.
             while coverage.extent().is_none()
@@ -145,29 +145,29 @@ type Range<'r> = redb::Range<'r, &'static HourKey, &'static [u8]>;
 
 /// The summaries of a stream, each beside the row of its hour: a table of which something is lost would tell of fewer hours without
 /// contradicting itself.
-struct SummaryRows<'r> {
+struct SummedHours<'r> {
     summaries: Range<'r>,
     hours: Range<'r>,
 }
 
-impl SummaryRows<'_> {
+impl SummedHours<'_> {
     fn of(
         transaction: &ReadTransaction,
         stream: u32,
         first: Hour,
         last: Hour,
-    ) -> Result<SummaryRows<'static>, IndexError> {
-        Ok(SummaryRows {
+    ) -> Result<SummedHours<'static>, IndexError> {
+        Ok(SummedHours {
             summaries: summaries::range(transaction, stream, first, last)?,
             hours: hours::rows(transaction, stream, first, last)?,
         })
     }
 
     fn row(
-        summary: Option<SummaryRow<'_>>,
-        hour: Option<SummaryRow<'_>>,
+        summary: Option<HourKeyed<'_>>,
+        hour: Option<HourKeyed<'_>>,
     ) -> Option<Result<(Hour, HourSummary), IndexError>> {
-        let read = |own: SummaryRow<'_>, other: SummaryRow<'_>| {
+        let read = |own: HourKeyed<'_>, other: HourKeyed<'_>| {
             let ((key, value), (beside, _)) = (own?, other?);
             if key.value() != beside.value() {
                 return Err(lost());
@@ -182,14 +182,14 @@ impl SummaryRows<'_> {
     }
 }
 
-type SummaryRow<'r> =
+type HourKeyed<'r> =
     Result<(redb::AccessGuard<'r, &'static HourKey>, redb::AccessGuard<'r, &'static [u8]>), redb::StorageError>;
 
 fn lost() -> IndexError {
     IndexError::Damaged("the summaries of coverage are not those of the hours there are".into())
 }
 
-impl Iterator for SummaryRows<'_> {
+impl Iterator for SummedHours<'_> {
     type Item = Result<(Hour, HourSummary), IndexError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -197,7 +197,7 @@ impl Iterator for SummaryRows<'_> {
     }
 }
 
-impl DoubleEndedIterator for SummaryRows<'_> {
+impl DoubleEndedIterator for SummedHours<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         Self::row(self.summaries.next_back(), self.hours.next_back())
     }
@@ -210,7 +210,7 @@ fn unsettled(transaction: &ReadTransaction, stream: u32) -> Result<u64, IndexErr
 
 fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize) -> Result<Covered, IndexError> {
     let from = window.from.map_or(Hour::MIN, Timestamp::hour);
-    let before = match (from > Hour::MIN).then(|| SummaryRows::of(transaction, stream, Hour::MIN, from.previous())) {
+    let before = match (from > Hour::MIN).then(|| SummedHours::of(transaction, stream, Hour::MIN, from.previous())) {
         Some(rows) => rows?.next_back().transpose()?.and_then(|(_, summary)| summary.after),
         None => None,
     };
@@ -218,7 +218,7 @@ fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize
     let mut window = *window;
     let (mut stretches, most_stretches) = (0_usize, most.saturating_mul(STRETCHES_AN_HOUR).max(100_000));
     for (count, row) in
-        SummaryRows::of(transaction, stream, from, window.last.unwrap_or(Hour::MAX).max(from))?.enumerate()
+        SummedHours::of(transaction, stream, from, window.last.unwrap_or(Hour::MAX).max(from))?.enumerate()
     {
         let (hour, summary) = row?;
         if found.coverage.is_enough(&window, hour) {

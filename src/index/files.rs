@@ -18,7 +18,7 @@ pub(super) const ODD_FILES: TableDefinition<'static, &[u8], &FileValue> = TableD
 /// The largest size that is kept: 256 TiB less one byte.
 pub const MAX_SIZE: u64 = (1 << 48) - 1;
 
-/// Stream, hour, start, kind and tombstone, duration, spelling, hash.
+/// Stream, hour, start, container with kind and tombstone, duration, spelling, hash.
 pub type FileKey = [u8; 50];
 /// The size.
 pub type FileValue = [u8; 6];

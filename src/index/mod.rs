@@ -2,7 +2,8 @@
 //!
 //! It is derived from the tree on disk and can be thrown away at any time. It never touches the archive itself.
 //!
-//! 1. Each table belongs to a module that says its key and its rows and writes them, and everybody else asks that module: [`files`], [`hours`],
+//! 1. Each table belongs to a module that says its key and its rows and writes them, and everybody else asks that module (a few readers are
+//!    given its range and decode with it): [`files`], [`hours`],
 //!    [`streams`], `directories`, [`changes`], `census`, `summaries`, `facts`, `hole_reasons::tables`, `visitors`, [`peers`], [`meta`]. What rows have in
 //!    common is in [`codec`]. A table whose rows change their layout gets a new number in its name; the format has a number, and `migrations/`
 //!    leads from each to the next.

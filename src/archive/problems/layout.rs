@@ -72,7 +72,7 @@ pub fn is_hour(path: &str) -> bool {
 /// What is wrong with a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Misplacement {
-    /// It lies in an hour, and is no transport stream.
+    /// It lies in an hour, and does not end as segments do.
     Container,
     /// It lies in the base, a channel or a quality.
     AboveTheHours,

@@ -24,7 +24,7 @@ use super::report::RoundError;
 use super::round::heavy;
 use super::shared::PeerJob;
 use crate::archive::guards::Guard;
-use crate::archive::{FileName, Hash, HourContents, HourPlace, name, parse_file_name};
+use crate::archive::{FileEnding, FileName, Hash, HourContents, HourPlace, name, parse_file_name};
 use crate::replicate::peer::PeerError;
 
 /// How long another peer is waited for that has never answered this question. One that does not answer counts as out of reach, and its
@@ -166,9 +166,11 @@ async fn deletions(
 }
 
 fn wait_too(known: &mut Deletions, stems: HashSet<Box<str>>, place: &HourPlace) {
-    known.graves.extend(stems.iter().filter_map(|stem| match parse_file_name(&format!("{stem}.tombstone")) {
-        FileName::Understood(key) => Some((key.hash, key.kind, key.start(place.hour))),
-        _ => None,
+    known.graves.extend(stems.iter().filter_map(|stem| {
+        match parse_file_name(&format!("{stem}{}", FileEnding::Tombstone.suffix())) {
+            FileName::Understood(key) => Some((key.hash, key.kind, key.start(place.hour))),
+            _ => None,
+        }
     }));
     known.waiting.extend(stems);
 }

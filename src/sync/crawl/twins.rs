@@ -21,7 +21,8 @@ use super::{CrawlCounts, CrawlError, Keeper};
 use crate::archive::guards::Guard;
 use crate::archive::hidden_content::{HiddenContent, NEARBY};
 use crate::archive::{
-    AnyFile, Channel, Hash, Hour, HourChange, HourPlace, SegmentFile, SegmentKey, SegmentKind, Span, Timestamp, name,
+    AnyFile, Channel, FileEnding, Hash, Hour, HourChange, HourPlace, SegmentFile, SegmentKey, SegmentKind, Span,
+    Timestamp, name,
 };
 use crate::disk::{Base, DownloadError, Published, SmallFile, atomic, write_tombstone};
 use crate::index::{EqualBy, HourUpdate};
@@ -198,7 +199,7 @@ impl Keeper {
         let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(()) };
         let (mut names, mut away) = (Vec::new(), Ok(()));
         for (stem, key) in stems {
-            let tombstone = format!("{stem}.tombstone");
+            let tombstone = format!("{stem}{}", FileEnding::Tombstone.suffix());
             match write_tombstone(&dir, &tombstone, &note(key, std::time::SystemTime::now())) {
                 Ok(Published::New | Published::AlreadyThere) => names.push(tombstone),
                 Err(DownloadError::Disk(error)) => match self.disk::<()>(Err(error)) {
