@@ -17,6 +17,7 @@ mod job;
 mod journal;
 mod last_copy;
 mod merge;
+mod planned;
 mod probe;
 mod protect;
 mod reclaim;

@@ -1,16 +1,11 @@
-//! What retention plans, from what the index knows, and how plan and journal are reported, over the wire and as gauges. Changes nothing.
+//! How plan and journal are reported, over the wire and as gauges.
 
 use prometheus::{Gauge, Registry};
 
 use super::journal::{Journal, JournalStep};
-use super::schedule::{EarlierDecision, Schedule, Stored, schedule};
-use super::{Retention, RetentionError};
+use super::schedule::Schedule;
 use crate::archive::disk_use::{DiskUse, UsageGrowth};
-use crate::archive::origins::Origin;
-use crate::archive::retention::RetentionLimits;
-use crate::archive::{Hour, HourPlace, HourTotals};
-use crate::sync::crawl::CrawlError;
-use crate::wire::{DiskFilled, RetentionHour, RetentionPlan, RetentionView, RetiredHour};
+use crate::wire::{DiskFilled, RetentionHour, RetentionPlan, RetiredHour};
 
 /// Most retired hours in a report: a page of them is a megabyte.
 pub(super) const MOST_RETIRED: usize = 10_000;
@@ -113,82 +108,4 @@ impl RetentionGauges {
     pub(super) fn ran(&self, now: crate::archive::Timestamp) {
         self.last_run.set((now - crate::archive::Timestamp::from_us(0)).seconds());
     }
-}
-
-impl Retention {
-    /// What would go now, by these limits or its own, and what has gone. Changes nothing.
-    pub fn view(&self, limits: Option<&RetentionLimits>) -> Result<RetentionView, RetentionError> {
-        let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
-        let (retired, retired_hours, kept) = retired(&journal);
-        Ok(RetentionView { plan: self.plan(limits)?, retired, retired_hours, kept })
-    }
-
-    /// What would go now, by these limits or its own. Changes nothing.
-    pub fn plan(&self, limits: Option<&RetentionLimits>) -> Result<RetentionPlan, RetentionError> {
-        let own = &self.options.limits;
-        let limits = limits.unwrap_or(own);
-        let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
-        let free = self.free();
-        let schedule = self.schedule(&journal, limits, free)?;
-        let blocked = self.may_delete().err().map(|error| error.to_string());
-        let doubt = self.doubt(&schedule);
-        let other_limits = limits != own;
-        Ok(RetentionPlan { doubt, blocked, other_limits, ..plan(&schedule, !limits.are_off(), free) })
-    }
-
-    /// What goes by these limits and by what the index knows. Changes nothing.
-    pub(super) fn schedule(
-        &self,
-        journal: &Journal,
-        limits: &RetentionLimits,
-        free: Option<u64>,
-    ) -> Result<Schedule, RetentionError> {
-        let mut hours = Vec::new();
-        let index = self.parts.keeper.index();
-        for stream in index.catalog().streams() {
-            let name = stream.to_string();
-            for (hour, row) in index.hour_rows(&name, Hour::MIN, Hour::MAX).map_err(CrawlError::Index)? {
-                let place = HourPlace { stream: stream.clone(), hour };
-                let stored = self.stored(place, &row.totals)?;
-                match journal.get(&stored.place).map(|entry| (entry.step, entry.reason)) {
-                    None => hours.push(stored),
-                    Some((JournalStep::Kept, _)) => hours.push(Stored { decided: EarlierDecision::Keep, ..stored }),
-                    // Reported below, whether or not it is still in the index.
-                    Some((JournalStep::Retiring, _)) => {}
-                    // Somebody has written there again: it goes when it would, as any other hour.
-                    Some((JournalStep::Retired | JournalStep::Gone, _)) => {
-                        hours.extend((stored.segments > 0 && self.holds_segments(&stored.place)?).then_some(stored));
-                    }
-                }
-            }
-        }
-        for (place, entry) in journal.entries().iter().filter(|(_, entry)| entry.step == JournalStep::Retiring) {
-            let decided = self.decided_about_begun(entry);
-            let row = index.hour_row(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
-            let stored = self.stored(place.clone(), &row.map(|row| row.totals).unwrap_or_default())?;
-            hours.push(Stored { decided, ..stored });
-        }
-        Ok(schedule(hours, limits, self.now(), free))
-    }
-
-    fn stored(&self, place: HourPlace, totals: &HourTotals) -> Result<Stored, RetentionError> {
-        let stored = of_totals(place, totals);
-        let origin = self.parts.keeper.origin(&stored.place, (stored.segments, stored.bytes))?;
-        Ok(Stored { origin, ..stored })
-    }
-
-    /// Whether the index knows anything in an hour that could be deleted; what is not understood is counted with the rest.
-    pub(super) fn holds_segments(&self, place: &HourPlace) -> Result<bool, RetentionError> {
-        let view = self.parts.keeper.index().hour(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
-        Ok(view.is_some_and(|view| view.contents.files().iter().any(|file| !file.key.tombstone)))
-    }
-}
-
-fn of_totals(place: HourPlace, totals: &HourTotals) -> Stored {
-    let goes = totals.video.iter().chain([&totals.chat, &totals.hidden]);
-    let (segments, bytes) =
-        goes.fold((0, 0), |(files, bytes), tally| (files + u64::from(tally.files), bytes + tally.bytes));
-    let other_bytes = totals.bad.bytes + totals.other.bytes;
-    let (tombstones, decided, origin) = (totals.tombstones.into(), EarlierDecision::Nothing, Origin::default());
-    Stored { place, bytes, other_bytes, segments, tombstones, decided, origin }
 }

@@ -7,91 +7,20 @@
 //!    future) is told as a [`SuspectPlan`]; whoever carries the plan out stops there until a person says that it is right.
 
 mod room;
+mod stored;
 
 use std::fmt;
 
 pub use room::Horizons;
+pub use stored::{EarlierDecision, Measured, RetentionReason, Stored};
 
 use super::shrinking::StreamSize;
-use crate::archive::origins::Origin;
 use crate::archive::retention::RetentionLimits;
-use crate::archive::{Hour, HourPlace, Span, Timestamp};
+use crate::archive::{Hour, Span, Timestamp};
 
 /// How far the clock may be ahead of the newest hour before age is believed only on a person's word: a week without a single
 /// segment is a long pause, or a wrong clock.
 const QUIET: Span = Span::from_us(7 * 24 * crate::archive::time::HOUR_US);
-
-/// An hour that holds something that could go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Which.
-    pub place: HourPlace,
-    /// Bytes of segments and chat batches, hidden ones included: what would go.
-    pub bytes: u64,
-    /// Bytes of what is listed and not understood: it would stay.
-    pub other_bytes: u64,
-    /// How many segments and chat batches would go.
-    pub segments: u64,
-    /// How many tombstones would stay until the reclaim age.
-    pub tombstones: u64,
-    /// What was decided about it before.
-    pub decided: EarlierDecision,
-    /// Whose it is.
-    pub origin: Origin,
-}
-
-impl Stored {
-    /// Whether half of all such must not vanish at once: what was recorded here, and what the configuration names.
-    fn counts(&self) -> bool {
-        !self.origin.fetched || self.origin.named
-    }
-}
-
-/// What was decided about an hour before.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum EarlierDecision {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// It stays, on the operator's word.
-    Keep,
-    /// It goes: it was begun and not finished, and nobody asks whether it is still wanted.
-    Begun(RetentionReason),
-}
-
-/// Why an hour goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RetentionReason {
-    /// It is older than allowed.
-    Age,
-    /// All hours together are larger than allowed.
-    Size,
-    /// The disk has less free space than is to be kept.
-    Space,
-    /// It came from other nodes, and there is no room for it beside what is this archive's own.
-    Fetched,
-    /// Its channel and quality are larger than allowed.
-    Stream,
-}
-
-impl RetentionReason {
-    /// As written in the journal, in JSON and on the screen.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Age => "age",
-            Self::Size => "size",
-            Self::Space => "space",
-            Self::Fetched => "fetched",
-            Self::Stream => "stream",
-        }
-    }
-
-    /// Reads it.
-    pub fn parse(text: &str) -> Option<Self> {
-        let all = [Self::Age, Self::Size, Self::Space, Self::Fetched, Self::Stream];
-        all.into_iter().find(|reason| reason.as_str() == text)
-    }
-}
 
 /// An hour that goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,15 +31,6 @@ pub struct RetiringHour {
     pub reason: RetentionReason,
     /// With what it is measured how far the archive shrinks.
     pub measured: Option<Measured>,
-}
-
-/// What must not shrink too far, each measured by itself: one hour that was recorded must not stand for all that was mirrored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Measured {
-    /// The archive's own, by the rule by which room is made.
-    Own,
-    /// What others gave of what the configuration names, where something else is own.
-    Named,
 }
 
 /// What goes.

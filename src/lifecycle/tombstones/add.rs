@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 
-use super::{BadTarget, MOST_PATHS, TombstoneRange, TombstoneTarget};
+use super::target::{BadTarget, MOST_PATHS, TombstoneRange, TombstoneTarget};
 use crate::archive::{FileName, Hash, HourPlace, Span, parse_file_name, time};
 use crate::disk::{Dir, DiskError, DownloadError, Published, atomic, write_tombstone};
 use crate::sync::crawl::{CrawlError, Keeper};

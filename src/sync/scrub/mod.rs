@@ -14,6 +14,7 @@
 
 pub mod check;
 mod flagged;
+mod options;
 mod quarantine_contents;
 mod report;
 mod restore;
@@ -24,10 +25,11 @@ mod visitor;
 mod work;
 
 pub use flagged::read as read_flagged;
+pub use options::{ScrubLimits, ScrubOptions, Structure};
 pub use quarantine_contents::{KeptFile, QuarantineContents};
 #[cfg(test)]
 pub(crate) use report::{CycleId, DamageOutcome, ScrubEvent};
-pub use report::{ScrubFinding, ScrubLimits, ScrubOptions, Structure, damaged_file, list_of, quarantine_path};
+pub use report::{ScrubFinding, damaged_file, list_of, quarantine_path};
 pub use restore::Healing;
 pub use run::ScrubObserver;
 pub use visitor::ScrubVisitor;

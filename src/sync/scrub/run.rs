@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::report::{DamageOutcome, ScrubEvent, ScrubFinding, ScrubLimits};
+use super::options::ScrubLimits;
+use super::report::{DamageOutcome, ScrubEvent, ScrubFinding};
 use super::work::{Control, Scrub};
 use crate::archive::HourPlace;
 use crate::disk::DiskError;

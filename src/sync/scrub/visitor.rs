@@ -10,7 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::check::Check;
-use super::report::{CycleId, ScrubEvent, ScrubLimits};
+use super::options::ScrubLimits;
+use super::report::{CycleId, ScrubEvent};
 use super::work::{Control, MoveToQuarantine, Scrub, Unfinished};
 use crate::archive::{HourPlace, Timestamp};
 use crate::disk::FileMeta;

@@ -11,10 +11,9 @@ use parking_lot::{Mutex, RwLock};
 
 use super::check::{Check, Fault, FileVerdict};
 use super::flagged::Flagged;
+use super::options::{ScrubLimits, ScrubOptions, Structure};
 use super::quarantine_contents::{KeptFile, QuarantineContents};
-use super::report::{
-    CycleId, DamageOutcome, MOST_LISTED, ScrubEvent, ScrubFinding, ScrubLimits, ScrubOptions, Structure, list_of,
-};
+use super::report::{CycleId, DamageOutcome, MOST_LISTED, ScrubEvent, ScrubFinding, list_of};
 use crate::archive::{HourPlace, LARGEST_FILE, SegmentFile, Timestamp, escape};
 use crate::disk::{Base, Dir, DiskError, FileMeta, Quarantine};
 use crate::jobs::{NodeEvent, NodeEvents};

@@ -13,9 +13,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{EarlierDecision, Measured, RetentionLimits, RetentionReason, Stored};
+use super::stored::{EarlierDecision, Measured, RetentionReason, Stored};
 use crate::archive::blocks::on_disk;
-use crate::archive::retention::BESIDE_FREE;
+use crate::archive::retention::{BESIDE_FREE, RetentionLimits};
 use crate::archive::{Hour, HourPlace, Stream};
 
 /// Whose an hour is: what is less goes first.
