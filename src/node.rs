@@ -7,6 +7,8 @@
 //! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
 mod address;
+mod error;
+mod options;
 mod pulse;
 mod sentinel;
 pub mod service;
@@ -17,10 +19,8 @@ mod tests;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
@@ -29,81 +29,16 @@ use self::address::{AddressFile, renew};
 use self::pulse::VitalJobs;
 use self::sentinel::{Sentinel, SentinelParts};
 use self::services::{Jobs, Services};
-use crate::archive::origins::ConfiguredStreams;
-use crate::archive::problems::video::ProblemThresholds;
 use crate::disk::{Base, BaseGuard};
-use crate::http::{Auth, ConnectionLimits, Hosts, HttpMetrics, RequestBounds, listen, router, serve};
-use crate::index::{Index, IndexOptions};
+use crate::http::{HttpMetrics, listen, router, serve};
+use crate::index::Index;
 use crate::jobs::{Job, Runner, Wake};
-use crate::lifecycle::retention::RetentionOptions;
-use crate::net::tls;
-use crate::play::ffmpeg::PoolOptions;
-use crate::play::playback::PlaybackOptions;
-use crate::replicate::backfill::{BackfillError, BackfillOptions};
-use crate::replicate::peer::PeerError;
-use crate::replicate::sources::SourceOptions;
-use crate::sync::crawl::{CrawlPace, Pacing, WatchOptions};
-use crate::sync::scrub::ScrubOptions;
+use crate::sync::crawl::Pacing;
 use crate::sync::startup::{Locked, StartupError};
 
+pub use self::error::NodeError;
+pub use self::options::NodeOptions;
 pub use self::pulse::{ENDING, NodePulse};
-
-#[derive(Debug, Clone)]
-pub struct NodeOptions {
-    pub name: String,
-    pub base_dir: PathBuf,
-    /// Where index and address lie.
-    pub state_dir: PathBuf,
-    /// Where to listen; port 0 picks one.
-    pub listen: SocketAddr,
-    pub index: IndexOptions,
-    pub watch: WatchOptions,
-    pub crawl: CrawlPace,
-    /// One directory in so many is read in each cycle although it seems unchanged.
-    pub verify_one_in: u64,
-    pub scrub: ScrubOptions,
-    /// Files of a channel that may be missing at once without confirmation.
-    pub doubt_above: u64,
-    /// From where on something is a problem.
-    pub thresholds: ProblemThresholds,
-    pub http: ConnectionLimits,
-    /// The certificate to show, for https instead of http.
-    pub tls: Option<Arc<tls::TlsServer>>,
-    pub bounds: RequestBounds,
-    /// By which names it may be asked over the loopback.
-    pub hosts: Hosts,
-    pub auth: Arc<Auth>,
-    /// Hours of each quality whose gauges of coverage are shown one by one, and series of all of them; none where no such gauges are shown.
-    pub gauges: Option<(u32, usize)>,
-    /// How often maps and pages are written beneath the base; none where they are not.
-    pub maps: Option<Duration>,
-    pub playback: PlaybackOptions,
-    pub ffmpeg: PoolOptions,
-    /// Where other nodes to fetch from are found.
-    pub sources: SourceOptions,
-    pub backfill: BackfillOptions,
-    pub retention: RetentionOptions,
-    /// What the configuration names: it is no stranger's.
-    pub named: ConfiguredStreams,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    #[error(transparent)]
-    Startup(#[from] StartupError),
-    #[error("cannot listen on {address}: {cause}; choose another with --listen")]
-    Listen { address: SocketAddr, cause: io::Error },
-    #[error("cannot start a thread: {0}")]
-    Thread(io::Error),
-    #[error(transparent)]
-    Backfill(#[from] BackfillError),
-    /// The client by which retention asks other nodes.
-    #[error(transparent)]
-    Peer(#[from] PeerError),
-    /// Metrics registered twice.
-    #[error("cannot set up metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-}
 
 pub struct Node {
     /// Where it listens.

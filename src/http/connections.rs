@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::connection::Activity;
 use super::limits::ConnectionLimits;
 use super::seats::network;
-use super::serve::{Serving, run};
 
 /// How long nothing must be taken of an answer before its connection makes room for a new one: longer than a packet is on its way.
 const NOT_TAKING: Duration = Duration::from_secs(1);
@@ -36,12 +34,15 @@ impl ConnectionTable {
         self.entries.lock().open.len()
     }
 
-    pub(super) fn spawn(self: &Arc<Self>, serving: Serving, stream: TcpStream, activity: Arc<Activity>) {
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        activity: Arc<Activity>,
+        connection: impl Future<Output = ()> + Send + 'static,
+    ) {
         let mut entries = self.entries.lock();
         entries.next += 1;
         let id = entries.next;
         let leave = Leave { table: Arc::clone(self), id };
-        let connection = run(serving, stream, Arc::clone(&activity));
         let task = tokio::spawn(async move {
             let _leave = leave;
             connection.await;

@@ -119,7 +119,8 @@ async fn accept(
                     tokio::time::timeout(LOOK_AGAIN, table.freed.notified()).await.unwrap_or_default();
                 }
                 let activity = Arc::new(Activity::new(Arc::clone(clock), peer));
-                table.spawn(serving.clone(), stream, activity);
+                let connection = run(serving.clone(), stream, Arc::clone(&activity));
+                table.spawn(activity, connection);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -137,7 +138,7 @@ async fn accept(
 
 /// What every connection is given.
 #[derive(Debug, Clone)]
-pub(super) struct Serving {
+struct Serving {
     app: Router,
     builder: http1::Builder,
     tls: Option<Arc<tls::TlsServer>>,
@@ -184,7 +185,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// One connection from its first byte to its last.
-pub(super) async fn run(serving: Serving, stream: TcpStream, activity: Arc<Activity>) {
+async fn run(serving: Serving, stream: TcpStream, activity: Arc<Activity>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(name: "connection_gone", %error, "the connection was gone before it was served");
         return;

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{BestHour, by_threads};
+use super::BestHour;
+use super::threads::by_threads;
 use crate::archive::{Chain, Stream, Timestamp};
 
 /// Whether all of an hour lies in the middle of a window.

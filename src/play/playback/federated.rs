@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::media::{Ask, check_implicit};
+use super::ask::{Ask, check_implicit};
 use super::{BestHour, Playback, PlaybackError};
 use crate::archive::{Chain, Hour, HourPlace, SequencePiece, Span, Stream};
 use crate::play::playlist::gap_fill::{filled, missing_hours};

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::Playback;
 use crate::archive::{Hash, SequencePiece, Stream};
 use crate::media::{Facts, facts};
 
@@ -29,15 +28,20 @@ struct KnownFacts {
     order: VecDeque<Hash>,
 }
 
-impl Playback {
+impl Headers {
     /// What a segment says of itself; `None` if it cannot be read now.
-    pub fn facts(&self, stream: &Stream, piece: &SequencePiece) -> Option<Arc<Facts>> {
+    pub(super) fn of(
+        &self,
+        stream: &Stream,
+        piece: &SequencePiece,
+        open: impl FnOnce() -> io::Result<File>,
+    ) -> Option<Arc<Facts>> {
         let hash = piece.file.key.hash;
-        if let Some(known) = self.headers.get(&hash) {
+        if let Some(known) = self.get(&hash) {
             return Some(known);
         }
-        match self.open(stream, piece).map_err(io::Error::other).and_then(|file| read(&file)) {
-            Ok(facts) => Some(self.headers.put(hash, facts)),
+        match open().and_then(|file| read(&file)) {
+            Ok(facts) => Some(self.put(hash, facts)),
             Err(error) => {
                 let file = piece.file.name();
                 tracing::debug!(name: "headers_unread", %stream, hour = %piece.hour, %file, %error, "the first bytes of a segment cannot be read");
@@ -45,9 +49,7 @@ impl Playback {
             }
         }
     }
-}
 
-impl Headers {
     fn get(&self, hash: &Hash) -> Option<Arc<Facts>> {
         self.0.lock().facts.get(hash).cloned()
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::learn::HourMedia;
+use super::hour_media::HourMedia;
 use super::piece::PieceText;
 use crate::archive::{
     Chain, Hour, HourPlace, Link, SegmentFile, SegmentKind, SequencePiece, SequenceStep, Span, Stream,

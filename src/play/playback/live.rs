@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::media::MOST_GAPS;
 use super::piece::PieceText;
 use crate::archive::{Chain, Hour, Link, SequencePiece, SequenceStep, Span, Stream, Timestamp};
 use crate::play::playlist::hls::{self, DISCONTINUITY, HourLines, PlaylistHead};
 use crate::play::playlist::live_edge::{AskedAt, Growth, PublishedEdge};
+
+/// Entries of holes in one list: a day of holes told every two seconds has 43,200.
+pub(super) const MOST_GAPS: u64 = 100_000;
 
 /// A piece is closed when it has so many bytes: what is open is copied and deflated anew each time the list grows.
 const CLOSED_AT: usize = 32 * 1024;

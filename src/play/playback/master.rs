@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::list_cache::WindowState;
+use super::window_state::WindowState;
 use super::{Playback, PlaybackError};
 use crate::archive::{Channel, Hour, Quality, SegmentKind, SequencePiece, Span, Stream, Timestamp, best_sequence};
 use crate::media::Facts;

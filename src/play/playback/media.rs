@@ -11,39 +11,19 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::ahead::{is_within, write_anew};
+use super::ask::{Ask, check_implicit};
 use super::federated::{HOLDS, Other, RemoteSegment};
 use super::learn::First;
-use super::list_cache::WindowState;
-use super::live::Live;
+use super::live::{Live, MOST_GAPS};
 use super::piece::{PieceText, Playlist};
+use super::window_state::WindowState;
 use super::{BestHour, Playback, PlaybackError};
 use crate::archive::{Chain, Edges, Hash, Link, SegmentFile, SegmentKind, SequenceStep, Span, Stream, Timestamp};
 use crate::play::playlist::hls::{self, DISCONTINUITY, HourLines, ListType, PlaylistHead, TARGET_OF_NOTHING};
 use crate::play::playlist::live_edge::{AHEAD, HOLD_BACK};
 
-/// A longer stretch wants both its ends given.
-pub const IMPLICIT_HOURS: i64 = 12;
-
-/// Entries of holes in one list: a day of holes told every two seconds has 43,200.
-pub(super) const MOST_GAPS: u64 = 100_000;
-
 /// Hours at the end of a stream that say how long its segments are.
 const KNOWN_HOURS: usize = 6;
-
-/// What is asked.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Ask {
-    /// Of what.
-    pub stream: Stream,
-    /// From when on; from the first segment on if it is not given.
-    pub start: Option<Timestamp>,
-    /// Until when; whatever comes if it is not given.
-    pub end: Option<Timestamp>,
-    /// Whether holes are told as entries.
-    pub gaps: bool,
-    /// Whether segments that only other nodes have are told by their addresses.
-    pub peers: bool,
-}
 
 /// A list that grows, which is grown by one at a time.
 type Growing = Arc<Mutex<Live>>;
@@ -196,22 +176,6 @@ impl Playback {
         }
         Ok(if longest == Span::default() { TARGET_OF_NOTHING } else { hls::target(longest) })
     }
-}
-
-/// Everything is meant where an end is not given, but not more than clients of today expect.
-pub fn check_implicit(
-    start: Option<Timestamp>,
-    end: Option<Timestamp>,
-    extent: Option<(Timestamp, Timestamp)>,
-) -> Result<(), PlaybackError> {
-    let Some((first, last)) = extent.filter(|_| start.is_none() || end.is_none()) else { return Ok(()) };
-    let hour = crate::archive::time::HOUR_US;
-    let length = end.unwrap_or(last) - start.unwrap_or(first);
-    if length.us() <= IMPLICIT_HOURS * hour {
-        return Ok(());
-    }
-    let hours = length.us().unsigned_abs().div_ceil(hour.unsigned_abs());
-    Err(PlaybackError::ImplicitTooLong { hours, limit: IMPLICIT_HOURS.unsigned_abs() })
 }
 
 fn span(time: Duration) -> Span {

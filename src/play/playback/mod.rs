@@ -11,10 +11,12 @@
 //! It reads the index through the keeper, which makes hours right first, and writes into it what it learnt of segments, and nothing else. It blocks: not for async code.
 
 mod ahead;
+mod ask;
 mod cut;
 mod error;
 mod federated;
 mod headers;
+mod hour_media;
 mod hours;
 mod learn;
 mod list_cache;
@@ -26,13 +28,17 @@ mod piece;
 mod read;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod visitor;
+mod window_state;
 
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+pub use ask::{Ask, IMPLICIT_HOURS, check_implicit};
 pub use cut::{CutAsk, CutClip, CutPlan};
 pub use error::PlaybackError;
 pub use federated::Other;
@@ -42,22 +48,17 @@ use hours::Hours;
 use learn::Learner;
 use list_cache::Lists;
 pub use master::{Basis, MEASURED_HOURS, Master};
-pub use media::{Ask, IMPLICIT_HOURS, check_implicit};
 pub use open::{OpenError, open};
 pub use piece::Playlist;
 pub use read::edges_of;
+use threads::by_threads;
 pub use visitor::FactsVisitor;
 
-use crate::archive::{Hour, Sequence, Span, Stream, Timestamp, best_sequence};
+use crate::archive::{Hour, Sequence, SequencePiece, Span, Stream, Timestamp, best_sequence};
 use crate::jobs::Clock;
+use crate::media::Facts;
 use crate::play::playlist::live_edge::AskedAt;
 use crate::sync::crawl::{CrawlError, Keeper};
-
-/// So many hours are read by several threads: fewer are read before threads have begun.
-const MANY_HOURS: usize = 6;
-
-/// More threads would only take processors from other questions.
-const MOST_THREADS: usize = 4;
 
 /// How much may be asked, and kept.
 #[derive(Debug, Clone, Copy)]
@@ -167,6 +168,17 @@ impl Playback {
         parts.ok_or(PlaybackError::ReadingFailed)?.into_iter().collect()
     }
 
+    /// Opens a segment of a sequence.
+    pub fn open(&self, stream: &Stream, piece: &SequencePiece) -> Result<File, OpenError> {
+        let path = format!("{stream}/{}/{}", piece.hour, piece.file.name());
+        open(&self.keeper, &path, piece.file.size)
+    }
+
+    /// What a segment says of itself; `None` if it cannot be read now.
+    pub fn facts(&self, stream: &Stream, piece: &SequencePiece) -> Option<Arc<Facts>> {
+        self.headers.of(stream, piece, || self.open(stream, piece).map_err(io::Error::other))
+    }
+
     /// An error if there is no such stream, or if it holds no video.
     fn exists(&self, stream: &Stream) -> Result<(), PlaybackError> {
         match self.keeper.ensure_structure() {
@@ -185,28 +197,6 @@ impl Playback {
     fn now(&self) -> AskedAt {
         AskedAt { wall: self.clock.wall().into(), since: self.clock.now() }
     }
-}
-
-/// Does the same with each, in order; by several threads where there are many. `None` if a thread has died.
-fn by_threads<I: Sync, T: Send>(all: &[I], work: impl Fn(&I) -> T + Sync) -> Option<Vec<T>> {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
-    if all.len() < MANY_HOURS || threads == 1 {
-        return Some(all.iter().map(work).collect());
-    }
-    let next = AtomicUsize::new(0);
-    let take_turns = || {
-        let turns = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
-        turns.map_while(|at| Some((at, work(all.get(at)?)))).collect::<Vec<(usize, T)>>()
-    };
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(take_turns)).collect();
-        let mut done = Vec::with_capacity(all.len());
-        for part in running {
-            done.extend(part.join().ok()?);
-        }
-        done.sort_unstable_by_key(|(at, _)| *at);
-        Some(done.into_iter().map(|(_, each)| each).collect())
-    })
 }
 
 /// The first that is found.

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::path::PathBuf;
 
-use super::{Playback, PlaybackError};
-use crate::archive::{SequencePiece, Stream, name};
+use super::PlaybackError;
+use crate::archive::name;
 use crate::disk::DiskError;
 use crate::sync::crawl::{CrawlError, Keeper};
 
@@ -21,14 +21,6 @@ pub enum OpenError {
     /// The archive is not there.
     #[error(transparent)]
     Away(#[from] CrawlError),
-}
-
-impl Playback {
-    /// Opens a segment of a sequence.
-    pub fn open(&self, stream: &Stream, piece: &SequencePiece) -> Result<File, OpenError> {
-        let path = format!("{stream}/{}/{}", piece.hour, piece.file.name());
-        open(&self.keeper, &path, piece.file.size)
-    }
 }
 
 /// Opens a segment by its path beneath the base.

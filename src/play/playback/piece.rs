@@ -10,8 +10,8 @@ use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
-use super::by_threads;
-use super::list_cache::WindowState;
+use super::threads::by_threads;
+use super::window_state::WindowState;
 
 /// The fastest level: names are mostly hashes, which no level shortens.
 const LEVEL: u32 = 1;

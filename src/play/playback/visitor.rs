@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::Playback;
-use super::learn::{FactsState, Learner};
+use super::hour_media::FactsState;
+use super::learn::Learner;
 use crate::archive::{HourPlace, SegmentFile, SequencePiece, is_playable};
 use crate::index::Learnt;
 use crate::media::WINDOW;

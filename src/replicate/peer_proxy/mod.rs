@@ -7,6 +7,7 @@
 //!
 //! Nothing is fetched into the archive here, and nothing that is answered changes what backfill does.
 
+mod listings;
 mod question;
 mod segments;
 
@@ -57,7 +58,7 @@ pub struct PeerProxy {
     turns: Semaphore,
     each: Mutex<HashMap<String, Arc<Semaphore>>>,
     cache: AnswerCache,
-    listings: segments::Listings,
+    listings: listings::Listings,
 }
 
 impl PeerProxy {
@@ -77,7 +78,7 @@ impl PeerProxy {
             turns: Semaphore::new(AT_ONCE),
             each: Mutex::default(),
             cache: AnswerCache::default(),
-            listings: segments::Listings::default(),
+            listings: listings::Listings::default(),
         })
     }
 

@@ -2,41 +2,25 @@
 //! answers.
 //!
 //! 1. All are asked at the same time, and what has not come after [`PATIENCE`] is left out: somebody waits for a playlist.
-//! 2. Who was too slow, or away, is not asked again for [`QUIET`], so that it costs one viewer once and not each one each time.
+//! 2. Who was too slow, or away, is not asked again for [`QUIET`](super::listings::QUIET), so that it costs one viewer once and not each one each time.
 //! 3. What they list is read by our own grammar, without what their tombstones hide. Whether it has a place is decided elsewhere.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use parking_lot::Mutex;
 
 use super::PeerProxy;
-use crate::archive::{Hour, HourContents, HourPlace, SegmentFile, SequencePiece, Stream};
+use super::listings::SegmentFiles;
+use crate::archive::{Hour, HourContents, HourPlace, SequencePiece, Stream};
 use crate::replicate::peer::{Peer, PeerError};
 
 /// How long all answers together are waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long one is left alone that did not answer.
-const QUIET: Duration = Duration::from_secs(10);
-/// How long an answer is good for: players ask every few seconds.
-const HOLDS: Duration = Duration::from_secs(3);
-/// Answers that are kept.
-const KEPT: usize = 64;
 /// Segments of one that are believed to be some: an hour of segments of a second from two recorders has 7,200.
 const MOST_SEGMENTS: usize = 10_000;
 /// Nodes that are asked.
 const MOST_PEERS: usize = 16;
-
-type SegmentFiles = Arc<Vec<SegmentFile>>;
-
-/// What others listed a moment ago, and who did not answer.
-#[derive(Debug, Default)]
-pub(super) struct Listings {
-    cache: Mutex<HashMap<(String, HourPlace), (Instant, SegmentFiles)>>,
-    quiet: Mutex<HashMap<String, Instant>>,
-}
 
 impl PeerProxy {
     /// What others have of these hours, each with the address of who has it (`http://host:port`). Takes `PATIENCE` at most, and a little.
@@ -97,31 +81,5 @@ impl PeerProxy {
         let contents = HourContents::from_names(names.iter().map(|name| (name.as_ref(), 0)));
         let videos = contents.visible().filter(|file| file.key.kind.is_video()).take(MOST_SEGMENTS);
         Ok(Arc::new(videos.cloned().collect()))
-    }
-}
-
-impl Listings {
-    fn is_quiet(&self, peer: &str) -> bool {
-        let quiet = self.quiet.lock();
-        quiet.get(peer).is_some_and(|since| since.elapsed() < QUIET)
-    }
-
-    fn leave_alone(&self, peer: &str) {
-        let mut quiet = self.quiet.lock();
-        quiet.retain(|_, since| since.elapsed() < QUIET);
-        quiet.insert(peer.to_owned(), Instant::now());
-    }
-
-    fn fresh(&self, key: &(String, HourPlace)) -> Option<SegmentFiles> {
-        let kept = self.cache.lock();
-        kept.get(key).filter(|(since, _)| since.elapsed() < HOLDS).map(|(_, files)| Arc::clone(files))
-    }
-
-    fn keep(&self, key: (String, HourPlace), files: &SegmentFiles) {
-        let mut kept = self.cache.lock();
-        kept.retain(|_, (since, _)| since.elapsed() < HOLDS);
-        if kept.len() < KEPT {
-            kept.insert(key, (Instant::now(), Arc::clone(files)));
-        }
     }
 }

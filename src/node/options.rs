@@ -1,0 +1,58 @@
+//! All that a node is told: what each room of it is to do.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::archive::origins::ConfiguredStreams;
+use crate::archive::problems::video::ProblemThresholds;
+use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
+use crate::index::IndexOptions;
+use crate::lifecycle::retention::RetentionOptions;
+use crate::net::tls;
+use crate::play::ffmpeg::PoolOptions;
+use crate::play::playback::PlaybackOptions;
+use crate::replicate::backfill::BackfillOptions;
+use crate::replicate::sources::SourceOptions;
+use crate::sync::crawl::{CrawlPace, WatchOptions};
+use crate::sync::scrub::ScrubOptions;
+
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    pub name: String,
+    pub base_dir: PathBuf,
+    /// Where index and address lie.
+    pub state_dir: PathBuf,
+    /// Where to listen; port 0 picks one.
+    pub listen: SocketAddr,
+    pub index: IndexOptions,
+    pub watch: WatchOptions,
+    pub crawl: CrawlPace,
+    /// One directory in so many is read in each cycle although it seems unchanged.
+    pub verify_one_in: u64,
+    pub scrub: ScrubOptions,
+    /// Files of a channel that may be missing at once without confirmation.
+    pub doubt_above: u64,
+    /// From where on something is a problem.
+    pub thresholds: ProblemThresholds,
+    pub http: ConnectionLimits,
+    /// The certificate to show, for https instead of http.
+    pub tls: Option<Arc<tls::TlsServer>>,
+    pub bounds: RequestBounds,
+    /// By which names it may be asked over the loopback.
+    pub hosts: Hosts,
+    pub auth: Arc<Auth>,
+    /// Hours of each quality whose gauges of coverage are shown one by one, and series of all of them; none where no such gauges are shown.
+    pub gauges: Option<(u32, usize)>,
+    /// How often maps and pages are written beneath the base; none where they are not.
+    pub maps: Option<Duration>,
+    pub playback: PlaybackOptions,
+    pub ffmpeg: PoolOptions,
+    /// Where other nodes to fetch from are found.
+    pub sources: SourceOptions,
+    pub backfill: BackfillOptions,
+    pub retention: RetentionOptions,
+    /// What the configuration names: it is no stranger's.
+    pub named: ConfiguredStreams,
+}
