@@ -8,6 +8,7 @@
     reason = "a story goes on with its next node, page or answer under the same name"
 )]
 
+mod circles;
 mod rooms;
 mod support;
 

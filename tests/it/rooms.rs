@@ -167,7 +167,7 @@ fn files(directory: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-fn sources() -> Vec<(String, String)> {
+pub fn sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
     files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut found);
     assert!(found.len() > 50, "the sources are where they were");

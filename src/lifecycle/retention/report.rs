@@ -4,6 +4,7 @@ use prometheus::{Gauge, Registry};
 
 use super::journal::{Journal, JournalStep};
 use super::schedule::Schedule;
+use crate::archive::HourPlace;
 use crate::archive::disk_use::{DiskUse, UsageGrowth};
 use crate::wire::{DiskFilled, RetentionHour, RetentionPlan, RetiredHour};
 

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::archive::test_names::{any_name, hash_text};
+use crate::archive::{FileName, Timestamp, parse_file_name};
 use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::index::IndexOptions;
 use crate::lifecycle::deleted::DeletionCounter;

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::archive::Stream;
 use crate::archive::blocks::{BLOCK, on_disk};
+use crate::archive::origins::Origin;
+use crate::archive::{HourPlace, Stream};
 
 const NOW: &str = "2020-01-10T12:30";
 
