@@ -14,6 +14,7 @@ use crate::sync::scrub::{KeptFile, Scrub};
 pub struct NodeMetrics {
     ready: Gauge,
     index_bytes: Gauge,
+    index_commits: Gauge,
     index_writable: Gauge,
     index_set_aside: Gauge,
     hours: Gauge,
@@ -50,6 +51,7 @@ impl NodeMetrics {
         Ok(Self {
             ready: make("gapless_ready", "1 when the index has caught up with the disk")?,
             index_bytes: make("gapless_index_bytes", "Size of the index file in bytes")?,
+            index_commits: make("gapless_index_commits", "Commits of the index since the start")?,
             index_writable: make("gapless_index_writable", "1 when the index is on disk and takes writes")?,
             index_set_aside: make("gapless_index_set_aside", "Damaged indexes set aside since the start")?,
             hours: make("gapless_hours", "Hour directories in the index")?,
@@ -94,6 +96,7 @@ impl NodeMetrics {
         let index = keeper.index();
         self.ready.set(f64::from(u8::from(*crawl.ready().borrow())));
         self.index_bytes.set(index.file_bytes() as f64);
+        self.index_commits.set(index.commits() as f64);
         self.index_writable.set(f64::from(u8::from(index.health() == Health::Good)));
         self.index_set_aside.set(index.set_aside().len() as f64);
         self.hours.set(index.catalog().hour_count() as f64);

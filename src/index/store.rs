@@ -111,6 +111,7 @@ pub(super) struct Inner {
     /// Counts how often a hole opened or closed.
     pub(super) turns: AtomicU64,
     writer_cpu_ns: AtomicU64,
+    commits: AtomicU64,
     set_aside: Mutex<Vec<(PathBuf, String)>>,
 }
 
@@ -176,6 +177,7 @@ impl Index {
             catching_up: Mutex::new(Some(super::writer::now())),
             turns: AtomicU64::new(0),
             writer_cpu_ns: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
             set_aside: Mutex::new(report.set_aside.iter().cloned().collect()),
         });
         inner.adopt(&mut inner.database.write(), opened, health);
@@ -193,6 +195,11 @@ impl Index {
     /// Processor time of the thread that writes, since the start.
     pub fn writer_cpu(&self) -> Duration {
         Duration::from_nanos(self.inner.writer_cpu_ns.load(Ordering::SeqCst))
+    }
+
+    /// Commits since the start, those that failed included.
+    pub fn commits(&self) -> u64 {
+        self.inner.commits.load(Ordering::SeqCst)
     }
 
     /// How it is now.
@@ -323,7 +330,8 @@ impl Inner {
     }
 
     /// Called in the thread that writes, after each commit.
-    pub(super) fn note_writer_cpu(&self) {
+    pub(super) fn note_commit(&self) {
+        self.commits.fetch_add(1, Ordering::SeqCst);
         let used = clock_gettime(ClockId::ThreadCPUTime);
         let ns = used.tv_sec.cast_unsigned() * 1_000_000_000 + used.tv_nsec.cast_unsigned();
         self.writer_cpu_ns.store(ns, Ordering::SeqCst);

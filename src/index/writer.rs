@@ -236,7 +236,7 @@ impl Writer {
         if outcome.is_err() {
             self.lines.clear();
         }
-        self.inner.note_writer_cpu();
+        self.inner.note_commit();
         match outcome {
             Ok((applied, touched)) => {
                 self.counters = counters;

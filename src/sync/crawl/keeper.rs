@@ -6,8 +6,9 @@
 //! 3. A directory that is not there takes its hour out of the index only if the base was right before and after the look.
 //! 4. Where too much of a channel is missing at once nothing of it leaves: its hours are held, and requests say why.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,6 +29,11 @@ use crate::jobs::{Clock, SystemClock};
 
 /// Locks of hours; hours share them by hash.
 const LOCKS: usize = 64;
+/// Hours that are committed together at most, so that the first of them does not wait long for the last.
+const TOGETHER: usize = 64;
+
+/// An hour, and the names in it to which something happened.
+type TouchedHour<'t> = (&'t HourPlace, &'t BTreeSet<OsString>);
 
 /// What an hour holds, to answer a question.
 #[derive(Debug)]
@@ -57,6 +63,12 @@ pub struct Keeper {
 struct DirContents {
     contents: HourContents,
     stamp: Option<Stamp>,
+}
+
+/// What has become of some names of an hour.
+struct TouchedFiles {
+    changes: Vec<HourChange>,
+    is_one_gone: bool,
 }
 
 /// How an hour differs.
@@ -385,29 +397,17 @@ impl Keeper {
         join: impl FnOnce(&mut Batch),
     ) -> Result<Applied, CrawlError> {
         let generation = Some(self.index.catalog().generation());
-        let is_known = self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_some();
         let base = self.base()?;
-        let dir = if is_known { self.disk(base.dir(&place.path()))? } else { None };
-        let Some(dir) = dir else {
+        let Some(TouchedFiles { changes, is_one_gone }) = self.look_at(&base, place, names)? else {
             drop(locks);
             return self.reconcile_as(std::slice::from_ref(place), true, |_, batch| join(batch));
         };
-        let mut changes = BTreeMap::new();
-        let mut absent = false;
-        for name in names {
-            let Some(text) = name.to_str() else { continue };
-            let meta = self.disk(dir.stat_file(name))?;
-            let Some(file) = AnyFile::read(text, meta.map_or(0, |meta| meta.size)) else { continue };
-            absent |= meta.is_none();
-            changes.insert(text, if meta.is_some() { HourChange::Put(file) } else { HourChange::Remove(file) });
-        }
-        if absent {
+        if is_one_gone {
             self.confirm_absence()?;
         }
         let mut batch = Batch { generation, ..Batch::default() };
         if !changes.is_empty() {
-            let (stream, changes) = (place.stream.clone(), changes.into_values().collect());
-            batch.hours.push(HourUpdate::Change { stream, hour: place.hour, changes, stamp: StampUpdate::Keep });
+            batch.hours.push(touched_hour(place, changes));
         }
         join(&mut batch);
         if batch.is_empty() {
@@ -416,6 +416,83 @@ impl Keeper {
         let applied = self.index.apply(batch)?;
         drop(locks);
         Ok(applied)
+    }
+
+    /// What has become of these names; `None` if all of the hour must be read, because the index does not know it, or it is gone.
+    fn look_at<'n>(
+        &self,
+        base: &Base,
+        place: &HourPlace,
+        names: impl IntoIterator<Item = &'n OsStr>,
+    ) -> Result<Option<TouchedFiles>, CrawlError> {
+        if self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_none() {
+            return Ok(None);
+        }
+        let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(None) };
+        let mut changes = BTreeMap::new();
+        let mut is_one_gone = false;
+        for name in names {
+            let Some(text) = name.to_str() else { continue };
+            let meta = self.disk(dir.stat_file(name))?;
+            let Some(file) = AnyFile::read(text, meta.map_or(0, |meta| meta.size)) else { continue };
+            is_one_gone |= meta.is_none();
+            changes.insert(text, if meta.is_some() { HourChange::Put(file) } else { HourChange::Remove(file) });
+        }
+        Ok(Some(TouchedFiles { changes: changes.into_values().collect(), is_one_gone }))
+    }
+
+    /// Looks at what was touched in several hours, and commits it together: most of what a new segment costs is its commit. Answers with
+    /// those hours that could not be brought into line.
+    pub(super) fn touch_all(&self, touched: &BTreeMap<HourPlace, BTreeSet<OsString>>) -> Vec<(HourPlace, CrawlError)> {
+        let all: Vec<TouchedHour<'_>> = touched.iter().collect();
+        let mut alone = Vec::new();
+        for hours in all.chunks(TOGETHER) {
+            alone.extend(if hours.len() > 1 { self.touch_together(hours) } else { hours.to_vec() });
+        }
+        let failed = alone.into_iter().filter_map(|(place, names)| {
+            let error = self.touch(place, names.iter().map(OsString::as_os_str)).err()?;
+            Some((place.clone(), error))
+        });
+        failed.collect()
+    }
+
+    /// Answers with those that are to be looked at each by itself: somebody works on them, they are new, or something is wrong with one.
+    fn touch_together<'t>(&self, hours: &[TouchedHour<'t>]) -> Vec<TouchedHour<'t>> {
+        let (mut locks, mut batch, mut left) = (BTreeMap::new(), Batch::default(), Vec::new());
+        batch.generation = Some(self.index.catalog().generation());
+        let Ok(base) = self.base() else { return hours.to_vec() };
+        let mut is_one_gone = false;
+        for hour @ (place, names) in hours {
+            let slot = slot(place);
+            // Whoever works on an hour for long must not hold up the others.
+            if let Entry::Vacant(entry) = locks.entry(slot) {
+                let Some(lock) = self.locks.get(slot).and_then(Mutex::try_lock) else {
+                    left.push(*hour);
+                    continue;
+                };
+                entry.insert(lock);
+            }
+            match self.look_at(&base, place, names.iter().map(OsString::as_os_str)) {
+                Ok(Some(seen)) => {
+                    is_one_gone |= seen.is_one_gone;
+                    if !seen.changes.is_empty() {
+                        batch.hours.push(touched_hour(place, seen.changes));
+                    }
+                }
+                Ok(None) | Err(_) => left.push(*hour),
+            }
+        }
+        let new = batch.hours.clone();
+        if new.is_empty() {
+            return left;
+        }
+        if is_one_gone && self.confirm_absence().is_err() || self.index.apply(batch).is_err() {
+            drop(locks);
+            return hours.to_vec();
+        }
+        drop(locks);
+        self.hide_twins(&new);
+        left
     }
 
     /// Before anything is concluded from what is not there: is it the right disk that it is not on?
@@ -446,6 +523,10 @@ impl Keeper {
         slots.dedup();
         slots.into_iter().filter_map(|slot| self.locks.get(slot)).map(|lock| lock.lock()).collect()
     }
+}
+
+fn touched_hour(place: &HourPlace, changes: Vec<HourChange>) -> HourUpdate {
+    HourUpdate::Change { stream: place.stream.clone(), hour: place.hour, changes, stamp: StampUpdate::Keep }
 }
 
 /// What is there all the same. The directory is to be read again, even if its stamp is unchanged.

@@ -4,7 +4,9 @@
 //!    Old hours hold none. What is the newest is [`Horizon::watched`](crate::archive::Horizon::watched): a stray hour of the future is not.
 //! 2. A watch is placed first and the directory is compared afterwards: changes in between are found by one or the other.
 //! 3. Where no watch can be placed (limit reached, no events from this file system) the newest hours are compared twice a second instead.
-//! 4. After an overflow everything that is watched is read again, and the loss is counted.
+//! 4. What is touched in several hours is committed together. Where there was more than one, the next commit is not before [`REST`] times as
+//!    long as this one took, so that commits take a tenth of the time however many recorders write; one segment alone never waits.
+//! 5. After an overflow everything that is watched is read again, and the loss is counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -28,6 +30,10 @@ const LINGER: Duration = Duration::from_secs(60);
 const FEW_HOURS: usize = 8;
 /// Directories beneath a top-level one without hours that are watched at most: extras can have very many.
 const EXTRAS_WATCHED: usize = 16;
+
+/// How long is rested after a commit of several hours, in times of what it took, and the longest: a segment is to be listed within 100 ms.
+const REST: u32 = 9;
+const LONGEST_REST: Duration = Duration::from_millis(50);
 
 /// What can be chosen about watching.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +90,8 @@ struct Watching {
     /// Hours to compare, and whether comparing does not suffice: of a file that was changed in place the directory shows nothing.
     poll_hours: BTreeMap<HourPlace, bool>,
     poll_structure: bool,
+    /// Nothing is committed before.
+    rests_until: Instant,
 }
 
 impl Watch {
@@ -139,8 +147,13 @@ impl Watch {
         self.keeper.freshness.clear();
         let watcher = DirWatcher::new().map_err(|error| self.status.set_trouble(Some(error.to_string()))).ok();
         *self.waker.lock() = watcher.as_ref().map(DirWatcher::waker);
-        let mut watching =
-            Watching { watcher, hours: HashMap::new(), poll_hours: BTreeMap::new(), poll_structure: false };
+        let mut watching = Watching {
+            watcher,
+            hours: HashMap::new(),
+            poll_hours: BTreeMap::new(),
+            poll_structure: false,
+            rests_until: Instant::now(),
+        };
         self.settle_structure(&mut watching);
         for place in self.newest() {
             self.watch_hour(&mut watching, &place, false);
@@ -155,7 +168,8 @@ impl Watch {
             return Ok(Vec::new());
         };
         let mut events = watcher.read(POLL)?;
-        if !events.is_empty() && !self.stop.wait(self.options.window) {
+        let window = self.options.window.max(watching.rests_until.saturating_duration_since(Instant::now()));
+        if !events.is_empty() && !self.stop.wait(window) {
             events.extend(watcher.read(Duration::ZERO)?);
         }
         self.status.events.fetch_add(events.len() as u64, Ordering::Relaxed);
@@ -200,13 +214,17 @@ impl Watch {
         for place in appeared.into_iter().filter(|_| !many) {
             self.watch_hour(watching, &place, false);
         }
-        for (place, names) in touched {
-            if let Some(last_event) = watching.hours.get_mut(&place) {
-                *last_event = Instant::now();
+        let begun = Instant::now();
+        for place in touched.keys() {
+            if let Some(last_event) = watching.hours.get_mut(place) {
+                *last_event = begun;
             }
-            if let Err(error) = self.keeper.touch(&place, names.iter().map(OsString::as_os_str)) {
-                self.failed(watching, &place, &error);
-            }
+        }
+        for (place, error) in self.keeper.touch_all(&touched) {
+            self.failed(watching, &place, &error);
+        }
+        if touched.len() > 1 {
+            watching.rests_until = Instant::now() + (begun.elapsed() * REST).min(LONGEST_REST);
         }
     }
 

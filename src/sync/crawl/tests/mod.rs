@@ -4,6 +4,7 @@ mod doubt;
 mod killing;
 mod origins;
 mod rounds;
+mod touching;
 mod twins;
 mod verifying;
 
