@@ -25,6 +25,8 @@ mod lifecycle;
 
 pub mod play;
 
+mod record;
+
 pub mod report;
 
 pub mod http;

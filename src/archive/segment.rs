@@ -236,6 +236,28 @@ impl SegmentKey {
     }
 }
 
+/// The hour and the name of a new segment in MPEG-TS, as recorders of this field write it: the start with six digits, the duration with as many
+/// as it needs and one at least.
+pub fn recorded_name(start: Timestamp, duration: Span, kind: SegmentKind, hash: Hash) -> (Hour, String) {
+    let hour = start.hour();
+    let within = |us: i64| u32::try_from(us).unwrap_or_default();
+    let duration_us = within(duration.us());
+    let digits = (1..6).rev().take_while(|digits| duration_us.is_multiple_of(10_u32.pow(6 - digits))).count();
+    let duration_digits = u8::try_from(6 - digits).unwrap_or(6);
+    let key = SegmentKey {
+        start_us: within((start - hour.start()).us()),
+        container: Container::Ts,
+        kind,
+        tombstone: false,
+        duration_us,
+        spelling: Spelling::new(6, duration_digits).unwrap_or(Spelling::EXACT),
+        hash,
+    };
+    let mut name = String::with_capacity(80);
+    key.push_name(&mut name);
+    (hour, name)
+}
+
 /// A file of an hour with its size, and its exact name where the key does not give it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentFile {

@@ -19,6 +19,7 @@ use super::import::ImportArgs;
 use super::ls::LsArgs;
 use super::node::NodeArgs;
 use super::rebuild::RebuildArgs;
+use super::record::RecordArgs;
 use super::reference::{CompletionArgs, ManArgs};
 use super::retention::{RetentionArgs, RetentionVerb};
 use super::scrub::{QuarantineArgs, ScrubArgs};
@@ -28,6 +29,7 @@ use super::tombstone::TombstoneArgs;
 const EXAMPLES: &str = "Examples:
   gapless demo                           see what it does, in a temporary directory
   gapless node --base-dir /srv/archive   run a node; open http://127.0.0.1:8000/
+  gapless record mine https://live.example/live.m3u8     record a live stream
   gapless import --channel mine --quality source *.ts    take in recordings
   gapless holes mine/source --from yesterday             list what is missing, why
   gapless doctor                         check the archive and this machine
@@ -81,6 +83,9 @@ pub enum Verb {
     /// Take recordings of ffmpeg, OBS or another program into the archive, as segments with their names
     #[command(after_help = examples::IMPORT)]
     Import(ImportArgs),
+    /// Record a live stream (HLS) into the archive
+    #[command(after_help = examples::RECORD)]
+    Record(RecordArgs),
     /// List channels, qualities, hours or segments
     #[command(after_help = examples::LS)]
     Ls(LsArgs),
@@ -188,6 +193,7 @@ impl Args {
             | Verb::Retention(_)
             | Verb::Crawl(_)
             | Verb::Import(_)
+            | Verb::Record(_)
             | Verb::Ls(_)
             | Verb::Cut(_)
             | Verb::Holes(_)

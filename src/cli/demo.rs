@@ -73,7 +73,7 @@ pub async fn run(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Turns true on the first signal. Further ones change nothing: what is in hand takes no more than a few seconds.
-fn end_by_signal() -> anyhow::Result<CancellationToken> {
+pub(super) fn end_by_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         let mut signals = signal(kind).context("cannot listen for signals")?;

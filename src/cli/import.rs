@@ -72,7 +72,7 @@ fn stream(args: &ImportArgs) -> Result<Stream, UsageError> {
 }
 
 /// An index without its archive is a disk that is not mounted; a directory without either may be one.
-fn check_disk(config: &Config, base: &Base) -> anyhow::Result<()> {
+pub(super) fn check_disk(config: &Config, base: &Base) -> anyhow::Result<()> {
     if marker::read(base)?.is_some() {
         return Ok(());
     }

@@ -31,6 +31,7 @@ mod out;
 mod peer_access;
 mod progress;
 mod rebuild;
+mod record;
 mod reference;
 mod retention;
 mod scrub;
@@ -88,6 +89,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Rebuild(rebuild) => rebuild::run(&config, *rebuild).await,
             Verb::Backfill(backfill) => backfill::run(&config, backfill).await,
             Verb::Import(import) => import::run(&config, import),
+            Verb::Record(record) => record::run(&config, record).await,
             Verb::Ls(ls) => ls::run(&config, ls).await,
             Verb::Diff(diff) => diff::run(&config, diff).await,
             Verb::Explain(explain) => explain::run(&config, explain).await,

@@ -80,7 +80,12 @@ impl HiddenTemporary {
 
 /// Renames a temporary into its directory; [`Errno::EXIST`] if the name is taken, by whatever it may be.
 pub(super) fn publish_new(dir: &Dir, hidden: &HiddenTemporary, name: &OsStr) -> Result<(), Errno> {
-    let done = move_new((hidden.dir(dir), &hidden.name), (dir, name));
+    publish_new_from(dir, hidden, dir, name)
+}
+
+/// The same into another directory of the file system than the one for which the temporary was made.
+pub(super) fn publish_new_from(home: &Dir, hidden: &HiddenTemporary, dir: &Dir, name: &OsStr) -> Result<(), Errno> {
+    let done = move_new((hidden.dir(home), &hidden.name), (dir, name));
     if hidden.aside.is_some() {
         arriving::note(dir, done);
     }

@@ -2,7 +2,8 @@
 //!
 //! Everything goes through a [`Base`], which is a descriptor of the base directory: paths are resolved beneath it
 //! without following links, so that no name leads outside. Reading is in [`Dir`] and [`Scan`], writing small files in
-//! [`atomic`], publishing what was fetched in [`Download`], noticing changes in
+//! [`atomic`], publishing what was fetched in [`Download`], what is recorded in
+//! [`NewSegment`], noticing changes in
 //! [`DirWatcher`]. Whether the disk is there at all, and the right one, is the business of the [`marker`] and the [`BaseGuard`]. [`DirLock`] keeps a second process away.
 //!
 //! 1. That something does not exist is an answer (`None`), never an error; that it cannot be told is an error, never
@@ -12,7 +13,7 @@
 //!    [`Dir::remove_tombstoned`] removes what a tombstone beside it hides, and `Dir::remove_file` and `Dir::remove_empty_dir` are
 //!    for retention alone, a damaged copy of a [`Record`] is moved aside, and [`Quarantine`] moves what is damaged, and deletes nothing but what it holds.
 //! 4. Nothing here knows channels, hours or segments; names are bytes. The exception is what writes into the tree,
-//!    [`Download`], which takes no name that the grammar does not understand.
+//!    [`Download`] and [`NewSegment`], which take no name that the grammar does not understand.
 //!
 //! All of it blocks; none of it knows an async runtime.
 
@@ -33,6 +34,7 @@ mod guard;
 mod link_segment;
 mod lock;
 mod new_file;
+mod new_segment;
 mod occupied;
 mod purge;
 mod quarantine;
@@ -59,6 +61,7 @@ pub use link_segment::{Linked, link_segment};
 pub use lock::DirLock;
 pub use marker::Ids;
 pub use new_file::NewFile;
+pub use new_segment::NewSegment;
 pub use purge::Removed;
 pub use quarantine::{HeldFile, Quarantine, REPORT_BYTES};
 pub use read::{PIECE, WholeFile};

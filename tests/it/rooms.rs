@@ -103,6 +103,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("demo", &[]),
+    // What comes is judged by what is in it.
+    ("record", &["disk", "jobs", "media", "net/tls"]),
     (
         "report/doctor",
         &["sync/check", "disk", "index", "replicate/peer", "lifecycle/retention", "net/tls", "net/tokens", "wire"],
@@ -129,6 +131,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             // The routes are built over an archive that no daemon has open, and ask nobody.
             "replicate/peer_proxy",
             "play/playback",
+            "record",
             "sync/rebuild",
             "lifecycle/retention",
             "jobs",

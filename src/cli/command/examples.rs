@@ -35,6 +35,13 @@ pub const IMPORT: &str = "Examples:
   gapless import --channel mine --quality source --start 2019-11-13T02:55 rec.ts
   gapless import --channel mine --quality source --dry-run rec.ts";
 
+pub const RECORD: &str = "Examples:
+  gapless record mine https://live.example/live.m3u8
+  gapless record mine https://live.example/live.m3u8 --quality 480p
+  gapless record mine https://live.example/live.m3u8 --for 2h
+
+It runs beside a daemon on the same archive, or without one.";
+
 pub const LS: &str = "Examples:
   gapless ls                   channels
   gapless ls mine/source       hours

@@ -10,8 +10,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use crate::archive::segment::recorded_name;
 use crate::archive::time::{HOUR_US, SECOND_US};
-use crate::archive::{Container, Hash, Hour, SegmentKey, SegmentKind, Span, Spelling, Timestamp};
+use crate::archive::{Hash, Hour, SegmentKind, Span, Timestamp};
 use crate::media::{StampSpan, distance};
 /// Time stamps that are off by so much from the end of the one before go on from it.
 const JOINT_US: i64 = SECOND_US / 2;
@@ -166,23 +167,7 @@ impl Placement {
 
     /// The hour that it lies in and its name there.
     pub fn name(&self, kind: SegmentKind, hash: Hash) -> (Hour, String) {
-        let hour = self.start.hour();
-        let within = |us: i64| u32::try_from(us).unwrap_or_default();
-        let duration_us = within(self.length.us());
-        let digits = (1..6).rev().take_while(|digits| duration_us.is_multiple_of(10_u32.pow(6 - digits))).count();
-        let duration_digits = u8::try_from(6 - digits).unwrap_or(6);
-        let key = SegmentKey {
-            start_us: within((self.start - hour.start()).us()),
-            container: Container::Ts,
-            kind,
-            tombstone: false,
-            duration_us,
-            spelling: Spelling::new(6, duration_digits).unwrap_or(Spelling::EXACT),
-            hash,
-        };
-        let mut name = String::new();
-        key.push_name(&mut name);
-        (hour, name)
+        recorded_name(self.start, self.length, kind, hash)
     }
 }
 

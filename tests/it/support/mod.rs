@@ -15,6 +15,7 @@ pub mod mischief;
 pub mod model;
 pub mod network;
 pub mod node;
+pub mod origin;
 pub mod peer;
 pub mod postgres;
 pub mod recording;

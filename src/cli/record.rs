@@ -1,0 +1,208 @@
+//! The verb `record`: a live stream becomes segments of an archive, until ctrl-C or its end. Beside a daemon or without one: neither index nor
+//! lock is needed, as for the verb `import`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::config::{Config, time_between};
+use super::exit::{Exit, UsageError};
+use super::import::check_disk;
+use super::out::{stderr_line, stdout};
+use crate::archive::escape::{shown, unshown};
+use crate::archive::quantity::{count, size};
+use crate::archive::{Channel, Quality};
+use crate::net::tls;
+use crate::record::{
+    ArchiveBase, RecordOptions, RecordedSegment, Recorder, RecorderEvent, RecorderEvents, SOURCE, SourceAddress,
+};
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct RecordArgs {
+    /// The channel to record into
+    #[arg(value_name = "CHANNEL")]
+    pub channel: String,
+    /// Where the stream is: the address of an HLS playlist
+    #[arg(value_name = "URL")]
+    pub source: String,
+    /// The quality to record, such as source (the best) or 480p; repeatable [default: source]
+    #[arg(long, value_name = "QUALITY")]
+    pub quality: Vec<String>,
+    /// End after this time; otherwise at the end of the stream, or by ctrl-C
+    #[arg(long = "for", value_name = "DURATION", value_parser = |text: &str| time_between(text, "1s", "3650days"))]
+    pub lasts: Option<Duration>,
+}
+
+pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode> {
+    let options = options(args)?;
+    let stop = super::demo::end_by_signal()?;
+    let archive = ArchiveBase::open(&config.base_dir)?;
+    check_disk(config, &archive.base())?;
+    let counts = Arc::new(RecordPrinter { json: config.json, ..RecordPrinter::default() });
+    let events = {
+        let printer = Arc::clone(&counts);
+        RecorderEvents::new(move |event| printer.print(event))
+    };
+    let authorities = tls::trusting(None)?;
+    let recorder = Recorder::new(options, archive, &authorities, events)?.ending_with_the_stream();
+    let lasts = args.lasts.unwrap_or(Duration::MAX);
+    // A time that no clock reaches is none.
+    let over = async {
+        match tokio::time::Instant::now().checked_add(lasts) {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = recorder.run(stop) => {}
+        () = over => {}
+    }
+    stderr_line(format_args!("{}", counts.summary()));
+    Ok(counts.exit().into())
+}
+
+fn options(args: &RecordArgs) -> Result<RecordOptions, UsageError> {
+    let channel = unshown(&args.channel);
+    let channel = Channel::new(&channel).map_err(|error| {
+        UsageError(format!("{channel:?}: {error}; expected the name of a directory, such as desertbus"))
+    })?;
+    let source = SourceAddress::parse(&args.source).map_err(|error| UsageError(error.to_string()))?;
+    let given = if args.quality.is_empty() { vec![SOURCE.to_owned()] } else { args.quality.clone() };
+    let quality = |name: &String| {
+        let name = unshown(name);
+        let read = Quality::new(&name).ok().filter(|quality| !quality.is_chat());
+        read.ok_or_else(|| {
+            UsageError(format!("--quality {name:?}: expected a quality of the stream, such as source or 480p"))
+        })
+    };
+    let mut qualities = given.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
+    qualities.sort_unstable();
+    qualities.dedup();
+    Ok(RecordOptions { channel, source, qualities })
+}
+
+/// Prints what is recorded on standard output and what goes wrong on standard error.
+#[derive(Debug, Default)]
+struct RecordPrinter {
+    json: bool,
+    segments: AtomicU64,
+    bytes: AtomicU64,
+    given_up: AtomicU64,
+    is_refused: AtomicBool,
+}
+
+/// A segment as JSON.
+#[derive(Debug, Serialize)]
+struct RecordedLine<'s> {
+    path: &'s str,
+    start: String,
+    duration: f64,
+    kind: &'static str,
+    bytes: u64,
+    /// Why it is not `full`.
+    fault: Option<&'s str>,
+}
+
+impl RecordPrinter {
+    fn print(&self, event: &RecorderEvent) {
+        match event {
+            RecorderEvent::Recorded { segment, .. } => self.segment(segment),
+            RecorderEvent::SegmentFails { stream, why } => {
+                tracing::info!(name: "segment_fails", %stream, why, "a segment did not come; it is tried again");
+            }
+            RecorderEvent::GivenUp { stream, start, duration, why } => {
+                self.given_up.fetch_add(1, Ordering::Relaxed);
+                let seconds = duration.seconds();
+                stderr_line(format_args!("{stream}: {seconds:.1} s from {start} on are missing: {why}"));
+            }
+            RecorderEvent::Jumped { stream, missed } => {
+                self.given_up.fetch_add(*missed, Ordering::Relaxed);
+                let missed = count(*missed, "segment");
+                stderr_line(format_args!("{stream}: {missed} went out of the playlist before it could be asked"));
+            }
+            RecorderEvent::Restarted { stream } => stderr_line(format_args!("{stream}: the stream began anew")),
+            RecorderEvent::ClockDiffers { stream, behind } => {
+                let (seconds, side) = (behind.seconds().abs(), if behind.us() > 0 { "behind" } else { "ahead of" });
+                stderr_line(format_args!("{stream}: the times of the source are {seconds:.1} s {side} the clock here"));
+            }
+            RecorderEvent::Fails { stream, why } => stderr_line(format_args!("{stream}: nothing comes: {why}")),
+            RecorderEvent::Refused { stream, why } => {
+                self.is_refused.store(true, Ordering::Relaxed);
+                stderr_line(format_args!("{stream} cannot be recorded: {why}"));
+            }
+            RecorderEvent::Ended { stream } => stderr_line(format_args!("{stream}: the stream has ended")),
+        }
+    }
+
+    fn segment(&self, segment: &RecordedSegment) {
+        let Some(path) = &segment.path else { return };
+        self.segments.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(segment.bytes, Ordering::Relaxed);
+        let fault = segment.fault.as_deref();
+        let mut out = stdout();
+        let printed = if self.json {
+            out.json(&RecordedLine {
+                path,
+                start: segment.start.to_string(),
+                duration: segment.duration.seconds(),
+                kind: segment.kind.as_str(),
+                bytes: segment.bytes,
+                fault,
+            })
+        } else {
+            let fault = fault.map_or_else(String::new, |fault| format!(" ({fault})"));
+            writeln!(out, "{}{fault}", shown(path))
+        };
+        // What cannot be printed is recorded all the same, and said at the end.
+        printed.unwrap_or_default();
+    }
+
+    fn summary(&self) -> String {
+        let (segments, bytes) = (self.segments.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        let missing = self.given_up.load(Ordering::Relaxed);
+        let missing = if missing > 0 { format!(", {missing} missing") } else { String::new() };
+        format!("{}, {}{missing}", count(segments, "segment"), size(bytes))
+    }
+
+    fn exit(&self) -> Exit {
+        let is_missing = self.given_up.load(Ordering::Relaxed) > 0;
+        match self.is_refused.load(Ordering::Relaxed) {
+            true => Exit::Failed,
+            false if is_missing => Exit::DataWrong,
+            false => Exit::Done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(channel: &str, source: &str, quality: &[&str]) -> Result<RecordOptions, String> {
+        let quality = quality.iter().map(ToString::to_string).collect();
+        options(&RecordArgs { channel: channel.into(), source: source.into(), quality, lasts: None })
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_recorded_is_the_best_quality_unless_others_are_named() {
+        let of = |quality: &[&str]| {
+            let read = read("a", "https://live.example/a.m3u8", quality).unwrap();
+            read.qualities.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[]), ["source"]);
+        assert_eq!(of(&["480p", "source", "480p"]), ["480p", "source"]);
+        for (channel, source, quality, expected) in [
+            ("..", "https://a/x", "source", "name of a directory"),
+            ("a", "https://a/x", "chat", "a quality of the stream"),
+            ("a", "rtmp://a/live/key", "source", "only HLS"),
+            ("a", "live.m3u8", "source", "not an address to record from"),
+        ] {
+            let said = read(channel, source, &[quality]).unwrap_err();
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+}

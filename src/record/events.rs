@@ -1,0 +1,50 @@
+//! What recorders tell of themselves while they work, for whoever shows or counts it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::publish::RecordedSegment;
+use crate::archive::{Span, Stream, Timestamp};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecorderEvent {
+    /// A segment is here.
+    Recorded { stream: Stream, segment: RecordedSegment },
+    /// A segment did not come; it is tried again.
+    SegmentFails { stream: Stream, why: String },
+    /// A segment is not tried again, and there is a hole.
+    GivenUp { stream: Stream, start: Timestamp, duration: Span, why: String },
+    /// So many segments went out of the window before anybody saw them.
+    Jumped { stream: Stream, missed: u64 },
+    /// The numbers of the playlist began anew.
+    Restarted { stream: Stream },
+    /// The times that are told lie so far behind the clock here.
+    ClockDiffers { stream: Stream, behind: Span },
+    /// Nothing comes, for this reason.
+    Fails { stream: Stream, why: String },
+    /// The stream cannot be recorded as it is.
+    Refused { stream: Stream, why: String },
+    /// The stream has ended, and all that was listed is here.
+    Ended { stream: Stream },
+}
+
+/// Takes what recorders tell. Cheap to clone.
+#[derive(Clone)]
+pub struct RecorderEvents(Arc<dyn Fn(&RecorderEvent) + Send + Sync>);
+
+impl RecorderEvents {
+    pub fn new(take: impl Fn(&RecorderEvent) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    pub fn tell(&self, event: &RecorderEvent) {
+        (self.0)(event);
+    }
+}
+
+impl fmt::Debug for RecorderEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecorderEvents")
+    }
+}

@@ -1,0 +1,268 @@
+//! Follows the window of a live playlist: which segments are new, and what has become of it meanwhile. Pure.
+//!
+//! 1. A segment is known by its number within a *run* of the playlist. A run ends where the numbers begin anew: the stream was restarted.
+//! 2. A window that lies before what is known is **stale** (a cache answered) where it lists what was seen, and a **restart** where it
+//!    lists something else. What is the same is told by the times of both, else by file name, part and duration. A stale window that goes on
+//!    growing three times without a fresh one in between is a restart under the old names.
+//! 3. Whatever is listed and was not seen is new, in whatever window it stands: after a gap, and in a stale one, too.
+//! 4. Memory is bounded by the window: numbers below the oldest remembered were seen.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::playlist::{ListedSegment, MediaList};
+use crate::archive::Timestamp;
+use crate::archive::time::SECOND_US;
+
+/// Numbers that are remembered beyond two windows.
+const REMEMBERED: usize = 256;
+/// Stale windows in a row, each longer than the one before, that are a stream of their own.
+const STALE: u32 = 3;
+/// Times of one segment may differ by so much from one playlist to the next: some are rounded to seconds.
+const SAME_US: i64 = SECOND_US;
+
+/// What has become of the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowChange {
+    /// It is the first one.
+    First,
+    Grew,
+    /// Nothing is new.
+    Still,
+    /// It is an older one again.
+    Stale,
+    /// So many segments were never listed while somebody looked.
+    Jumped {
+        missed: u64,
+    },
+    /// The numbers began anew.
+    Restarted,
+}
+
+/// What a playlist brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSegments<'l> {
+    pub change: WindowChange,
+    /// The run that they belong to.
+    pub run: u64,
+    /// In the order of their numbers.
+    pub segments: Vec<&'l ListedSegment>,
+}
+
+/// What was seen of one playlist.
+#[derive(Debug, Default)]
+pub struct PlaylistFollower {
+    run: u64,
+    seen: BTreeMap<u64, SeenSegment>,
+    /// All numbers up to this one were seen, as far as anybody remembers.
+    forgotten: Option<u64>,
+    /// How often in a row a stale window has grown, and up to which number.
+    stale: (u32, u64),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct SeenSegment {
+    print: u64,
+    time: Option<Timestamp>,
+}
+
+impl SeenSegment {
+    fn of(segment: &ListedSegment) -> Self {
+        let path = segment.uri.split(['?', '#']).next().unwrap_or_default();
+        let mut hasher = Xxh3Default::new();
+        path.rsplit('/').next().unwrap_or_default().hash(&mut hasher);
+        (segment.range, segment.duration.us()).hash(&mut hasher);
+        Self { print: hasher.finish(), time: segment.time }
+    }
+
+    fn is_same(self, other: Self) -> bool {
+        match (self.time, other.time) {
+            (Some(one), Some(two)) => (one - two).us().abs() <= SAME_US,
+            _ => self.print == other.print,
+        }
+    }
+}
+
+impl PlaylistFollower {
+    /// Takes the next playlist that was fetched.
+    pub fn observe<'l>(&mut self, list: &'l MediaList) -> NewSegments<'l> {
+        let (Some(oldest), Some(latest)) = (list.segments.first(), list.segments.last()) else {
+            return NewSegments { change: WindowChange::Still, run: self.run, segments: Vec::new() };
+        };
+        let newest = self.seen.last_key_value().map(|(number, _)| *number);
+        let mut change = match newest {
+            None => WindowChange::First,
+            Some(_) if self.is_other(list) => WindowChange::Restarted,
+            Some(newest) if latest.sequence < newest => self.stale(latest.sequence),
+            Some(newest) if latest.sequence == newest => WindowChange::Still,
+            Some(newest) => match oldest.sequence.saturating_sub(newest).saturating_sub(1) {
+                0 => WindowChange::Grew,
+                missed => WindowChange::Jumped { missed },
+            },
+        };
+        if change == WindowChange::Restarted {
+            *self = Self { run: self.run + 1, ..Self::default() };
+        }
+        if change != WindowChange::Stale {
+            self.stale = (0, 0);
+        }
+        let is_new = |segment: &&ListedSegment| {
+            let is_forgotten = self.forgotten.is_some_and(|forgotten| segment.sequence <= forgotten);
+            !is_forgotten && !self.seen.contains_key(&segment.sequence)
+        };
+        let segments: Vec<&ListedSegment> = list.segments.iter().filter(is_new).collect();
+        if change == WindowChange::Still && !segments.is_empty() {
+            change = WindowChange::Grew;
+        }
+        self.seen.extend(segments.iter().map(|segment| (segment.sequence, SeenSegment::of(segment))));
+        self.bound_memory(list.segments.len());
+        NewSegments { change, run: self.run, segments }
+    }
+
+    /// Whether it lists other segments under numbers that were seen, or none that anybody remembers.
+    fn is_other(&self, list: &MediaList) -> bool {
+        let (mut same, mut other) = (0_usize, 0_usize);
+        for segment in &list.segments {
+            match self.seen.get(&segment.sequence) {
+                Some(seen) if seen.is_same(SeenSegment::of(segment)) => same += 1,
+                Some(_) => other += 1,
+                None => {}
+            }
+        }
+        let is_before = self.seen.first_key_value().zip(list.segments.last());
+        let is_before = is_before.is_some_and(|((oldest, _), last)| last.sequence < *oldest);
+        // Some servers correct the duration of the last one.
+        other > same || is_before
+    }
+
+    fn stale(&mut self, last: u64) -> WindowChange {
+        let (times, before) = self.stale;
+        if times == 0 || last > before {
+            self.stale = (times + 1, last);
+        }
+        if self.stale.0 > STALE { WindowChange::Restarted } else { WindowChange::Stale }
+    }
+
+    fn bound_memory(&mut self, window: usize) {
+        while self.seen.len() > window.saturating_mul(2).saturating_add(REMEMBERED) {
+            self.forgotten = self.seen.pop_first().map(|(number, _)| number).max(self.forgotten);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::archive::Span;
+
+    fn segment(sequence: u64, name: &str) -> ListedSegment {
+        ListedSegment {
+            sequence,
+            uri: format!("https://cdn.example/{name}.ts?token=x"),
+            duration: Span::from_us(2_000_000),
+            time: None,
+            is_discontinuous: false,
+            is_gap: false,
+            range: None,
+            cipher: None,
+            needs_map: false,
+        }
+    }
+
+    fn window(stream: &str, numbers: std::ops::Range<u64>) -> MediaList {
+        let segments = numbers.map(|number| segment(number, &format!("{stream}{number}"))).collect();
+        MediaList { target: Span::from_us(2_000_000), has_ended: false, segments }
+    }
+
+    fn seen(follower: &mut PlaylistFollower, list: &MediaList) -> (WindowChange, Vec<u64>) {
+        let new = follower.observe(list);
+        (new.change, new.segments.iter().map(|segment| segment.sequence).collect())
+    }
+
+    #[test]
+    fn a_window_grows_stands_still_jumps_goes_back_and_begins_anew() {
+        use WindowChange::{First, Grew, Jumped, Restarted, Stale, Still};
+        let mut follower = PlaylistFollower::default();
+        for (list, change, new) in [
+            (window("a", 100..103), First, vec![100, 101, 102]),
+            (window("a", 100..103), Still, vec![]),
+            (window("a", 101..104), Grew, vec![103]),
+            (window("a", 107..109), Jumped { missed: 3 }, vec![107, 108]),
+            // A cache that lags: what it has and nobody saw is new all the same.
+            (window("a", 103..106), Stale, vec![104, 105]),
+            (window("a", 107..110), Grew, vec![109]),
+            (window("b", 0..3), Restarted, vec![0, 1, 2]),
+            // A restart at numbers that were used.
+            (window("c", 1..4), Restarted, vec![1, 2, 3]),
+        ] {
+            assert_eq!(seen(&mut follower, &list), (change, new), "{list:?}");
+        }
+        assert_eq!(follower.observe(&window("c", 1..4)).run, 2);
+    }
+
+    #[test]
+    fn a_stream_that_begins_anew_under_the_old_names_is_taken_for_stale_three_times_at_most() {
+        let mut follower = PlaylistFollower::default();
+        seen(&mut follower, &window("a", 0..40));
+        for last in 1..=3 {
+            assert_eq!(seen(&mut follower, &window("a", 0..last)), (WindowChange::Stale, vec![]));
+            assert_eq!(seen(&mut follower, &window("a", 0..last)), (WindowChange::Stale, vec![]));
+        }
+        assert_eq!(seen(&mut follower, &window("a", 0..4)), (WindowChange::Restarted, vec![0, 1, 2, 3]));
+    }
+
+    #[test]
+    fn times_say_what_is_the_same_whatever_it_is_called() {
+        let at = |list: &mut MediaList, us: i64| {
+            for (number, segment) in (0..).zip(&mut list.segments) {
+                segment.time = Some(Timestamp::from_us(us + number * 2_000_000));
+            }
+        };
+        let mut follower = PlaylistFollower::default();
+        let (mut one, mut two, mut three) = (window("a", 5..8), window("signed-anew-", 5..8), window("a", 5..8));
+        at(&mut one, 0);
+        at(&mut two, 400_000);
+        at(&mut three, 60_000_000);
+        seen(&mut follower, &one);
+        assert_eq!(seen(&mut follower, &two), (WindowChange::Still, vec![]));
+        assert_eq!(seen(&mut follower, &three), (WindowChange::Restarted, vec![5, 6, 7]));
+    }
+
+    proptest! {
+        /// A stream of which windows are fetched at any moments, some of them from caches that lag, and which is restarted once: each segment
+        /// that a window listed is new exactly once in its run.
+        #[test]
+        fn whatever_is_listed_is_new_exactly_once(
+            length in 1_u64..20,
+            steps in prop::collection::vec((0_u64..12, 0_u64..6), 1..150),
+            restart in 1_usize..200,
+        ) {
+            let mut follower = PlaylistFollower::default();
+            let (mut stream, mut end) = (0_u32, 1_000_u64);
+            let (mut listed, mut new) = (BTreeSet::new(), Vec::new());
+            for (at, (grown, lag)) in steps.into_iter().enumerate() {
+                if at == restart {
+                    (stream, end) = (1, 0);
+                }
+                // No cache lags so far that it has nothing that is remembered, or has what was before the restart.
+                end += grown.max(u64::from(end == 0));
+                let last = end - lag.min(length - 1).min(end - 1);
+                let list = window(&format!("{stream}-"), last.saturating_sub(length)..last);
+                listed.extend(list.segments.iter().map(|segment| (stream, segment.sequence)));
+                let found = follower.observe(&list);
+                prop_assert_eq!(found.run, u64::from(stream));
+                new.extend(found.segments.iter().map(|segment| (stream, segment.sequence)));
+            }
+            let unique: BTreeSet<_> = new.iter().copied().collect();
+            prop_assert_eq!(unique.len(), new.len(), "some were new twice");
+            prop_assert_eq!(unique, listed);
+            prop_assert!(follower.seen.len() <= 2 * 20 + REMEMBERED);
+        }
+    }
+}

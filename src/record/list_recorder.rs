@@ -1,0 +1,497 @@
+//! Records what one media playlist lists, for as long as it can be asked.
+//!
+//! 1. It is asked again after as long as its newest segment lasts, or half its target duration if nothing was new (RFC 8216, 6.3.4).
+//! 2. At most [`FETCHES`] segments come at once, the newest first: where the line is too slow for all, what is live is there.
+//! 3. A segment is tried again, later each time: as long as it is listed if the origin does not have it, else for [`TRIED_FOR`]. What is not
+//!    `full` is kept, and tried again until the same bytes come twice.
+//! 4. Where no time is told, the first segment of a run comes alone: if it is here from before, all are placed by it.
+//! 5. When it is drained, it is asked no more, and what is listed is fetched to its end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use reqwest::Url;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::events::{RecorderEvent, RecorderEvents};
+use super::follow::{PlaylistFollower, WindowChange};
+use super::origin::{OriginClient, OriginError};
+use super::playlist::{HlsPlaylist, ListedSegment, MediaList, SegmentCipher};
+use super::publish::{RecordedQuality, RecordedSegment};
+use super::segment_fetch::{FetchFailure, SegmentOrder, fetch_segment};
+use super::start_times::{StartTime, StartTimes};
+use crate::archive::time::SECOND_US;
+use crate::archive::{Hash, SegmentKind, Span, Timestamp};
+
+/// Segments of one playlist that are fetched at once.
+const FETCHES: usize = 4;
+/// How long a segment is tried that does not come although nobody says that it has gone.
+const TRIED_FOR: Duration = Duration::from_secs(20 * 60);
+/// And one that is not `full` after it was listed no more.
+const UNLISTED_FOR: Duration = Duration::from_secs(60);
+/// The first wait before a segment is tried again, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
+/// A playlist is never asked for more often.
+const LEAST_POLL: Duration = Duration::from_millis(250);
+/// The longest wait before a playlist that failed is asked again: less than what real windows hold.
+const LONGEST_RETRY: Duration = Duration::from_secs(4);
+/// How long what is listed may take when nothing more is asked.
+const DRAINS_FOR: Duration = Duration::from_secs(60);
+/// From here on times that are told and the clock here disagree.
+const CLOCKS_AGREE_US: i64 = 5 * SECOND_US;
+
+/// How it goes with one playlist.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ListState {
+    #[default]
+    Begins,
+    /// It brings segments.
+    Works,
+    /// It cannot be asked, or stands still.
+    Fails(String),
+    /// It is there no more, and what it listed is done.
+    Gone(String),
+    /// The stream has ended, and all of it is here.
+    Ended,
+    /// It lists what cannot be recorded.
+    Refused(String),
+}
+
+impl ListState {
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Gone(_) | Self::Ended | Self::Refused(_))
+    }
+}
+
+/// What all playlists of one quality share.
+#[derive(Debug)]
+pub struct QualityParts {
+    pub client: OriginClient,
+    pub quality: RecordedQuality,
+    pub events: RecorderEvents,
+    /// Keys by their address; they rotate, and few are used at a time.
+    pub keys: Mutex<HashMap<Url, [u8; 16]>>,
+}
+
+/// A segment that is to be here.
+#[derive(Debug)]
+struct WantedSegment {
+    listed: ListedSegment,
+    base: Url,
+    run: u64,
+    time: StartTime,
+    since: Instant,
+    not_before: Instant,
+    attempts: u32,
+    /// Of what came last and is not `full`.
+    before: Option<(Hash, u64)>,
+}
+
+type Attempt = Result<Option<RecordedSegment>, FetchFailure>;
+
+enum Step {
+    Polled(Timestamp, Result<(Url, HlsPlaylist), OriginError>),
+    Fetched(Box<WantedSegment>, Attempt),
+}
+
+pub struct ListRecorder {
+    parts: Arc<QualityParts>,
+    url: Url,
+    state: watch::Sender<ListState>,
+    drain: CancellationToken,
+    follower: PlaylistFollower,
+    times: StartTimes,
+    wanted: BTreeMap<(u64, u64), Box<WantedSegment>>,
+    steps: JoinSet<Step>,
+    fetching: usize,
+    is_polling: bool,
+    next_poll: Instant,
+    failures: u32,
+    /// The first number that is listed, and its run.
+    window: (u64, u64),
+    /// The run whose first segment must come alone.
+    settling: Option<u64>,
+    /// How far the segments of a run that are here from before lie from where they seemed to.
+    shift: (u64, Span),
+    news: Instant,
+    target: Duration,
+    is_told_off: bool,
+    /// Why nothing more is asked.
+    end: Option<ListState>,
+    /// Until when what is listed may come, once nothing more is asked.
+    until: Option<Instant>,
+}
+
+impl ListRecorder {
+    pub fn new(parts: Arc<QualityParts>, url: Url, state: watch::Sender<ListState>, drain: CancellationToken) -> Self {
+        let now = Instant::now();
+        Self {
+            parts,
+            url,
+            state,
+            drain,
+            follower: PlaylistFollower::default(),
+            times: StartTimes::default(),
+            wanted: BTreeMap::new(),
+            steps: JoinSet::new(),
+            fetching: 0,
+            is_polling: false,
+            next_poll: now,
+            failures: 0,
+            window: (0, 0),
+            settling: None,
+            shift: (0, Span::default()),
+            news: now,
+            target: Duration::from_secs(2),
+            is_told_off: false,
+            end: None,
+            until: None,
+        }
+    }
+
+    /// Records until the playlist is over, or it was drained.
+    pub async fn run(mut self) {
+        loop {
+            if let Some(end) = self.end.clone() {
+                let until = *self.until.get_or_insert_with(|| Instant::now() + DRAINS_FOR);
+                if self.wanted.is_empty() && self.fetching == 0 || Instant::now() >= until {
+                    self.state.send_replace(end);
+                    return;
+                }
+            } else if !self.is_polling && Instant::now() >= self.next_poll {
+                self.poll();
+            }
+            let wake = self.fetch_due();
+            let wake = if self.end.is_none() && !self.is_polling { wake.min(self.next_poll) } else { wake };
+            let wake = self.until.map_or(wake, |until| wake.min(until));
+            let is_asked = self.end.is_none();
+            tokio::select! {
+                Some(step) = self.steps.join_next(), if !self.steps.is_empty() => match step {
+                    Ok(Step::Polled(asked, answer)) => self.polled(asked, answer).await,
+                    Ok(Step::Fetched(wanted, attempt)) => self.fetched(wanted, attempt),
+                    // It ends only with this process, or after a panic, which is reported where it happens.
+                    Err(_) => self.end = Some(ListState::Gone("a part of the recorder crashed".to_owned())),
+                },
+                () = sleep_until(wake) => {}
+                () = self.drain.cancelled(), if is_asked => self.end = Some(ListState::Gone("another one works".to_owned())),
+            }
+        }
+    }
+
+    fn poll(&mut self) {
+        self.is_polling = true;
+        let (client, url) = (self.parts.client.clone(), self.url.clone());
+        self.steps.spawn(async move {
+            let answer = client.playlist(&url).await;
+            Step::Polled(Timestamp::from(SystemTime::now()), answer)
+        });
+    }
+
+    async fn polled(&mut self, appeared: Timestamp, answer: Result<(Url, HlsPlaylist), OriginError>) {
+        self.is_polling = false;
+        let began = Instant::now();
+        match answer {
+            Ok((base, HlsPlaylist::Media(list))) => {
+                self.failures = 0;
+                let is_new = self.listed(&base, &list, appeared).await;
+                let newest = list.segments.last().map_or(list.target, |last| last.duration.min(list.target));
+                let wait = if is_new { length(newest) } else { length(list.target) / 2 };
+                self.next_poll = began + wait.max(LEAST_POLL);
+                self.target = length(list.target);
+                if list.has_ended && self.end.is_none() {
+                    self.end = Some(ListState::Ended);
+                }
+                self.watch_still();
+            }
+            Ok((_, HlsPlaylist::Master(_))) => {
+                self.end = Some(ListState::Refused("the master playlist leads to another master playlist".to_owned()));
+            }
+            Err(error) if error.is_gone() => self.end = Some(ListState::Gone(error.to_string())),
+            Err(error) if error.is_final() => self.end = Some(ListState::Refused(error.to_string())),
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                let wait = (self.target / 2).max(LEAST_POLL) * self.failures.min(8);
+                self.next_poll = began + wait.min(LONGEST_RETRY);
+                self.state.send_replace(ListState::Fails(error.to_string()));
+            }
+        }
+    }
+
+    /// A playlist that does not grow is told, and another address may be better.
+    fn watch_still(&self) {
+        let still = self.news.elapsed();
+        if self.end.is_none() && still > (self.target * 3).max(Duration::from_secs(5)) {
+            let why = format!("its playlist has stood still for {} s", still.as_secs());
+            self.state.send_if_modified(|state| {
+                let is_new = !matches!(state, ListState::Fails(_));
+                *state = ListState::Fails(why);
+                is_new
+            });
+        }
+    }
+
+    /// Whether anything was new.
+    async fn listed(&mut self, base: &Url, list: &MediaList, appeared: Timestamp) -> bool {
+        let new = self.follower.observe(list);
+        let times = self.times.place(&new, list.target, appeared);
+        let (run, change) = (new.run, new.change);
+        if change != WindowChange::Stale {
+            self.window = (run, list.segments.first().map_or(0, |segment| segment.sequence));
+        }
+        self.tell_of(change);
+        let mut fresh: Vec<(&ListedSegment, StartTime)> = new.segments.into_iter().zip(times).collect();
+        if fresh.is_empty() {
+            return false;
+        }
+        self.news = Instant::now();
+        self.compare_clocks(&fresh, appeared);
+        if let Some(refused) = fresh.iter().find_map(|(segment, _)| refusal(segment)) {
+            self.end = Some(ListState::Refused(refused));
+            return true;
+        }
+        let begins = matches!(change, WindowChange::First | WindowChange::Restarted);
+        if begins && fresh.iter().any(|(_, time)| !time.is_told) {
+            self.settling = Some(run);
+        }
+        if begins {
+            self.leave_out_what_is_here(&mut fresh).await;
+        }
+        let now = Instant::now();
+        for (segment, time) in fresh {
+            if segment.is_gap {
+                let why = "the source has marked it as missing".to_owned();
+                self.tell(|stream| RecorderEvent::GivenUp {
+                    stream,
+                    start: time.start,
+                    duration: segment.duration,
+                    why,
+                });
+                continue;
+            }
+            let wanted = WantedSegment {
+                listed: segment.clone(),
+                base: base.clone(),
+                run,
+                time,
+                since: now,
+                not_before: now,
+                attempts: 0,
+                before: None,
+            };
+            self.wanted.insert((run, segment.sequence), Box::new(wanted));
+        }
+        true
+    }
+
+    fn tell_of(&self, change: WindowChange) {
+        match change {
+            WindowChange::Jumped { missed } => {
+                self.tell(|stream| RecorderEvent::Jumped { stream, missed });
+            }
+            WindowChange::Restarted => self.tell(|stream| RecorderEvent::Restarted { stream }),
+            WindowChange::First | WindowChange::Grew | WindowChange::Still | WindowChange::Stale => {}
+        }
+    }
+
+    fn tell(&self, event: impl FnOnce(crate::archive::Stream) -> RecorderEvent) {
+        self.parts.events.tell(&event(self.parts.quality.stream.clone()));
+    }
+
+    /// Once when the difference appears.
+    fn compare_clocks(&mut self, fresh: &[(&ListedSegment, StartTime)], appeared: Timestamp) {
+        let Some((newest, time)) = fresh.last().filter(|(_, time)| time.is_told) else { return };
+        let behind = appeared - (time.start + newest.duration);
+        let is_off = behind.us().abs() > CLOCKS_AGREE_US;
+        if is_off && !self.is_told_off {
+            self.tell(|stream| RecorderEvent::ClockDiffers { stream, behind });
+        }
+        self.is_told_off = is_off;
+    }
+
+    /// A recorder that was started anew does not fetch what it has.
+    async fn leave_out_what_is_here(&self, fresh: &mut Vec<(&ListedSegment, StartTime)>) {
+        let told: Vec<(Timestamp, Span)> = fresh.iter().map(|(segment, time)| (time.start, segment.duration)).collect();
+        let parts = Arc::clone(&self.parts);
+        let looking = tokio::task::spawn_blocking(move || parts.quality.full_at(&told));
+        if let Ok(Ok(here)) = looking.await {
+            let mut here = here.into_iter();
+            fresh.retain(|(_, time)| !here.next().unwrap_or_default() || !time.is_told);
+        }
+    }
+
+    /// Begins what is due; says when something else will be.
+    fn fetch_due(&mut self) -> Instant {
+        let now = Instant::now();
+        let mut wake = now + Duration::from_secs(60);
+        let settling = self.settling.filter(|run| self.wanted.keys().any(|(of, _)| of == run));
+        let most = if settling.is_some() { 1 } else { FETCHES };
+        let mut due = Vec::new();
+        for (key, wanted) in &self.wanted {
+            if wanted.not_before <= now {
+                due.push(*key);
+            } else {
+                wake = wake.min(wanted.not_before);
+            }
+        }
+        // The first of a run comes first, and then the newest.
+        if settling.is_none() {
+            due.reverse();
+        }
+        for key in due.into_iter().take(most.saturating_sub(self.fetching)) {
+            if let Some(wanted) = self.wanted.remove(&key) {
+                self.fetching += 1;
+                let (parts, shift) = (Arc::clone(&self.parts), self.shift_of(wanted.run));
+                self.steps.spawn(async move {
+                    let attempt = attempt(&parts, &wanted, shift).await;
+                    Step::Fetched(wanted, attempt)
+                });
+            }
+        }
+        wake
+    }
+
+    fn shift_of(&self, run: u64) -> Span {
+        if self.shift.0 == run { self.shift.1 } else { Span::default() }
+    }
+
+    fn fetched(&mut self, mut wanted: Box<WantedSegment>, attempt: Attempt) {
+        self.fetching -= 1;
+        wanted.attempts += 1;
+        match attempt {
+            Ok(Some(recorded)) => {
+                if self.settling.take_if(|run| *run == wanted.run).is_some() && recorded.path.is_none() {
+                    self.shift = (wanted.run, recorded.start - wanted.time.start);
+                }
+                if recorded.path.is_some() || recorded.kind == SegmentKind::Full {
+                    self.state.send_if_modified(|state| {
+                        *state != ListState::Works && {
+                            *state = ListState::Works;
+                            true
+                        }
+                    });
+                }
+                let is_over = recorded.kind == SegmentKind::Full
+                    || wanted.before == Some((recorded.hash, recorded.bytes))
+                    || self.is_unlisted_for_long(&wanted);
+                let most = wanted.before.map_or(0, |(_, bytes)| bytes).max(recorded.bytes);
+                wanted.before = Some((recorded.hash, most));
+                self.tell(|stream| RecorderEvent::Recorded { stream, segment: recorded });
+                if !is_over {
+                    self.again(wanted);
+                }
+            }
+            // Less of it came than is here.
+            Ok(None) => {
+                if !self.is_unlisted_for_long(&wanted) {
+                    self.again(wanted);
+                }
+            }
+            Err(error) => {
+                if let Some(why) = self.gives_up(&wanted, &error) {
+                    let (start, duration) = (wanted.time.start, wanted.listed.duration);
+                    self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, why });
+                } else {
+                    self.tell(|stream| RecorderEvent::SegmentFails { stream, why: error.to_string() });
+                    self.again(wanted);
+                }
+            }
+        }
+    }
+
+    fn again(&mut self, mut wanted: Box<WantedSegment>) {
+        let wait = RETRY.0 * 2_u32.saturating_pow(wanted.attempts.min(8).saturating_sub(1));
+        wanted.not_before = Instant::now() + wait.min(RETRY.1);
+        self.wanted.insert((wanted.run, wanted.listed.sequence), wanted);
+    }
+
+    fn is_listed(&self, wanted: &WantedSegment) -> bool {
+        (wanted.run, wanted.listed.sequence) >= self.window && self.end.is_none()
+    }
+
+    fn is_unlisted_for_long(&self, wanted: &WantedSegment) -> bool {
+        !self.is_listed(wanted) && wanted.since.elapsed() > UNLISTED_FOR
+    }
+
+    /// Why it is not tried again.
+    fn gives_up(&self, wanted: &WantedSegment, error: &FetchFailure) -> Option<String> {
+        let is_over = match error {
+            FetchFailure::Origin(error) if error.is_final() => true,
+            FetchFailure::Origin(error) if error.is_gone() => !self.is_listed(wanted),
+            FetchFailure::NotTs { .. } => wanted.attempts >= 3 && !self.is_listed(wanted),
+            FetchFailure::Stopping => true,
+            _ => wanted.since.elapsed() > TRIED_FOR,
+        };
+        is_over.then(|| error.to_string())
+    }
+}
+
+/// None if what came is not `full` and no more than what is here.
+async fn attempt(parts: &Arc<QualityParts>, wanted: &WantedSegment, shift: Span) -> Attempt {
+    let listed = &wanted.listed;
+    let rules = parts.client.rules();
+    let url = rules.join(&wanted.base, &listed.uri).map_err(OriginError::from)?;
+    let cipher = match listed.cipher.as_deref() {
+        Some(SegmentCipher::Aes128 { uri, iv }) => {
+            let address = rules.join_key(&wanted.base, uri).map_err(OriginError::from)?;
+            let key = key(parts, &address).await?;
+            Some((key, iv.unwrap_or(u128::from(listed.sequence).to_be_bytes())))
+        }
+        Some(SegmentCipher::Other(_)) | None => None,
+    };
+    let start = wanted.time.start + if wanted.time.is_told { Span::default() } else { shift };
+    let place = parts.quality.place(start);
+    let order = SegmentOrder { url, range: listed.range, cipher, duration: listed.duration, place };
+    let mut fetched = fetch_segment(&parts.client, &parts.quality.archive, &order).await?;
+    if wanted.time.is_doubtful && fetched.kind == SegmentKind::Full {
+        fetched.kind = SegmentKind::Suspect;
+        fetched.fault = Some("its time lies within the segment before it".to_owned());
+    }
+    let is_less = |(hash, bytes)| fetched.file.bytes() <= bytes && fetched.file.hash() != hash;
+    if fetched.kind != SegmentKind::Full && wanted.before.is_some_and(is_less) {
+        return Ok(None);
+    }
+    let (parts, duration, is_told) = (Arc::clone(parts), listed.duration, wanted.time.is_told);
+    let publishing = move || parts.quality.publish(fetched, start, duration, is_told);
+    let published = tokio::task::spawn_blocking(publishing).await;
+    Ok(Some(published.map_err(|_| FetchFailure::Stopping)??))
+}
+
+async fn key(parts: &QualityParts, address: &Url) -> Result<[u8; 16], OriginError> {
+    /// Keys rotate by the minute at most.
+    const MOST: usize = 16;
+    if let Some(key) = parts.keys.lock().get(address) {
+        return Ok(*key);
+    }
+    let key = parts.client.key(address).await?;
+    let mut keys = parts.keys.lock();
+    if keys.len() >= MOST {
+        keys.clear();
+    }
+    keys.insert(address.clone(), key);
+    Ok(key)
+}
+
+/// Why segments like this one cannot be recorded.
+fn refusal(segment: &ListedSegment) -> Option<String> {
+    if segment.needs_map {
+        return Some(
+            "its segments are fragmented MP4 (EXT-X-MAP), and only MPEG-TS is recorded as yet; many servers offer both"
+                .to_owned(),
+        );
+    }
+    match segment.cipher.as_deref() {
+        Some(SegmentCipher::Other(method)) => Some(format!(
+            "its segments are encrypted by {method}, of which no recorder has the key; AES-128 is decrypted"
+        )),
+        Some(SegmentCipher::Aes128 { .. }) | None => None,
+    }
+}
+
+fn length(span: Span) -> Duration {
+    Duration::from_micros(span.us().unsigned_abs())
+}

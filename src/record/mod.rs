@@ -1,0 +1,28 @@
+//! Records live streams of HLS: what an origin lists becomes segments of the archive. `docs/recorder.md` says how, and what is not there yet.
+//!
+//! 1. `playlist`, `variants`, `follow` and `start_times` are pure: what is listed, which quality is which, what is new, and when it begins.
+//! 2. `address` and `origin` ask, within limits; nothing else here opens connections.
+//! 3. `segment_fetch` brings one segment to the disk, `publish` gives it its name; `list_recorder` does so with all of one playlist, and
+//!    [`Recorder`] with all qualities of a channel.
+//!
+//! Nothing here reads or writes the index: a daemon sees these files as it sees those of any recorder.
+
+mod address;
+mod decrypt;
+mod events;
+mod follow;
+mod list_recorder;
+mod origin;
+mod playlist;
+mod publish;
+mod recorder;
+mod segment_fetch;
+mod start_times;
+mod variants;
+
+pub use address::SourceAddress;
+pub use events::{RecorderEvent, RecorderEvents};
+pub use publish::RecordedSegment;
+pub use recorder::{RecordOptions, Recorder};
+pub use segment_fetch::ArchiveBase;
+pub use variants::SOURCE;

@@ -1,0 +1,319 @@
+//! Asks the origin of a stream: playlists, keys, and the bytes of segments. The only part of this room that opens connections.
+//!
+//! 1. Every address, and each one that a redirect leads to, is one of [`super::address`]'s; so is what its name resolves to.
+//! 2. Bytes, time, silence and redirects are bounded, before and while something comes.
+//! 3. What was sent in another encoding than the one asked for is refused: names are made of what was sent.
+//!
+//! What is in a playlist is judged elsewhere, and nothing is tried again here.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, LOCATION, RANGE};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
+use tokio::time::timeout;
+
+use super::address::{AddressError, AddressRules, SourceAddress, shown_url};
+use super::playlist::{ByteRange, HlsPlaylist, PlaylistError, parse_playlist};
+use crate::archive::LARGEST_FILE;
+use crate::archive::quantity::size;
+use crate::net::tls::{self, ClientConfig};
+
+/// The limits towards an origin. The defaults are for the real world; tests make them small.
+#[derive(Debug, Clone, Copy)]
+pub struct OriginLimits {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// Longest silence before an answer, and within it: live servers answer at once.
+    pub silence: Duration,
+    /// For a whole playlist or key.
+    pub playlist_time: Duration,
+    /// Bytes of a playlist: 50,000 segments with addresses of 160 bytes.
+    pub playlist_bytes: u64,
+    /// For a whole segment: nobody has one longer in the window.
+    pub segment_time: Duration,
+    /// Bytes of a segment: no other node would fetch a larger one.
+    pub segment_bytes: u64,
+    /// Redirects of one request.
+    pub redirects: usize,
+}
+
+impl Default for OriginLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            silence: Duration::from_secs(10),
+            playlist_time: Duration::from_secs(20),
+            playlist_bytes: 8 << 20,
+            segment_time: Duration::from_secs(5 * 60),
+            segment_bytes: LARGEST_FILE,
+            redirects: 5,
+        }
+    }
+}
+
+/// Why an origin did not give what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error("{url} answered {status}{}", meaning(*status))]
+    Status { url: String, status: StatusCode },
+    #[error("{url} cannot be reached: {why}")]
+    Unreachable { url: String, why: String },
+    #[error("the connection to {url} broke after {}: {why}", size(*bytes))]
+    Broken { url: String, bytes: u64, why: String },
+    #[error("{url} {what} within {} s", after.as_secs())]
+    TimedOut { url: String, what: &'static str, after: Duration },
+    #[error("{url} has more than {}, which is the limit for {what}", size(*limit))]
+    TooLarge { url: String, what: &'static str, limit: u64 },
+    #[error("{url} leads on and on: more than {limit} redirects")]
+    Redirects { url: String, limit: usize },
+    #[error("{url} sent something else than was asked for: {why}")]
+    Unexpected { url: String, why: String },
+    #[error("{url}: {why}")]
+    Playlist { url: String, why: PlaylistError },
+    #[error("cannot set up connections: {0}")]
+    Setup(String),
+}
+
+impl OriginError {
+    /// It is there no more, or the address has expired: another one may be known to the master playlist.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if matches!(status.as_u16(), 401 | 403 | 404 | 410))
+    }
+
+    /// Asking again changes nothing.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Address(_) | Self::Setup(_))
+    }
+}
+
+fn meaning(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 | 403 => ": this address is not allowed, or not any more",
+        404 | 410 => ": there is nothing of that name, or not any more",
+        429 => ": it is asked too often",
+        500.. => ": the server has a problem",
+        _ => "",
+    }
+}
+
+/// Asks one source, and what its playlists lead to. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct OriginClient {
+    http: Client,
+    rules: AddressRules,
+    limits: OriginLimits,
+}
+
+impl OriginClient {
+    pub fn new(source: &SourceAddress, tls: &ClientConfig, limits: OriginLimits) -> Result<Self, OriginError> {
+        let rules = AddressRules::new(source);
+        let http = Client::builder()
+            .tls_backend_preconfigured(tls::for_http(tls))
+            .dns_resolver(rules.resolver())
+            // A proxy would resolve names by itself, and reach what must not be.
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .http1_only()
+            .referer(false)
+            .tcp_nodelay(true)
+            .connect_timeout(limits.connect)
+            .pool_max_idle_per_host(6)
+            .user_agent(concat!("gapless/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| OriginError::Setup(error.to_string()))?;
+        Ok(Self { http, rules, limits })
+    }
+
+    pub const fn rules(&self) -> &AddressRules {
+        &self.rules
+    }
+
+    /// The playlist at an address, with the address that it came from in the end: what it names is relative to that.
+    pub async fn playlist(&self, url: &Url) -> Result<(Url, HlsPlaylist), OriginError> {
+        let most = self.limits.playlist_bytes;
+        let (from, bytes) = self.small(url, "a playlist", most).await?;
+        let read = parse_playlist(&bytes).map_err(|why| OriginError::Playlist { url: shown_url(&from), why })?;
+        Ok((from, read))
+    }
+
+    /// A key of AES-128.
+    pub async fn key(&self, url: &Url) -> Result<[u8; 16], OriginError> {
+        let (from, bytes) = self.small(url, "a key", 1 << 10).await?;
+        <[u8; 16]>::try_from(bytes.as_slice()).map_err(|_| OriginError::Unexpected {
+            url: shown_url(&from),
+            why: format!("{} bytes, and a key of AES-128 has 16", bytes.len()),
+        })
+    }
+
+    async fn small(&self, url: &Url, what: &'static str, most: u64) -> Result<(Url, Vec<u8>), OriginError> {
+        let after = self.limits.playlist_time;
+        let reading = async {
+            let mut body = self.open_up_to(url, None, what, most).await?;
+            let mut bytes = Vec::new();
+            while let Some(piece) = body.next().await? {
+                bytes.extend_from_slice(&piece);
+            }
+            Ok((body.url, bytes))
+        };
+        match timeout(after, reading).await {
+            Ok(read) => read,
+            Err(_) => Err(OriginError::TimedOut { url: shown_url(url), what: "did not finish its answer", after }),
+        }
+    }
+
+    /// The bytes of a segment, or of a part of a file.
+    pub async fn open(&self, url: &Url, range: Option<ByteRange>) -> Result<OriginBody, OriginError> {
+        self.open_up_to(url, range, "a segment", self.limits.segment_bytes).await
+    }
+
+    /// How long a segment may take.
+    pub const fn segment_time(&self) -> Duration {
+        self.limits.segment_time
+    }
+
+    async fn open_up_to(
+        &self,
+        url: &Url,
+        range: Option<ByteRange>,
+        what: &'static str,
+        limit: u64,
+    ) -> Result<OriginBody, OriginError> {
+        let response = self.ask(url, range).await?;
+        let shown = shown_url(response.url());
+        let mut encodings = response.headers().get_all(CONTENT_ENCODING).iter();
+        if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(OriginError::Unexpected { url: shown, why: "it is compressed".to_owned() });
+        }
+        let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
+        let skip = match (range, is_part) {
+            (Some(range), true) => {
+                let said = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+                let wanted = format!("bytes {}-{}/", range.first, range.end().saturating_sub(1));
+                if !said.is_some_and(|said| said.starts_with(&wanted)) {
+                    let why = format!("another part than {wanted}*");
+                    return Err(OriginError::Unexpected { url: shown, why });
+                }
+                0
+            }
+            // The server knows of no parts.
+            (Some(range), false) => range.first,
+            (None, true) => return Err(OriginError::Unexpected { url: shown, why: "only a part".to_owned() }),
+            (None, false) => 0,
+        };
+        let announced = response.content_length();
+        if announced.is_some_and(|length| length > limit) || range.is_some_and(|range| range.end() > limit && !is_part)
+        {
+            return Err(OriginError::TooLarge { url: shown, what, limit });
+        }
+        Ok(OriginBody {
+            url: response.url().clone(),
+            wanted: range.map(|range| range.length),
+            response,
+            skip,
+            taken: 0,
+            what,
+            limit,
+            silence: self.limits.silence,
+        })
+    }
+
+    /// Follows redirects itself: each leads only where addresses may lead.
+    async fn ask(&self, url: &Url, range: Option<ByteRange>) -> Result<Response, OriginError> {
+        let mut at = url.clone();
+        for _ in 0..=self.limits.redirects {
+            self.rules.check(&at)?;
+            let mut request = self.http.get(at.clone()).header(ACCEPT_ENCODING, "identity");
+            if let Some(range) = range {
+                request = request.header(RANGE, format!("bytes={}-{}", range.first, range.end().saturating_sub(1)));
+            }
+            let after = self.limits.silence;
+            let response = match timeout(after, request.send()).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => return Err(OriginError::Unreachable { url: shown_url(&at), why: cause(&error) }),
+                Err(_) => return Err(OriginError::TimedOut { url: shown_url(&at), what: "did not answer", after }),
+            };
+            let status = response.status();
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            match location {
+                Some(location) if status.is_redirection() => at = self.rules.join(&at, location)?,
+                _ if status == StatusCode::OK || status == StatusCode::PARTIAL_CONTENT => return Ok(response),
+                _ => return Err(OriginError::Status { url: shown_url(&at), status }),
+            }
+        }
+        Err(OriginError::Redirects { url: shown_url(url), limit: self.limits.redirects })
+    }
+}
+
+/// What comes, piece by piece.
+#[derive(Debug)]
+pub struct OriginBody {
+    /// Where it came from in the end.
+    pub url: Url,
+    response: Response,
+    /// Bytes before those that were asked for.
+    skip: u64,
+    /// How many were asked for; none is all.
+    wanted: Option<u64>,
+    taken: u64,
+    what: &'static str,
+    limit: u64,
+    silence: Duration,
+}
+
+impl OriginBody {
+    /// The next bytes; none when all have come.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, OriginError> {
+        loop {
+            if self.wanted.is_some_and(|wanted| self.taken >= wanted) {
+                return Ok(None);
+            }
+            let piece = match timeout(self.silence, self.response.chunk()).await {
+                Ok(Ok(piece)) => piece,
+                Ok(Err(error)) => return Err(self.broken(cause(&error))),
+                Err(_) => {
+                    let (url, after) = (shown_url(&self.url), self.silence);
+                    return Err(OriginError::TimedOut { url, what: "sent nothing more", after });
+                }
+            };
+            let Some(mut piece) = piece else {
+                return match self.wanted {
+                    Some(wanted) => Err(self.broken(format!("it ends before the {wanted} bytes of this part"))),
+                    None => Ok(None),
+                };
+            };
+            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(piece.len());
+            self.skip -= skipped as u64;
+            let mut piece = piece.split_off(skipped);
+            if let Some(wanted) = self.wanted {
+                piece.truncate(usize::try_from(wanted - self.taken).unwrap_or(usize::MAX));
+            }
+            self.taken += piece.len() as u64;
+            if self.taken > self.limit {
+                return Err(OriginError::TooLarge { url: shown_url(&self.url), what: self.what, limit: self.limit });
+            }
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    fn broken(&self, why: String) -> OriginError {
+        OriginError::Broken { url: shown_url(&self.url), bytes: self.taken, why }
+    }
+}
+
+/// The innermost words of an error. Those around them hold the whole address, with what may be secret in it.
+fn cause(error: &reqwest::Error) -> String {
+    if let Some(why) = tls::explain(error) {
+        return why;
+    }
+    let mut inner = error.source();
+    while let Some(deeper) = inner.and_then(std::error::Error::source) {
+        inner = Some(deeper);
+    }
+    inner.map_or_else(|| "it was refused".to_owned(), ToString::to_string)
+}

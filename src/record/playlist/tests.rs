@@ -1,0 +1,158 @@
+//! What playlists say, what is wrong with them, and that no bytes do harm.
+
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn media(text: &str) -> MediaList {
+    match parse_playlist(text.as_bytes()) {
+        Ok(HlsPlaylist::Media(list)) => list,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn problem(text: &str) -> String {
+    parse_playlist(text.as_bytes()).unwrap_err().to_string()
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    let time = Timestamp::parse(text);
+    assert!(time.is_some(), "{text}");
+    time
+}
+
+#[test]
+fn a_live_window_is_read_with_all_that_its_names_depend_on() {
+    let list = media(
+        "#EXTM3U\r\n#EXT-X-VERSION:4\n#EXT-X-TARGETDURATION:3\n#EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n\
+         # a comment\n#EXTINF:2.002,\nbefore.ts\n#EXT-X-PROGRAM-DATE-TIME:2019-11-13T02:55:08.120+0100\n#EXTINF:2.0000005,title, and more\na.ts?x=1,2\n\
+         #EXTINF:2,\nb.ts\n#EXT-X-DISCONTINUITY\n#EXT-X-GAP\n#EXTINF:.5,\nc.ts\n",
+    );
+    let listed: Vec<_> =
+        list.segments.iter().map(|one| (one.sequence, &*one.uri, one.duration.us(), one.time)).collect();
+    assert_eq!(
+        listed,
+        [
+            (7, "before.ts", 2_002_000, time("2019-11-13T01:55:06.118Z")),
+            (8, "a.ts?x=1,2", 2_000_001, time("2019-11-13T01:55:08.120Z")),
+            (9, "b.ts", 2_000_000, time("2019-11-13T01:55:10.120001Z")),
+            (10, "c.ts", 500_000, None),
+        ]
+    );
+    let marks: Vec<_> = list.segments.iter().map(|one| (one.is_discontinuous, one.is_gap)).collect();
+    assert_eq!(marks, [(false, false), (false, false), (false, false), (true, true)]);
+    assert_eq!((list.target.us(), list.has_ended), (3_000_000, false));
+}
+
+#[test]
+fn a_time_says_nothing_of_what_lies_before_a_discontinuity() {
+    let list = media(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na\n#EXT-X-DISCONTINUITY\n#EXTINF:2,\nb\n\
+         #EXT-X-PROGRAM-DATE-TIME:2019-11-13T02:00:04Z\n#EXTINF:2,\nc\n#EXT-X-ENDLIST\n",
+    );
+    let times: Vec<_> = list.segments.iter().map(|one| one.time).collect();
+    assert_eq!(times, [None, time("2019-11-13T02:00:02Z"), time("2019-11-13T02:00:04Z")]);
+    assert!(list.has_ended);
+}
+
+#[test]
+fn keys_ranges_and_maps_hold_until_they_are_changed() {
+    let list = media(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI=\"k?a=1,b\",IV=0x0f\n#EXTINF:2,\n#EXT-X-BYTERANGE:100@50\nall.ts\n\
+         #EXTINF:2,\n#EXT-X-BYTERANGE:70\nall.ts\n#EXT-X-KEY:METHOD=NONE\n#EXTINF:2,\nb.ts\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n\
+         #EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:2,\nc.m4s\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\",KEYFORMAT=\"com.example\"\n#EXTINF:2,\nd.m4s\n",
+    );
+    let ranges: Vec<_> = list.segments.iter().map(|one| one.range.map(|range| (range.first, range.length))).collect();
+    assert_eq!(ranges, [Some((50, 100)), Some((150, 70)), None, None, None]);
+    let ciphers: Vec<_> = list.segments.iter().map(|one| one.cipher.as_deref()).collect();
+    let mut iv = [0; 16];
+    iv[15] = 15;
+    let aes = SegmentCipher::Aes128 { uri: "k?a=1,b".to_owned(), iv: Some(iv) };
+    let other = |name: &str| SegmentCipher::Other(name.to_owned());
+    let (sample, foreign) = (other("SAMPLE-AES"), other("AES-128 with com.example"));
+    assert_eq!(ciphers, [Some(&aes), Some(&aes), None, Some(&sample), Some(&foreign)]);
+    assert_eq!(list.segments.iter().filter(|one| one.needs_map).count(), 2);
+}
+
+#[test]
+fn a_master_names_its_variants() {
+    let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"chunked\",NAME=\"1080p60 (source)\",DEFAULT=YES\n\
+                #EXT-X-STREAM-INF:BANDWIDTH=6000000,RESOLUTION=1920x1080,FRAME-RATE=59.940,CODECS=\"avc1.64002A,mp4a.40.2\",VIDEO=\"chunked\"\nhigh.m3u8\n\
+                #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"i.m3u8\"\n#EXT-X-STREAM-INF:BANDWIDTH=1000,NAME=low,AUDIO=\"a\"\nlow.m3u8\n";
+    let Ok(HlsPlaylist::Master(list)) = parse_playlist(text.as_bytes()) else { panic!("no master") };
+    let first = &list.variants[0];
+    assert_eq!(
+        (&*first.uri, first.bandwidth, first.resolution, first.frame_rate),
+        ("high.m3u8", 6_000_000, Some((1920, 1080)), Some(59_940))
+    );
+    assert_eq!((first.codecs.as_deref(), first.video.as_deref()), (Some("avc1.64002A,mp4a.40.2"), Some("chunked")));
+    let second = &list.variants[1];
+    assert_eq!((second.name.as_deref(), second.audio.as_deref()), (Some("low"), Some("a")));
+    assert_eq!((list.variants.len(), &*list.renditions[0].name), (2, "1080p60 (source)"));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line_and_is_never_passed_over() {
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n";
+    let cases = [
+        ("<html>gone</html>", "begins with \"<html>gone</html>\", expected #EXTM3U"),
+        ("", "expected #EXTM3U"),
+        ("#EXTM3U\n", "neither segments nor variants"),
+        ("#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=a,NAME=b\n", "neither segments nor variants"),
+        (
+            "#EXTM3U\n#EXT-X-TARGETDURATION:2\na.ts\n",
+            "line 3 of the playlist is \"a.ts\": it is an address without #EXTINF",
+        ),
+        ("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:-2,\na.ts\n", "line 3"),
+        ("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:3601,\na.ts\n", "at most an hour"),
+        ("#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:x\n", "line 2"),
+        (
+            "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:18446744073709551615\n#EXTINF:2,\na\n#EXTINF:2,\nb\n",
+            "does not fit into 64 bits",
+        ),
+        ("#EXTM3U\n#EXTINF:2,\n#EXT-X-BYTERANGE:10\na\n", "nothing says where its bytes begin"),
+        ("#EXTM3U\n#EXTINF:2,\n#EXT-X-BYTERANGE:18446744073709551615@2\na\n", "expected a byte range"),
+        ("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128\n", "URI of a key"),
+        ("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\n", "a quote is not closed"),
+        ("#EXTM3U\n#EXT-X-PROGRAM-DATE-TIME:noon\n", "expected a time"),
+        ("#EXTM3U\n#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n", "was not asked for"),
+    ];
+    for (text, expected) in cases {
+        assert!(problem(text).contains(expected), "{text:?}: {}", problem(text));
+    }
+    let long = format!("{head}#EXTINF:2,\n{}\n", "x".repeat(LONGEST_LINE + 1));
+    assert!(problem(&long).contains("longer than 16 KiB") && problem(&long).len() < 200);
+    let many = format!("{head}{}", "#EXTINF:2,\na\n".repeat(MOST_SEGMENTS + 1));
+    assert_eq!(problem(&many), "the playlist has more than 50000 segments; that is refused, to bound memory");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "(#EXT(INF|-X-(KEY|MAP|BYTERANGE|STREAM-INF|MEDIA|PROGRAM-DATE-TIME)):[ -~]{0,30}\n|[ -~]{0,10}\n){0,12}") {
+        let _one = parse_playlist(&bytes);
+        let _other = parse_playlist(format!("#EXTM3U\n{text}").as_bytes());
+    }
+
+    #[test]
+    fn what_is_written_is_read_to_the_microsecond(
+        first in 0_u64..u64::MAX / 2,
+        durations in prop::collection::vec(0_i64..3_600_000_000, 1..20),
+        at in 0_i64..4_000_000_000_000,
+    ) {
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:3600\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+        let time = Timestamp::from_us(at * 1_000);
+        writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{time}").unwrap();
+        for (number, us) in durations.iter().enumerate() {
+            writeln!(text, "#EXTINF:{}.{:06},\n{number}.ts", us / 1_000_000, us % 1_000_000).unwrap();
+        }
+        let list = media(&text);
+        let mut expected = time;
+        for (number, (listed, us)) in list.segments.iter().zip(&durations).enumerate() {
+            prop_assert_eq!((listed.sequence, listed.duration.us(), listed.time), (first + number as u64, *us, Some(expected)));
+            expected = expected + Span::from_us(*us);
+        }
+        prop_assert_eq!(list.segments.len(), durations.len());
+    }
+}

@@ -1,0 +1,211 @@
+//! Gives what was fetched its name and its place in the archive.
+//!
+//! 1. A name is made of start, duration, type and hash alone: where the source tells times, every recorder gives the same.
+//! 2. Where it tells none, the same bytes within [`NEAR`] are the same segment: what is here already keeps its name, and what follows is
+//!    placed by it. So a recorder that was started anew goes on where it was.
+//! 3. Nothing is replaced, and nothing is deleted.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+use parking_lot::Mutex;
+
+use super::segment_fetch::{ArchiveBase, FetchFailure, FetchedSegment};
+use crate::archive::segment::recorded_name;
+use crate::archive::time::SECOND_US;
+use crate::archive::{
+    FileName, Hash, Hour, HourPlace, SegmentKey, SegmentKind, Span, Stream, Timestamp, parse_file_name,
+};
+use crate::disk::{Base, DiskError, DownloadError, Published};
+
+/// Equal bytes whose starts differ by no more are one segment.
+const NEAR: Span = Span::from_us(30 * SECOND_US);
+/// Segments of this process that are remembered by their hash.
+const REMEMBERED: usize = 256;
+
+/// One quality of one channel, as its recorder sees it.
+#[derive(Debug)]
+pub struct RecordedQuality {
+    pub stream: Stream,
+    pub archive: ArchiveBase,
+    recent: Mutex<VecDeque<(Hash, Timestamp, SegmentKind)>>,
+}
+
+/// What became of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedSegment {
+    pub start: Timestamp,
+    pub duration: Span,
+    pub kind: SegmentKind,
+    pub fault: Option<String>,
+    pub bytes: u64,
+    pub hash: Hash,
+    /// `CHANNEL/QUALITY/HOUR/NAME`; none where its bytes were here already.
+    pub path: Option<String>,
+}
+
+impl RecordedQuality {
+    pub fn new(stream: Stream, archive: ArchiveBase) -> Self {
+        Self { stream, archive, recent: Mutex::default() }
+    }
+
+    pub fn place(&self, start: Timestamp) -> HourPlace {
+        HourPlace { stream: self.stream.clone(), hour: start.hour() }
+    }
+
+    /// Publishes a segment that begins then, unless the same bytes are here. Blocks.
+    pub fn publish(
+        &self,
+        fetched: FetchedSegment,
+        start: Timestamp,
+        duration: Span,
+        is_told: bool,
+    ) -> Result<RecordedSegment, FetchFailure> {
+        let FetchedSegment { file, kind, fault } = fetched;
+        let (bytes, hash) = (file.bytes(), file.hash());
+        let base = self.archive.base();
+        let there = match self.remembered(&hash, start, kind) {
+            None if !is_told && bytes > 0 => self.on_disk(&base, &hash, start, kind)?,
+            known => known,
+        };
+        if let Some(there) = there {
+            self.remember(hash, there, kind);
+            return Ok(RecordedSegment { start: there, duration, kind, fault, bytes, hash, path: None });
+        }
+        let (hour, name) = recorded_name(start, duration, kind, hash);
+        let place = HourPlace { stream: self.stream.clone(), hour };
+        let dir = base.make_hour_dir(&place)?;
+        let published = file.publish(&dir, &name).map_err(|error| match error {
+            DownloadError::Disk(error) => FetchFailure::Disk(error),
+            other => FetchFailure::Name(other.to_string()),
+        })?;
+        self.remember(hash, start, kind);
+        let path = (published == Published::New).then(|| format!("{place}/{name}"));
+        Ok(RecordedSegment { start, duration, kind, fault, bytes, hash, path })
+    }
+
+    /// Which of these are here, `full`, by start and duration. Blocks.
+    pub fn full_at(&self, wanted: &[(Timestamp, Span)]) -> Result<Vec<bool>, FetchFailure> {
+        let base = self.archive.base();
+        let (mut hour, mut keys) = (None, Vec::new());
+        let mut found = Vec::with_capacity(wanted.len());
+        for (start, duration) in wanted {
+            if hour != Some(start.hour()) {
+                keys = self.keys(&base, start.hour())?;
+                hour = Some(start.hour());
+            }
+            let is_it = |key: &SegmentKey| {
+                let is_full = key.kind == SegmentKind::Full && !key.tombstone;
+                is_full && key.start(start.hour()) == *start && key.duration() == *duration
+            };
+            found.push(keys.iter().any(is_it));
+        }
+        Ok(found)
+    }
+
+    fn remember(&self, hash: Hash, start: Timestamp, kind: SegmentKind) {
+        let mut recent = self.recent.lock();
+        recent.push_back((hash, start, kind));
+        if recent.len() > REMEMBERED {
+            recent.pop_front();
+        }
+    }
+
+    fn remembered(&self, hash: &Hash, start: Timestamp, kind: SegmentKind) -> Option<Timestamp> {
+        let recent = self.recent.lock();
+        let is_it =
+            |(known, at, of): &&(Hash, Timestamp, SegmentKind)| known == hash && *of == kind && is_near(*at, start);
+        recent.iter().rev().find(is_it).map(|(_, at, _)| *at)
+    }
+
+    fn on_disk(
+        &self,
+        base: &Base,
+        hash: &Hash,
+        start: Timestamp,
+        kind: SegmentKind,
+    ) -> Result<Option<Timestamp>, DiskError> {
+        let hours: RangeInclusive<Hour> = (start - NEAR).hour()..=(start + NEAR).hour();
+        for hour in [*hours.start(), *hours.end()] {
+            let keys = self.keys(base, hour)?;
+            let same = keys.iter().filter(|key| key.hash == *hash && key.kind == kind).map(|key| key.start(hour));
+            if let Some(there) = same.filter(|there| is_near(*there, start)).min() {
+                return Ok(Some(there));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What lies in an hour, tombstones included: what is hidden is not recorded anew under another name.
+    fn keys(&self, base: &Base, hour: Hour) -> Result<Vec<SegmentKey>, DiskError> {
+        let place = HourPlace { stream: self.stream.clone(), hour };
+        let Some(dir) = base.dir(&place.path())? else { return Ok(Vec::new()) };
+        let scan = dir.scan()?;
+        let key = |name: &[u8]| match parse_file_name(std::str::from_utf8(name).ok()?) {
+            FileName::Understood(key) => Some(key),
+            _ => None,
+        };
+        Ok(scan.iter().filter_map(|(name, _)| key(name)).collect())
+    }
+}
+
+fn is_near(one: Timestamp, other: Timestamp) -> bool {
+    (one - other).us().abs() <= NEAR.us()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::NewSegment;
+
+    const START: i64 = 1_573_613_998_500_000;
+
+    struct Recorded {
+        tree: tempfile::TempDir,
+        quality: RecordedQuality,
+    }
+
+    impl Recorded {
+        fn new() -> Self {
+            let tree = tempfile::tempdir().unwrap();
+            let quality = Self::again(&tree);
+            Self { tree, quality }
+        }
+
+        fn again(tree: &tempfile::TempDir) -> RecordedQuality {
+            RecordedQuality::new(Stream::parse("a/source").unwrap(), ArchiveBase::open(tree.path()).unwrap())
+        }
+
+        fn record(&self, bytes: &[u8], after_us: i64, is_told: bool) -> RecordedSegment {
+            let start = Timestamp::from_us(START + after_us);
+            let hour = self.quality.archive.base().make_hour_dir(&self.quality.place(start)).unwrap();
+            let mut file = NewSegment::begin(hour).unwrap();
+            file.write(bytes).unwrap();
+            let fetched = FetchedSegment { file, kind: SegmentKind::Full, fault: None };
+            self.quality.publish(fetched, start, Span::from_us(2_000_000), is_told).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_segment_has_the_name_that_recorders_of_this_field_give_it() {
+        let recorded = Recorded::new();
+        let path = recorded.record(b"one", 0, true).path.unwrap();
+        let hash = recorded.record(b"one", 0, true).hash;
+        assert_eq!(path, format!("a/source/2019-11-13T02/59:58.500000-2.0-full-{hash}.ts"));
+        assert_eq!(std::fs::read(recorded.tree.path().join(path)).unwrap(), b"one");
+    }
+
+    #[test]
+    fn the_same_bytes_within_half_a_minute_are_one_segment_also_after_a_restart_and_across_the_hour() {
+        let mut recorded = Recorded::new();
+        assert!(recorded.record(b"one", 0, false).path.is_some());
+        for _ in 0..2 {
+            let again = recorded.record(b"one", 3_000_000, false);
+            assert_eq!((again.path, again.start.us()), (None, START));
+            recorded.quality = Recorded::again(&recorded.tree);
+        }
+        assert!(recorded.record(b"one", 31_000_000, false).path.is_some(), "a picture that stands still is no twin");
+        let wanted = [0, 1_000_000].map(|us| (Timestamp::from_us(START + us), Span::from_us(2_000_000)));
+        assert_eq!(recorded.quality.full_at(&wanted).unwrap(), [true, false]);
+    }
+}

@@ -1,0 +1,206 @@
+//! Records one channel from one source: finds the playlist of each quality, and another one when it fails.
+//!
+//! 1. The master playlist is asked at the start, and again whenever a playlist has gone, fails or stands still. Its addresses may have
+//!    expired, or the stream may have been restarted under another one.
+//! 2. Where it leads elsewhere then, both addresses are followed side by side until the new one brings segments.
+//! 3. Nothing makes it give up but a source whose stream has ended, and one that cannot be recorded at all; a node tries even those again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::address::SourceAddress;
+use super::events::{RecorderEvent, RecorderEvents};
+use super::list_recorder::{ListRecorder, ListState, QualityParts};
+use super::origin::{OriginClient, OriginError, OriginLimits};
+use super::playlist::HlsPlaylist;
+use super::publish::RecordedQuality;
+use super::segment_fetch::ArchiveBase;
+use super::variants::{find_quality, offered_qualities};
+use crate::archive::{Channel, Quality, Stream};
+use crate::jobs::Backoff;
+use crate::net::tls::ClientConfig;
+
+/// The first wait before a source that fails is asked again, and the longest: a stream that begins is not to lose its beginning.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// The same for a stream that has ended or cannot be recorded.
+const LATER: Duration = Duration::from_secs(30);
+
+/// What is to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordOptions {
+    pub channel: Channel,
+    pub source: SourceAddress,
+    /// `source` is the best one.
+    pub qualities: Vec<Quality>,
+}
+
+/// Records one channel.
+#[derive(Debug)]
+pub struct Recorder {
+    options: RecordOptions,
+    client: OriginClient,
+    archive: ArchiveBase,
+    events: RecorderEvents,
+    /// It ends with the stream.
+    ends: bool,
+}
+
+impl Recorder {
+    pub fn new(
+        options: RecordOptions,
+        archive: ArchiveBase,
+        tls: &ClientConfig,
+        events: RecorderEvents,
+    ) -> Result<Self, OriginError> {
+        let client = OriginClient::new(&options.source, tls, OriginLimits::default())?;
+        Ok(Self { options, client, archive, events, ends: false })
+    }
+
+    /// It ends when the stream has, and when it cannot be recorded.
+    #[must_use]
+    pub fn ending_with_the_stream(self) -> Self {
+        Self { ends: true, ..self }
+    }
+
+    /// Records until it is stopped.
+    pub async fn run(&self, stop: CancellationToken) {
+        let each = self.options.qualities.iter().map(|quality| self.quality(quality));
+        let all = futures_util::future::join_all(each);
+        tokio::select! {
+            _ = all => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn quality(&self, quality: &Quality) {
+        let stream = Stream { channel: self.options.channel.clone(), quality: quality.clone() };
+        let parts = Arc::new(QualityParts {
+            client: self.client.clone(),
+            quality: RecordedQuality::new(stream, self.archive.clone()),
+            events: self.events.clone(),
+            keys: parking_lot::Mutex::default(),
+        });
+        let mut followed = FollowedLists { parts, lists: Vec::new() };
+        let (mut failures, mut next, mut turn) = (0_u32, Instant::now(), 0_usize);
+        loop {
+            if followed.needs_another() && Instant::now() >= next {
+                match self.addresses(quality).await {
+                    Ok(found) => {
+                        followed.begin(&found, turn);
+                        turn = turn.wrapping_add(1);
+                    }
+                    Err(why) => followed.tell_failure(&why),
+                }
+                failures = failures.saturating_add(1);
+                next = Instant::now() + Backoff::new(RETRY.0, RETRY.1).wait(failures);
+            }
+            let until = if followed.needs_another() { next } else { Instant::now() + LATER };
+            match followed.changed(until).await {
+                Some(ListState::Works) => failures = 0,
+                Some(ListState::Ended | ListState::Refused(_)) if self.ends => return,
+                Some(ListState::Ended | ListState::Refused(_)) => next = Instant::now() + LATER,
+                _ => {}
+            }
+        }
+    }
+
+    /// Where the playlist of a quality is, and where it is besides.
+    async fn addresses(&self, quality: &Quality) -> Result<Vec<Url>, String> {
+        let answer = self.client.playlist(self.options.source.url()).await;
+        let (base, playlist) = answer.map_err(|error| error.to_string())?;
+        let master = match playlist {
+            HlsPlaylist::Media(_) => return Ok(vec![self.options.source.url().clone()]),
+            HlsPlaylist::Master(master) => master,
+        };
+        let offered = offered_qualities(&master);
+        let Some(found) = find_quality(&offered, quality) else {
+            let names: Vec<&str> = offered.iter().map(|one| &*one.name).collect();
+            return Err(format!("the source does not offer {quality:?} now; it offers {}", names.join(", ")));
+        };
+        let join = |uri: &String| self.client.rules().join(&base, uri);
+        found.uris.iter().map(join).collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+}
+
+/// The playlists of one quality that are followed: the last one is the newest.
+struct FollowedLists {
+    parts: Arc<QualityParts>,
+    lists: Vec<FollowedPlaylist>,
+}
+
+struct FollowedPlaylist {
+    url: Url,
+    state: watch::Receiver<ListState>,
+    drain: CancellationToken,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl FollowedLists {
+    fn needs_another(&self) -> bool {
+        let newest = self.lists.last().map(|list| list.state.borrow().clone());
+        newest.is_none_or(|state| !matches!(state, ListState::Begins | ListState::Works))
+    }
+
+    /// Follows the first address that is not followed yet; of several, not the same one first each time.
+    fn begin(&mut self, found: &[Url], turn: usize) {
+        let is_followed = |url: &Url| self.lists.iter().any(|list| list.url == *url);
+        let unfollowed =
+            found.iter().cycle().skip(turn % found.len().max(1)).take(found.len()).find(|url| !is_followed(url));
+        let Some(url) = unfollowed.cloned() else { return };
+        let (sender, state) = watch::channel(ListState::default());
+        let drain = CancellationToken::new();
+        let recorder = ListRecorder::new(Arc::clone(&self.parts), url.clone(), sender, drain.clone());
+        let task = AbortOnDropHandle::new(tokio::spawn(recorder.run()));
+        self.lists.push(FollowedPlaylist { url, state, drain, _task: task });
+    }
+
+    /// Waits for news of any of them, at most until then. Those that are over are followed no more, and those before one that works are drained.
+    async fn changed(&mut self, until: Instant) -> Option<ListState> {
+        let each = self.lists.iter_mut().enumerate().map(|(at, list)| {
+            Box::pin(async move {
+                // Who has ended without a word has crashed, and is over.
+                let is_lost = list.state.changed().await.is_err();
+                (at, if is_lost { ListState::Gone("it crashed".to_owned()) } else { list.state.borrow().clone() })
+            })
+        });
+        let waiting: Vec<_> = each.collect();
+        let (at, state) = if waiting.is_empty() {
+            sleep_until(until).await;
+            return None;
+        } else {
+            tokio::select! {
+                (news, ..) = futures_util::future::select_all(waiting) => news,
+                () = sleep_until(until) => return None,
+            }
+        };
+        let is_newest = at + 1 == self.lists.len();
+        match &state {
+            ListState::Works => self.lists.iter().take(at).for_each(|older| older.drain.cancel()),
+            ListState::Fails(why) | ListState::Gone(why) if is_newest => self.tell_failure(why),
+            ListState::Refused(why) => {
+                let (stream, why) = (self.parts.quality.stream.clone(), why.clone());
+                self.parts.events.tell(&RecorderEvent::Refused { stream, why });
+            }
+            ListState::Ended => {
+                let stream = self.parts.quality.stream.clone();
+                self.parts.events.tell(&RecorderEvent::Ended { stream });
+            }
+            ListState::Begins | ListState::Fails(_) | ListState::Gone(_) => {}
+        }
+        if state.is_over() {
+            self.lists.remove(at);
+        }
+        is_newest.then_some(state)
+    }
+
+    fn tell_failure(&self, why: &str) {
+        let stream = self.parts.quality.stream.clone();
+        self.parts.events.tell(&RecorderEvent::Fails { stream, why: why.to_owned() });
+    }
+}

@@ -1,0 +1,238 @@
+//! Fetches one segment to the disk: hashed, decrypted and checked while it comes, and given a type by what came of it.
+//!
+//! Nothing is held in memory but the piece at hand; disk and processor work on the blocking threads. What came is [`FetchedSegment`], whole
+//! or cut off; it has no name yet, and vanishes unless it is published.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::time::{Instant, timeout_at};
+
+use super::decrypt::{DecryptError, Decryptor};
+use super::origin::{OriginClient, OriginError};
+use super::playlist::ByteRange;
+use crate::archive::quantity::size;
+use crate::archive::{HourPlace, SegmentKind, Span};
+use crate::disk::{Base, DiskError, NewSegment};
+use crate::media::{TsCheck, TsFault, TsVerdict};
+
+/// What is collected before it is written.
+const PIECE: usize = 128 << 10;
+/// Whoever takes longer sends something that nobody vouches for: caches of this field answer with rests of other files then.
+const SUSPECT_AFTER: Duration = Duration::from_secs(59);
+/// What packets of a transport stream begin with, and how long they are.
+const SYNC: u8 = 0x47;
+const PACKET: u64 = 188;
+
+/// Gives the base directory for one piece of work.
+#[derive(Debug, Clone)]
+pub struct ArchiveBase(Arc<Base>);
+
+impl ArchiveBase {
+    pub fn open(path: &Path) -> Result<Self, DiskError> {
+        Ok(Self(Arc::new(Base::open(path)?)))
+    }
+
+    pub fn base(&self) -> Arc<Base> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// Why a segment is not there, or not whole.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchFailure {
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    #[error("cannot write: {0}")]
+    Disk(#[from] DiskError),
+    #[error("{url} cannot be decrypted: {why}")]
+    Encrypted { url: String, why: DecryptError },
+    #[error("{url} is no MPEG transport stream{}; only those are recorded as yet", also(*looks_like))]
+    NotTs { url: String, looks_like: Option<&'static str> },
+    #[error("cannot be named: {0}")]
+    Name(String),
+    #[error("the recorder is stopping")]
+    Stopping,
+}
+
+fn also(looks_like: Option<&'static str>) -> String {
+    looks_like.map_or_else(String::new, |what| format!(", but {what}"))
+}
+
+/// What is to be fetched.
+#[derive(Debug, Clone)]
+pub struct SegmentOrder {
+    pub url: Url,
+    pub range: Option<ByteRange>,
+    /// Key and first block.
+    pub cipher: Option<([u8; 16], [u8; 16])>,
+    /// As its playlist says.
+    pub duration: Span,
+    /// Where it seems to belong.
+    pub place: HourPlace,
+}
+
+/// What came.
+#[derive(Debug)]
+pub struct FetchedSegment {
+    pub file: NewSegment,
+    pub kind: SegmentKind,
+    /// Why it is not `full`.
+    pub fault: Option<String>,
+}
+
+/// Fetches a segment. What was cut off is there as well, as `partial`; an error means that nothing of use came.
+pub async fn fetch_segment(
+    client: &OriginClient,
+    archive: &ArchiveBase,
+    order: &SegmentOrder,
+) -> Result<FetchedSegment, FetchFailure> {
+    let began = Instant::now();
+    let mut body = client.open(&order.url, order.range).await?;
+    let shown = super::address::shown_url(&body.url);
+    let mut intake = Intake::new(archive.clone(), order, shown.clone());
+    let (deadline, after) = (began + client.segment_time(), client.segment_time());
+    let cut = loop {
+        match timeout_at(deadline, body.next()).await {
+            Ok(Ok(Some(piece))) => {
+                intake.piece.extend_from_slice(&piece);
+                if intake.piece.len() >= PIECE {
+                    intake = intake.blocking(Intake::flush).await?;
+                }
+            }
+            Ok(Ok(None)) => break None,
+            Ok(Err(error)) => break Some(error),
+            Err(_) => {
+                break Some(OriginError::TimedOut { url: shown.clone(), what: "did not finish the segment", after });
+            }
+        }
+    };
+    let took = began.elapsed();
+    intake = intake.blocking(Intake::flush).await?;
+    let done = tokio::task::spawn_blocking(move || intake.judge(cut, took));
+    done.await.map_err(|_| FetchFailure::Stopping)?
+}
+
+/// What has come of a segment so far.
+struct Intake {
+    archive: ArchiveBase,
+    place: HourPlace,
+    url: String,
+    duration: Span,
+    piece: Vec<u8>,
+    decryptor: Option<Decryptor>,
+    /// None until something has come: nothing is made for what never does.
+    file: Option<NewSegment>,
+    check: TsCheck,
+    head: Vec<u8>,
+}
+
+impl Intake {
+    fn new(archive: ArchiveBase, order: &SegmentOrder, url: String) -> Self {
+        Self {
+            archive,
+            place: order.place.clone(),
+            url,
+            duration: order.duration,
+            piece: Vec::new(),
+            decryptor: order.cipher.map(|(key, iv)| Decryptor::new(key, iv)),
+            file: None,
+            check: TsCheck::default(),
+            head: Vec::new(),
+        }
+    }
+
+    async fn blocking(
+        mut self,
+        work: impl FnOnce(&mut Self) -> Result<(), FetchFailure> + Send + 'static,
+    ) -> Result<Self, FetchFailure> {
+        let done = tokio::task::spawn_blocking(move || work(&mut self).map(|()| self));
+        done.await.map_err(|_| FetchFailure::Stopping)?
+    }
+
+    fn flush(&mut self) -> Result<(), FetchFailure> {
+        let piece = std::mem::take(&mut self.piece);
+        match &mut self.decryptor {
+            Some(decryptor) => {
+                let plain = decryptor.take(&piece);
+                self.write(&plain)
+            }
+            None => self.write(&piece),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FetchFailure> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if self.head.is_empty() {
+            self.head = bytes.get(..bytes.len().min(16)).unwrap_or_default().to_vec();
+        }
+        self.check.feed(bytes);
+        Ok(self.file()?.write(bytes)?)
+    }
+
+    fn file(&mut self) -> Result<&mut NewSegment, FetchFailure> {
+        match &mut self.file {
+            Some(file) => Ok(file),
+            empty => {
+                let hour = self.archive.base().make_hour_dir(&self.place)?;
+                Ok(empty.insert(NewSegment::begin(hour)?))
+            }
+        }
+    }
+
+    /// What it is, now that no more comes. Blocks.
+    fn judge(mut self, cut: Option<OriginError>, took: Duration) -> Result<FetchedSegment, FetchFailure> {
+        let mut cut = cut.map(FetchFailure::Origin);
+        if let Some(decryptor) = self.decryptor.take() {
+            match decryptor.finish() {
+                Ok(last) => self.write(&last)?,
+                Err(why) if cut.is_none() => cut = Some(FetchFailure::Encrypted { url: self.url.clone(), why }),
+                Err(_) => {}
+            }
+        }
+        if let (None, Some(error)) = (&self.file, &mut cut) {
+            return Err(std::mem::replace(error, FetchFailure::Stopping));
+        }
+        self.file()?;
+        let Self { url, file, check, head, duration, .. } = self;
+        let file = file.ok_or(FetchFailure::Stopping)?;
+        let bytes = file.bytes();
+        let verdict = check.finish(duration.us().unsigned_abs());
+        // Too few packets to be judged may be a segment all the same.
+        let is_short = verdict == TsVerdict::Other && head.first() == Some(&SYNC) && bytes.is_multiple_of(PACKET);
+        if verdict == TsVerdict::Other && bytes > 0 && !is_short {
+            return Err(FetchFailure::NotTs { url, looks_like: looks_like(&head) });
+        }
+        let (kind, fault) = match (cut, verdict) {
+            (Some(error), _) => (SegmentKind::Partial, Some(error.to_string())),
+            (None, _) if bytes == 0 => (SegmentKind::Suspect, Some("it is empty".to_owned())),
+            (None, TsVerdict::Faulty(faults)) => {
+                let is_torn = faults.iter().any(|fault| matches!(fault, TsFault::Torn { .. }));
+                let kind = if is_torn { SegmentKind::Partial } else { SegmentKind::Suspect };
+                (kind, faults.first().map(ToString::to_string))
+            }
+            _ if took > SUSPECT_AFTER => (SegmentKind::Suspect, Some(format!("it took {} s to come", took.as_secs()))),
+            _ => (SegmentKind::Full, None),
+        };
+        tracing::debug!(name: "segment_fetched", url, kind = kind.as_str(), size = size(bytes), "a segment came");
+        Ok(FetchedSegment { file, kind, fault })
+    }
+}
+
+/// What begins so, where that is something else than a transport stream.
+fn looks_like(head: &[u8]) -> Option<&'static str> {
+    match head {
+        [_, _, _, _, b'f' | b's', b't', b'y', b'p', ..] | [_, _, _, _, b'm', b'o', b'o', b'f', ..] => {
+            Some("fragmented MP4")
+        }
+        [b'I', b'D', b'3', ..] | [0xff, 0xf0..=0xff, ..] => Some("packed audio"),
+        [b'#', b'E', b'X', b'T', b'M', b'3', b'U', ..] => Some("a playlist"),
+        [b'<', ..] => Some("a page"),
+        [b'W', b'E', b'B', b'V', b'T', b'T', ..] => Some("subtitles"),
+        _ => None,
+    }
+}

@@ -1,0 +1,251 @@
+//! When segments begin: as their playlist says, or else by when they appeared. Pure.
+//!
+//! 1. A time that is told is taken as it is: it is what makes names the same on every node.
+//! 2. Where none is told, the newest segment ends when it appeared, and each begins where the one before it ended. So times are held steady
+//!    along the numbers, whatever the network does to single playlists.
+//! 3. What durations and the clock here disagree about by and by (drift) is let out by at most [`STEP`] a segment, which is neither a hole
+//!    nor an overlap in this archive. Late are only those that always are: the least lateness of the last [`LOOKS`] windows counts.
+//! 4. A segment that comes much too late after a window that stood still, or after numbers that nobody saw, begins anew by when it appeared,
+//!    and never before the end of the one before: what is between is a true hole.
+
+use std::collections::VecDeque;
+
+use super::follow::NewSegments;
+use super::playlist::ListedSegment;
+use crate::archive::time::SECOND_US;
+use crate::archive::{Span, Timestamp};
+
+/// How much of a drift is let out with one segment. More than 10 ms would be a hole.
+pub const STEP: Span = Span::from_us(5_000);
+/// Windows with something new, of which the promptest says how late all are.
+const LOOKS: usize = 16;
+/// Later than this, or than three segments of the longest duration, is no drift.
+const BREAK_US: i64 = 5 * SECOND_US;
+/// A told time that lies further before the end of the segment before contradicts it.
+const CONTRADICTS_US: i64 = SECOND_US / 2;
+
+/// When a segment begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartTime {
+    pub start: Timestamp,
+    /// The playlist says so.
+    pub is_told: bool,
+    /// It contradicts the segment before.
+    pub is_doubtful: bool,
+}
+
+/// Where the last segment ended.
+#[derive(Debug, Clone, Copy)]
+struct ChainEnd {
+    run: u64,
+    sequence: u64,
+    end: Timestamp,
+}
+
+/// The times of one playlist's segments.
+#[derive(Debug, Default)]
+pub struct StartTimes {
+    last: Option<ChainEnd>,
+    late: VecDeque<i64>,
+}
+
+impl StartTimes {
+    /// When each of the new segments begins, which appeared in a playlist that was asked for at that time.
+    pub fn place(&mut self, new: &NewSegments<'_>, target: Span, appeared: Timestamp) -> Vec<StartTime> {
+        let run = new.run;
+        // What a cache that lags still had, or a window that was shorter before, lies before what is placed already, and says nothing of now.
+        let is_old = |segment: &&ListedSegment| {
+            self.last.is_some_and(|last| last.run == run && segment.sequence <= last.sequence)
+        };
+        let (old, segments) = new.segments.split_at(new.segments.partition_point(is_old));
+        let mut placed: Vec<StartTime> = old.iter().map(|segment| self.before_the_last(segment)).collect();
+        let part = segments.iter().rposition(|segment| segment.is_discontinuous).unwrap_or_default();
+        let (earlier, rest) = segments.split_at(part);
+        if !earlier.is_empty() {
+            let is_known = self.last.is_some_and(|last| last.run == run);
+            let anew = (!is_known).then(|| self.not_before_the_end(beginning(segments, appeared)));
+            placed.extend(self.each(run, earlier, anew, Span::default()));
+        }
+        let Some(first) = rest.first().map(|segment| segment.sequence) else { return placed };
+        let by_clock = self.not_before_the_end(beginning(rest, appeared));
+        let goes_on = self.last.filter(|last| last.run == run && last.sequence.checked_add(1) == Some(first));
+        let late = goes_on.map(|last| (beginning(rest, appeared) - last.end).us());
+        let (anew, step) = match late {
+            _ if rest.iter().any(|segment| segment.time.is_some()) => (goes_on.is_none().then_some(by_clock), Span(0)),
+            Some(late) if late <= (3 * target.us()).max(BREAK_US) => (None, self.step(late)),
+            _ => {
+                self.late.clear();
+                (Some(by_clock), Span(0))
+            }
+        };
+        placed.extend(self.each(run, rest, anew, step));
+        placed
+    }
+
+    fn before_the_last(&self, segment: &ListedSegment) -> StartTime {
+        let by_number = || {
+            let last = self.last?;
+            let distance = last.sequence.checked_sub(segment.sequence)?.checked_add(1)?;
+            let distance = i64::try_from(distance).unwrap_or(i64::MAX);
+            Some(last.end - Span(segment.duration.us().saturating_mul(distance)))
+        };
+        let start = segment.time.or_else(by_number).unwrap_or(Timestamp::from_us(0));
+        StartTime { start, is_told: segment.time.is_some(), is_doubtful: false }
+    }
+
+    fn not_before_the_end(&self, start: Timestamp) -> Timestamp {
+        self.last.map_or(start, |last| start.max(last.end))
+    }
+
+    /// How far each segment is moved.
+    fn step(&mut self, late: i64) -> Span {
+        self.late.push_back(late);
+        if self.late.len() > LOOKS {
+            self.late.pop_front();
+        }
+        let least = self.late.iter().copied().min().unwrap_or_default();
+        // One that appeared before it could have ended says so at once; that all are late is known when enough have come.
+        let drift = if late < 0 { late } else { least };
+        let is_known = late < 0 || self.late.len() == LOOKS;
+        let step = if is_known { drift.clamp(-STEP.us(), STEP.us()) } else { 0 };
+        for known in &mut self.late {
+            *known -= step;
+        }
+        Span(step)
+    }
+
+    /// One after the other: what is not told begins where the one before ended, and the first at that time if one is given.
+    fn each(&mut self, run: u64, segments: &[&ListedSegment], anew: Option<Timestamp>, step: Span) -> Vec<StartTime> {
+        let place = |(at, segment): (usize, &&ListedSegment)| {
+            let last = self.last;
+            let goes_on = last.map(|last| last.end + if at == 0 { step } else { Span(0) });
+            let untold = anew.filter(|_| at == 0).or(goes_on);
+            let start = segment.time.or(untold).unwrap_or(Timestamp::from_us(0));
+            let sequence = segment.sequence;
+            let before = last.filter(|last| last.run == run && last.sequence.checked_add(1) == Some(sequence));
+            let contradicts = before.is_some_and(|before| (before.end - start).us() > CONTRADICTS_US);
+            let is_doubtful = segment.time.is_some() && !segment.is_discontinuous && contradicts;
+            self.last = Some(ChainEnd { run, sequence, end: start + segment.duration });
+            StartTime { start, is_told: segment.time.is_some(), is_doubtful }
+        };
+        segments.iter().enumerate().map(place).collect()
+    }
+}
+
+/// When these begin if all follow one another: by the first of which a time is told, or else so that the last one ends now.
+fn beginning(segments: &[&ListedSegment], now: Timestamp) -> Timestamp {
+    let mut length = Span(0);
+    for segment in segments {
+        if let Some(told) = segment.time {
+            return told - length;
+        }
+        length = length + segment.duration;
+    }
+    now - length
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::follow::PlaylistFollower;
+    use super::super::playlist::MediaList;
+    use super::*;
+
+    fn segment(sequence: u64, us: i64, time: Option<i64>) -> ListedSegment {
+        ListedSegment {
+            sequence,
+            uri: format!("{sequence}.ts"),
+            duration: Span::from_us(us),
+            time: time.map(Timestamp::from_us),
+            is_discontinuous: false,
+            is_gap: false,
+            range: None,
+            cipher: None,
+            needs_map: false,
+        }
+    }
+
+    fn list(segments: Vec<ListedSegment>) -> MediaList {
+        MediaList { target: Span::from_us(2_000_000), has_ended: false, segments }
+    }
+
+    #[derive(Default)]
+    struct Placing(PlaylistFollower, StartTimes);
+
+    impl Placing {
+        fn at(&mut self, appeared: i64, list: &MediaList) -> Vec<StartTime> {
+            let new = self.0.observe(list);
+            self.1.place(&new, list.target, Timestamp::from_us(appeared))
+        }
+
+        fn starts(&mut self, appeared: i64, list: &MediaList) -> Vec<i64> {
+            self.at(appeared, list).iter().map(|placed| placed.start.us()).collect()
+        }
+    }
+
+    const S: i64 = SECOND_US;
+
+    #[test]
+    fn told_times_are_taken_and_one_that_contradicts_its_neighbour_is_doubtful() {
+        let times = [0, 2, 4, 5, 9].map(|second| Some(second * S));
+        let segments = times.iter().zip(0..).map(|(time, number)| segment(number, 2 * S, *time)).collect();
+        let placed = Placing::default().at(99 * S, &list(segments));
+        let starts: Vec<_> = placed.iter().map(|placed| (placed.start.us() / S, placed.is_doubtful)).collect();
+        assert_eq!(starts, [(0, false), (2, false), (4, false), (5, true), (9, false)]);
+        assert!(placed.iter().all(|placed| placed.is_told));
+    }
+
+    #[test]
+    fn the_newest_ends_when_it_appeared_and_others_lie_before_it() {
+        let mut placing = Placing::default();
+        let of = |numbers: std::ops::Range<u64>| list(numbers.map(|number| segment(number, 2 * S, None)).collect());
+        assert_eq!(placing.starts(100 * S, &of(5..8)), [94 * S, 96 * S, 98 * S]);
+        // A playlist that comes late moves nothing.
+        assert_eq!(placing.starts(103 * S, &of(6..9)), [100 * S]);
+        // The source was silent for a minute.
+        assert_eq!(placing.starts(162 * S, &of(7..10)), [160 * S]);
+        // Numbers that nobody saw.
+        assert_eq!(placing.starts(180 * S, &of(17..19)), [176 * S, 178 * S]);
+        // A restart never begins before the end.
+        let mut anew = of(0..4);
+        anew.segments.iter_mut().for_each(|segment| segment.uri.insert(0, 'b'));
+        assert_eq!(placing.starts(181 * S, &anew), [180 * S, 182 * S, 184 * S, 186 * S]);
+    }
+
+    #[test]
+    fn what_lies_before_a_discontinuity_goes_on_and_what_comes_after_it_begins_when_it_appeared() {
+        let mut placing = Placing::default();
+        placing.at(100 * S, &list(vec![segment(0, 2 * S, None)]));
+        let mut then = list((0..4).map(|number| segment(number, 2 * S, None)).collect());
+        then.segments[2].is_discontinuous = true;
+        assert_eq!(placing.starts(160 * S, &then), [100 * S, 156 * S, 158 * S]);
+    }
+
+    proptest! {
+        /// A source whose durations are off by up to 0.2 %, asked at odd moments: between neighbours there is never a hole or an overlap of
+        /// 10 ms, and times stay where the segments are.
+        #[test]
+        fn drift_is_let_out_without_holes_and_overlaps(
+            off in -4_000_i64..4_000,
+            delays in prop::collection::vec(0_i64..1_000_000, 600),
+        ) {
+            let mut placing = Placing::default();
+            let (said, real) = (2 * S, 2 * S + off);
+            let mut end = None;
+            for (number, delay) in (0_u64..).zip(&delays) {
+                let published = (1_000 + i64::try_from(number).unwrap()) * real;
+                let window = list((number.saturating_sub(4)..=number).map(|at| segment(at, said, None)).collect());
+                for start in placing.starts(published + delay, &window) {
+                    if let Some(end) = end {
+                        let gap: i64 = start - end;
+                        prop_assert!(gap.abs() < 10_000, "{gap} µs before number {number}");
+                    }
+                    end = Some(start + said);
+                }
+                let wrong = end.unwrap() - published;
+                prop_assert!(wrong.abs() <= 1_100_000, "{wrong} µs off at number {number}");
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! An origin of live streams: ffmpeg's hls muxer writes into a directory, and a server of our own gives that out over a line that drops,
+//! stalls, truncates, refuses, and repeats playlists that are old.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tempfile::TempDir;
+
+/// What it does to one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    None,
+    Refuses(u16),
+    /// The connection ends before an answer.
+    Drops,
+    /// It ends within one.
+    Truncates,
+    Stalls,
+    /// Of a playlist: what it was before.
+    Repeats,
+}
+
+/// An origin and its server; both end with the value.
+#[derive(Debug)]
+pub struct Origin {
+    pub address: SocketAddr,
+    dir: TempDir,
+    encoder: Option<Child>,
+    line: Arc<OriginLine>,
+}
+
+#[derive(Debug)]
+struct OriginLine {
+    dir: PathBuf,
+    random: Mutex<SmallRng>,
+    /// Answers of a hundred that something is done to.
+    share: u32,
+    old: Mutex<BTreeMap<String, Vec<u8>>>,
+    has_ended: AtomicBool,
+}
+
+impl Origin {
+    /// Serves an empty directory, and does something to so many answers of a hundred.
+    pub fn new(seed: u64, share: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let random = Mutex::new(SmallRng::seed_from_u64(seed));
+        let (old, has_ended) = (Mutex::default(), AtomicBool::default());
+        let line = Arc::new(OriginLine { dir: dir.path().to_owned(), random, share, old, has_ended });
+        let serving = Arc::clone(&line);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if serving.has_ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                let line = Arc::clone(&serving);
+                // A connection that ends badly is what this is for.
+                thread::spawn(move || line.serve(&stream).unwrap_or_default());
+            }
+        });
+        Self { address, dir, encoder: None, line }
+    }
+
+    /// Begins to encode as fast as time passes, in segments of a second.
+    pub fn encode(&mut self, seconds: u32, options: &[&str]) {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25"]);
+        command.args(["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]);
+        command.args([
+            "-t",
+            &seconds.to_string(),
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-threads",
+            "1",
+            "-bf",
+            "0",
+        ]);
+        command.args([
+            "-g",
+            "25",
+            "-sc_threshold",
+            "0",
+            "-c:a",
+            "aac",
+            "-f",
+            "hls",
+            "-hls_time",
+            "1",
+            "-hls_list_size",
+            "5",
+        ]);
+        command.args(options).arg(self.dir.path().join("live.m3u8")).stdin(Stdio::null());
+        self.encoder = Some(command.spawn().unwrap());
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address)
+    }
+
+    /// All segments that were ever published, by name.
+    pub fn segments(&self) -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(self.dir.path()).unwrap().map(Result::unwrap);
+        let segments = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "ts"));
+        segments.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.line.has_ended.store(true, Ordering::SeqCst);
+        drop(TcpStream::connect(self.address));
+        if let Some(mut encoder) = self.encoder.take() {
+            drop(encoder.kill());
+            drop(encoder.wait());
+        }
+    }
+}
+
+impl OriginLine {
+    /// One request after the other.
+    fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream);
+        loop {
+            let mut head = String::new();
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line)? == 0 {
+                    return Ok(());
+                }
+                if line == "\r\n" {
+                    break;
+                }
+                head.push_str(&line);
+            }
+            let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
+            self.answer(stream, path.split('?').next().unwrap_or_default(), range(&head))?;
+        }
+    }
+
+    fn answer(&self, mut stream: &TcpStream, path: &str, range: Option<(usize, usize)>) -> std::io::Result<()> {
+        let is_playlist = path.contains(".m3u8");
+        let trouble = self.trouble(is_playlist);
+        let Ok(mut body) = fs::read(self.dir.join(path)) else {
+            return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+        };
+        if is_playlist {
+            let mut old = self.old.lock();
+            match trouble {
+                Trouble::Repeats => body = old.get(path).cloned().unwrap_or(body),
+                _ => {
+                    old.insert(path.to_owned(), body.clone());
+                }
+            }
+        }
+        let status = match range {
+            Some((first, last)) => {
+                let whole = body.len();
+                body = body[first..=last].to_vec();
+                format!("206 Partial Content\r\nContent-Range: bytes {first}-{last}/{whole}")
+            }
+            None => "200 OK".to_owned(),
+        };
+        match trouble {
+            Trouble::Refuses(status) => {
+                return write!(stream, "HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
+            }
+            Trouble::Drops => return Err(std::io::ErrorKind::ConnectionReset.into()),
+            Trouble::Stalls => thread::sleep(Duration::from_millis(700)),
+            Trouble::None | Trouble::Truncates | Trouble::Repeats => {}
+        }
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len())?;
+        if trouble == Trouble::Truncates {
+            let cut = self.random.lock().random_range(0..body.len().max(1));
+            stream.write_all(&body[..cut])?;
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
+        stream.write_all(&body)
+    }
+
+    fn trouble(&self, is_playlist: bool) -> Trouble {
+        let mut random = self.random.lock();
+        if random.random_range(0..100) >= self.share {
+            return Trouble::None;
+        }
+        let all = [
+            Trouble::Refuses(503),
+            Trouble::Refuses(404),
+            Trouble::Drops,
+            Trouble::Truncates,
+            Trouble::Stalls,
+            if is_playlist { Trouble::Repeats } else { Trouble::Truncates },
+        ];
+        all[random.random_range(0..all.len())]
+    }
+}
+
+fn range(head: &str) -> Option<(usize, usize)> {
+    let line = head.lines().find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned))?;
+    let (first, last) = line.split_once('-')?;
+    Some((first.parse().ok()?, last.trim().parse().ok()?))
+}
