@@ -59,7 +59,7 @@ pub enum Verb {
     /// Try gapless: three nodes on this machine whose recorders miss segments, in a temporary directory
     #[command(
         long_about = "Show what gapless does: three nodes on this machine, north, south and west, each with a recorder of its own that \
-                      misses things. What is recorded is generated: there is no video in it. Open the address that is printed and watch \
+                      misses things. What is recorded is generated, a test picture in H.264 that the page plays. Open the address that is printed and watch \
                       holes appear and be filled. Everything lies in a temporary directory, which is removed at the end; ctrl-C ends it. \
                       Nothing else is touched: --base-dir, --state-dir and the settings of nodes play no part. Of what the nodes log, warnings are shown; --log shows more.",
         after_help = examples::DEMO

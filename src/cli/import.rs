@@ -43,7 +43,7 @@ pub fn run(config: &Config, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let names = names.map_err(|why| UsageError(format!("--name-pattern {why}")))?;
     let zone = Zone::parse(&args.name_zone).map_err(UsageError)?;
     let base = Base::open(&config.base_dir)?;
-    check_disk(config, &base)?;
+    check_disk(config, &base, args.moving && !args.dry_run)?;
     let run = Run {
         args,
         base: &base,
@@ -72,7 +72,7 @@ fn stream(args: &ImportArgs) -> Result<Stream, UsageError> {
 }
 
 /// An index without its archive is a disk that is not mounted; a directory without either may be one.
-pub(super) fn check_disk(config: &Config, base: &Base) -> anyhow::Result<()> {
+pub(super) fn check_disk(config: &Config, base: &Base, is_moving: bool) -> anyhow::Result<()> {
     if marker::read(base)?.is_some() {
         return Ok(());
     }
@@ -80,6 +80,14 @@ pub(super) fn check_disk(config: &Config, base: &Base) -> anyhow::Result<()> {
         anyhow::bail!(
             "there is an index in {}, but {} has no marker (.gapless/marker): is the disk mounted?",
             config.state_dir.display(),
+            base.path().display()
+        );
+    }
+    // What is moved there while a disk is away is out of sight when the disk is back, and was the only copy.
+    let is_empty = base.dir(Path::new("."))?.is_none_or(|dir| dir.scan().is_ok_and(|found| found.is_empty()));
+    if is_moving && is_empty {
+        anyhow::bail!(
+            "{} is empty, and recordings are moved only into an archive: mount its disk if that is away; to begin a new archive, import without --move, or run gapless node on it",
             base.path().display()
         );
     }

@@ -1,12 +1,13 @@
 //! The verb `tombstone`: hide segments everywhere, list what is hidden, delete the bytes of what is hidden here. Works on a node that is
 //! named, or else on this archive; [`crate::lifecycle::tombstones`] does it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::absent;
@@ -15,6 +16,7 @@ use super::args::{ArchiveTarget, ArchiveTarget as Place, OtherNode};
 use super::config::Config;
 use super::exit::{Exit, UsageError};
 use super::out::{prompt, stderr_line, stdout};
+use crate::archive::Stream;
 use crate::archive::escape::{shown, unshown};
 use crate::archive::quantity::count;
 use crate::lifecycle::tombstones::{ScopePart, TombstoneTarget};
@@ -76,6 +78,9 @@ async fn hide(config: &Config, args: &AddArgs, api: &Api, mut paths: Vec<String>
             return Ok(Exit::Done.into());
         }
     }
+    if !args.yes {
+        require_streams(api, &paths).await?;
+    }
     let mut refused = 0;
     for chunk in paths.chunks(TOGETHER) {
         let order = AddTombstones { paths: chunk.to_vec(), reason: args.reason.clone(), ..AddTombstones::default() };
@@ -97,6 +102,16 @@ async fn hide(config: &Config, args: &AddArgs, api: &Api, mut paths: Vec<String>
         }
     }
     Ok(if refused == 0 { Exit::Done.into() } else { Exit::Failed.into() })
+}
+
+/// An error where nothing of a channel and quality is here: its name is wrong, most likely, and what was to be hidden would stay in sight.
+async fn require_streams(api: &Api, paths: &[String]) -> anyhow::Result<()> {
+    let targets = paths.iter().filter_map(|path| TombstoneTarget::read(path).ok()).map(|target| target.place.stream);
+    for Stream { channel, quality } in targets.collect::<BTreeSet<_>>() {
+        let found = absent::require(api, channel.as_str(), Some(quality.as_str())).await;
+        found.context("nothing was hidden; where a name is right although nothing of it is here, give --yes")?;
+    }
+    Ok(())
 }
 
 /// What has the content of these paths, wherever it lies.
@@ -375,8 +390,8 @@ pub struct AddArgs {
     /// Also hide equal content in any channel, quality and hour; lists it and asks first
     #[arg(long)]
     pub content: bool,
-    /// With --content: do not ask
-    #[arg(long, requires = "content")]
+    /// Do not ask with --content, and hide names in a channel or quality of which nothing is here
+    #[arg(long)]
     pub yes: bool,
     /// Reason, one line of at most 500 characters; stored in new tombstones and visible to other nodes
     #[arg(long, value_name = "TEXT")]

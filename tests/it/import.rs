@@ -220,10 +220,26 @@ fn wrong_usage_of_import_is_told_before_anything_is_read() {
 }
 
 #[test]
+fn nothing_is_moved_into_a_mount_point_whose_disk_is_away() {
+    let archive = TestArchive::empty();
+    let files = recordings(&archive, 2, 600);
+    let paths = files.iter().map(|file| file.to_str().unwrap());
+    let args =
+        ["import", "--channel", "mine", "--quality", "source", "--start", START, "--move"].into_iter().chain(paths);
+    let refused = gapless(archive.path(), &args.collect::<Vec<_>>());
+    refused.lines(3);
+    assert!(refused.err.contains("mount its disk"), "{}", refused.err);
+    assert!(files.iter().all(|file| file.exists()) && snapshot(archive.path()).is_empty());
+    import(&archive, &files[..1], &["--start", START, "--copy"], 0);
+    import(&archive, &files[1..], &["--move"], 0);
+    assert!(files[0].exists() && !files[1].exists());
+}
+
+#[test]
 fn what_lies_in_the_archive_as_a_segment_is_never_moved_out_of_it() {
     let archive = TestArchive::empty();
     let files = recordings(&archive, 1, 600);
-    let done = import(&archive, &files, &["--start", START, "--move"], 0);
+    let done = import(&archive, &files, &["--start", START], 0);
     let segment = archive.at(done[0]["path"].as_str().unwrap());
     let link = archive.outside().join("hour");
     std::os::unix::fs::symlink(segment.parent().unwrap(), &link).unwrap();

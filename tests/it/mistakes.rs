@@ -35,6 +35,12 @@ const TYPED: &[Mistake] = &[
     ("cut 2019-11-13T02 2019-11-14 desertbus/source -o x.ts", 2, &["<END>", "stand before the times", A_TIME]),
     ("cut desertbus source 2019-11-13T02 2019-11-14 -o x.ts", 2, &["one word: desertbus/source"]),
     ("ls .hidden", 2, &[".hidden"]),
+    ("ls --log inof", 2, &["--log", "off, error, warn, info, debug and trace"]),
+    (
+        "tombstone add desertbuss/source/2019-11-13T02/45:51.6-2.0-full-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.ts",
+        3,
+        &["nothing was hidden", "--yes", "no channel desertbuss", "did you mean desertbus?"],
+    ),
     ("completions cut", 2, &["possible values"]),
     ("cut desertbus/source 2019-11-14 2019-11-13 -o x.ts", 2, &["is not after the start"]),
     ("cut desertbus/source 2019-11-13T02 2019-11-14", 2, &["--output <FILE>"]),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
@@ -186,12 +187,17 @@ kinds! {
     /// A text that may hold a password: any is taken here, so that no error repeats it.
     Secret: Redacted = "a text", [Text], |text| Some(Redacted(text.to_owned()));
 
-    Filter: String = "a filter such as \"info\" or \"gapless::http=debug,info\"", [Text],
-        |text| (!text.is_empty() && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned());
+    Filter: String = "a filter such as \"info\" or \"gapless::http=debug,info\", of off, error, warn, info, debug and trace", [Text],
+        |text| (!text.is_empty() && has_levels(text) && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned());
 
     /// What the scrub does with streams that are not whole.
     StructureCheck: crate::sync::scrub::Structure = "\"quarantine\", \"report\" or \"off\"", [Text],
         |text| crate::sync::scrub::Structure::ALL.into_iter().find(|one| one.as_str() == text);
+}
+
+/// Whether each part of a filter is a level, or names one: a mistyped level would be the name of a part of the program, and silence all others.
+fn has_levels(filter: &str) -> bool {
+    filter.split(',').all(|part| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok())
 }
 
 /// What a `Secret` holds, if anything; not shown by accident.
