@@ -317,3 +317,128 @@ fn cause(error: &reqwest::Error) -> String {
     }
     inner.map_or_else(|| "it was refused".to_owned(), ToString::to_string)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const LIMITS: OriginLimits = OriginLimits {
+        connect: Duration::from_secs(5),
+        silence: Duration::from_millis(300),
+        playlist_time: Duration::from_secs(5),
+        playlist_bytes: 100_000,
+        segment_time: Duration::from_secs(5),
+        segment_bytes: 100_000,
+        redirects: 3,
+    };
+
+    /// A server that gives this answer to every request, with `more` again and again behind it; counts the bytes that it could send.
+    fn origin(answer: &str, more: &'static [u8]) -> (Url, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/live.m3u8", listener.local_addr().unwrap())).unwrap();
+        let (answer, sent) = (answer.to_owned(), Arc::<AtomicUsize>::default());
+        let counted = Arc::clone(&sent);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let mut head = [0; 4_096];
+                // What the client hangs up on is what this is for.
+                if stream.read(&mut head).is_err() || stream.write_all(answer.as_bytes()).is_err() {
+                    continue;
+                }
+                while !more.is_empty() && stream.write_all(more).is_ok() {
+                    counted.fetch_add(more.len(), Ordering::SeqCst);
+                }
+                if answer.contains("silent") {
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            }
+        });
+        (url, sent)
+    }
+
+    fn client(url: &Url) -> OriginClient {
+        let source = SourceAddress::parse(url.as_str()).unwrap();
+        OriginClient::new(&source, &tls::trusting_nobody().unwrap(), LIMITS).unwrap()
+    }
+
+    async fn problem(answer: &str, more: &'static [u8]) -> (String, usize) {
+        let (url, sent) = origin(answer, more);
+        let error = client(&url).playlist(&url).await.unwrap_err();
+        (error.to_string(), sent.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn bad_playlists_are_refused_with_a_reason_and_without_being_read() {
+        let ok = "HTTP/1.1 200 OK\r\n";
+        for (answer, expected) in [
+            (format!("{ok}Content-Length: 6\r\n\r\n<html>"), "it is no HLS playlist: it begins with \"<html>\""),
+            (
+                format!("{ok}Content-Length: 1000000000\r\n\r\n#EXTM3U"),
+                "has more than 97.66 KiB, which is the limit for a playlist",
+            ),
+            (format!("{ok}Content-Length: 9\r\nContent-Encoding: br\r\n\r\n#EXTM3U\n\n"), "it is compressed"),
+            (format!("{ok}Content-Length: 99\r\nX: silent\r\n\r\n#EXTM3U"), "sent nothing more within"),
+            (format!("{ok}Content-Length: 99\r\n\r\n#EXTM3U"), "broke after 7 B"),
+            ("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n".to_owned(), "more than 3 redirects"),
+            (
+                "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                "only http and https are asked",
+            ),
+            (
+                "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                "it is in a private network",
+            ),
+            ("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n".to_owned(), "this address is not allowed"),
+        ] {
+            let (said, _) = problem(&answer, b"").await;
+            assert!(said.contains(expected), "{answer}: {said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endless_playlist_is_read_up_to_its_limit() {
+        let (said, sent) = problem("HTTP/1.1 200 OK\r\n\r\n#EXTM3U\n", b"#EXTINF:2,\na.ts\n").await;
+        assert!(said.contains("limit for a playlist"), "{said}");
+        // What the sockets of both sides hold comes on top.
+        assert!(sent < 16 << 20, "{sent} bytes were taken");
+    }
+
+    #[tokio::test]
+    async fn an_address_is_told_without_its_secrets() {
+        let (mut url, _) = origin("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", b"");
+        url.set_query(Some("token=secret"));
+        url.set_username("secret").unwrap();
+        let error = client(&url).playlist(&url).await.unwrap_err();
+        assert!(error.is_gone() && !error.to_string().contains("secret"), "{error}");
+        let nowhere = Url::parse("http://127.0.0.1:9/live.m3u8?token=secret").unwrap();
+        let unreachable = client(&nowhere).playlist(&nowhere).await.unwrap_err().to_string();
+        assert!(unreachable.contains("cannot be reached") && !unreachable.contains("secret"), "{unreachable}");
+    }
+
+    #[tokio::test]
+    async fn a_part_is_the_part_that_was_asked_for_whether_the_server_knows_of_parts_or_not() {
+        let range = Some(ByteRange { first: 3, length: 4 });
+        let part = async |answer: &str| {
+            let (url, _) = origin(answer, b"");
+            let mut body = client(&url).open(&url, range).await.map_err(|error| error.to_string())?;
+            let mut all = Vec::new();
+            while let Some(piece) = body.next().await.map_err(|error| error.to_string())? {
+                all.extend_from_slice(&piece);
+            }
+            Ok::<_, String>(String::from_utf8(all).unwrap())
+        };
+        let whole = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789";
+        assert_eq!(part(whole).await.unwrap(), "3456");
+        let right = "HTTP/1.1 206 Part\r\nContent-Range: bytes 3-6/10\r\nContent-Length: 4\r\n\r\n3456";
+        assert_eq!(part(right).await.unwrap(), "3456");
+        let other = "HTTP/1.1 206 Part\r\nContent-Range: bytes 0-3/10\r\nContent-Length: 4\r\n\r\n0123";
+        assert!(part(other).await.unwrap_err().contains("another part than bytes 3-6/*"));
+        let short = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n01234";
+        assert!(part(short).await.unwrap_err().contains("it ends before the 4 bytes"));
+    }
+}

@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::support::archive::hash_text;
 use crate::support::origin::Origin;
-use crate::support::{TestArchive, gapless};
+use crate::support::{TestArchive, gapless, gapless_through};
 
 /// What was recorded: contents by path.
 fn recorded(archive: &TestArchive, stream: &str) -> BTreeMap<String, Vec<u8>> {
@@ -59,4 +59,103 @@ fn three_recorders_behind_bad_lines_have_what_the_origin_published_under_the_sam
         let left = fs::read_dir(archive.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
         assert_eq!(left, ["c"], "nothing else lies in the archive");
     }
+}
+
+/// Start and length in microseconds, as a path says.
+fn times(path: &str) -> (i64, i64) {
+    let (hour, name) = path.rsplit_once('/').unwrap();
+    let (time, rest) = name.split_once('-').unwrap();
+    let time = format!("{}:{time}Z", hour.rsplit_once('/').unwrap().1);
+    let start = chrono::DateTime::parse_from_rfc3339(&time).unwrap().timestamp_micros();
+    let (seconds, fraction) = rest.split('-').next().unwrap().split_once('.').unwrap();
+    (start, format!("{seconds}{fraction:0<6}").parse().unwrap())
+}
+
+/// What was recorded, in the order of time.
+fn in_order(recorded: &BTreeMap<String, Vec<u8>>) -> Vec<(i64, i64, &[u8])> {
+    let mut all = Vec::new();
+    for (path, bytes) in recorded {
+        let (start, length) = times(path);
+        all.push((start, length, bytes.as_slice()));
+    }
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn a_recorder_that_was_killed_goes_on_where_it_was_although_the_source_tells_no_times() {
+    let mut origin = Origin::new(0, 0);
+    origin.encode(9, &[]);
+    let archive = TestArchive::empty();
+    let url = origin.url("live.m3u8");
+    let killed = gapless_through(&["timeout", "-s", "KILL", "5"], archive.path(), &["record", "c", &url]);
+    assert_ne!(killed.code, 0);
+    let before = recorded(&archive, "c/source").len();
+    let done = gapless(archive.path(), &["record", "c", &url, "--for", "12s"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let all = recorded(&archive, "c/source");
+    let published = origin.segments();
+    assert!(before > 0 && before < all.len(), "{before} of {}", all.len());
+    let contents: BTreeSet<&[u8]> = published.values().map(Vec::as_slice).collect();
+    let full = of_kind(&all, "full");
+    assert_eq!(full.len(), published.len(), "each once: {:?}", full.keys());
+    assert_eq!(full.into_values().collect::<BTreeSet<_>>(), contents);
+    for pair in in_order(&all).windows(2) {
+        let gap = pair[1].0 - (pair[0].0 + pair[0].1);
+        assert!(gap.abs() < 10_000, "{gap} µs between {} and {}", pair[0].0, pair[1].0);
+    }
+}
+
+#[test]
+fn parts_of_one_file_and_encrypted_segments_are_recorded_as_what_they_hold() {
+    let origin = Origin::new(0, 0);
+    let times = ["-hls_flags", "program_date_time+single_file", "-hls_list_size", "0"];
+    origin.encode_at_once(4, &times);
+    let archive = TestArchive::empty();
+    let done = gapless(archive.path(), &["record", "c", &origin.url("live.m3u8")]);
+    assert_eq!(done.lines(0).len(), 4, "{done:?}");
+    let all = recorded(&archive, "c/source");
+    let joined: Vec<u8> = in_order(&all).iter().flat_map(|(.., bytes)| bytes.to_vec()).collect();
+    assert!(joined == origin.segments()["live.ts"], "the parts are not the whole");
+
+    let origin = Origin::new(0, 0);
+    let key = origin.write("key.bin", b"0123456789abcdef");
+    let info = origin.write("info", format!("key.bin\n{key}\n").as_bytes());
+    origin.encode_at_once(4, &["-hls_flags", "program_date_time", "-hls_list_size", "0", "-hls_key_info_file", &info]);
+    let archive = TestArchive::empty();
+    let done = gapless(archive.path(), &["record", "c", &origin.url("live.m3u8")]);
+    assert_eq!(done.lines(0).len(), 4, "{done:?}");
+    let all = recorded(&archive, "c/source");
+    assert_eq!(of_kind(&all, "full").len(), 4, "a wrong key makes no transport stream: {:?}", all.keys());
+    assert!(all.values().all(|bytes| bytes.len() % 188 == 0));
+}
+
+#[test]
+fn what_cannot_be_recorded_is_refused_with_the_reason() {
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n";
+    let cases = [
+        (format!("{head}#EXT-X-MAP:URI=\"i.mp4\"\n#EXTINF:1,\na.m4s\n"), "fragmented MP4 (EXT-X-MAP)"),
+        (format!("{head}#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n#EXTINF:1,\na.ts\n"), "encrypted by SAMPLE-AES"),
+    ];
+    for (playlist, expected) in cases {
+        let origin = Origin::new(0, 0);
+        origin.write("live.m3u8", playlist.as_bytes());
+        let archive = TestArchive::empty();
+        let done = gapless(archive.path(), &["record", "c", &origin.url("live.m3u8")]);
+        assert!(done.code == 3 && done.err.contains(expected), "{done:?}");
+    }
+    // What leads elsewhere is not asked, and what is no video is not kept; the stream goes on.
+    let origin = Origin::new(0, 0);
+    let secret =
+        "#EXTINF:1,\nfile:///etc/passwd\n#EXTINF:1,\nhttp://10.0.0.1/a.ts\n#EXTINF:1,\npage.ts\n#EXT-X-ENDLIST\n";
+    origin.write("live.m3u8", format!("{head}{secret}").as_bytes());
+    origin.write("page.ts", b"<html>we are sorry</html>");
+    let archive = TestArchive::empty();
+    let done = gapless(archive.path(), &["record", "c", &origin.url("live.m3u8"), "--for", "8s"]);
+    for expected in ["file:///etc/passwd", "only http and https", "http://10.0.0.1/a.ts is not asked", "but a page"] {
+        assert!(done.err.contains(expected), "{expected}: {done:?}");
+    }
+    assert_eq!((done.code, recorded(&archive, "c/source").len()), (1, 0), "{done:?}");
+    let done = gapless(archive.path(), &["record", "c", "rtmp://127.0.0.1/live/secret?key=secret"]);
+    assert!(done.code == 2 && done.err.contains("only HLS") && !done.err.contains("key=secret"), "{done:?}");
 }

@@ -75,37 +75,31 @@ impl Origin {
 
     /// Begins to encode as fast as time passes, in segments of a second.
     pub fn encode(&mut self, seconds: u32, options: &[&str]) {
+        self.encoder = Some(self.encoder(seconds, &["-re"], options).spawn().unwrap());
+    }
+
+    /// Encodes all at once: a stream that has ended.
+    pub fn encode_at_once(&self, seconds: u32, options: &[&str]) {
+        assert!(self.encoder(seconds, &[], options).status().unwrap().success());
+    }
+
+    fn encoder(&self, seconds: u32, pace: &[&str], options: &[&str]) -> Command {
         let mut command = Command::new("ffmpeg");
-        command.args(["-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25"]);
-        command.args(["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]);
-        command.args([
-            "-t",
-            &seconds.to_string(),
-            "-c:v",
-            "libx264",
-            "-preset",
-            "ultrafast",
-            "-threads",
-            "1",
-            "-bf",
-            "0",
-        ]);
-        command.args([
-            "-g",
-            "25",
-            "-sc_threshold",
-            "0",
-            "-c:a",
-            "aac",
-            "-f",
-            "hls",
-            "-hls_time",
-            "1",
-            "-hls_list_size",
-            "5",
-        ]);
+        command.args(["-nostdin", "-v", "error"]);
+        command.args(pace).args(["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25"]);
+        command.args(pace).args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]);
+        command.args(["-t", &seconds.to_string(), "-c:v", "libx264", "-preset", "ultrafast", "-threads", "1"]);
+        command.args(["-bf", "0", "-g", "25", "-sc_threshold", "0", "-c:a", "aac"]);
+        command.args(["-f", "hls", "-hls_time", "1", "-hls_list_size", "5"]);
         command.args(options).arg(self.dir.path().join("live.m3u8")).stdin(Stdio::null());
-        self.encoder = Some(command.spawn().unwrap());
+        command
+    }
+
+    /// A file beside the playlist.
+    pub fn write(&self, name: &str, content: &[u8]) -> String {
+        let path = self.dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
     }
 
     pub fn url(&self, path: &str) -> String {
