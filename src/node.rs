@@ -4,7 +4,8 @@
 //! 2. The watcher places its watches; the crawl catches up; questions are answered from the first moment.
 //! 3. The jobs run, each in a thread of its own and all under one contract ([`crate::jobs::Job`]); their states are in one registry.
 //! 4. Once the index has caught up, retention deletes old hours, and the reasons of holes are worked out.
-//! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
+//! 5. Recorders record from the first moment: what is live does not wait for the index.
+//! 6. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
 mod address;
 mod error;
@@ -33,6 +34,7 @@ use crate::disk::{Base, BaseGuard};
 use crate::http::{HttpMetrics, listen, router, serve};
 use crate::index::Index;
 use crate::jobs::{Job, Runner, Wake};
+use crate::record::RecordMetrics;
 use crate::sync::crawl::Pacing;
 use crate::sync::startup::{Locked, StartupError};
 
@@ -49,6 +51,7 @@ pub struct Node {
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<()>,
     fetching: tokio::task::JoinHandle<()>,
+    recording: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
     vital: VitalJobs,
     address_file: Arc<AddressFile>,
@@ -69,6 +72,7 @@ impl Node {
         let (services, jobs) = Services::build(&options, (index, guard), &locked.state_dir, address, &registry)?;
         let (shutdown, vital) = (CancellationToken::new(), VitalJobs::default());
         let metrics = HttpMetrics::register(&registry, Arc::clone(&services.busy))?;
+        let recorded = RecordMetrics::register(&registry)?;
         let app = Arc::new(services.app(&options, registry)?.until(shutdown.clone()));
         let serving = serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone());
         let held = vital.hold("server");
@@ -77,6 +81,7 @@ impl Node {
             serving.await;
         });
         let fetching = tokio::spawn(services.replicate(shutdown.clone()));
+        let recording = tokio::spawn(services.record(options.record.clone(), recorded, shutdown.clone()));
         let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
         let address_file = AddressFile::new(&locked.state_dir, address, &options.name, shown, options.auth.own());
         let address_file = Arc::new(address_file);
@@ -85,8 +90,19 @@ impl Node {
         }
         let scheme = if shown.is_some() { "https" } else { "http" };
         let threads = Vec::new();
-        let mut node =
-            Self { address, scheme, services, shutdown, server, fetching, threads, vital, address_file, locked };
+        let mut node = Self {
+            address,
+            scheme,
+            services,
+            shutdown,
+            server,
+            fetching,
+            recording,
+            threads,
+            vital,
+            address_file,
+            locked,
+        };
         node.spawn_jobs(jobs)?;
         Ok(node)
     }
@@ -149,6 +165,9 @@ impl Node {
         self.shutdown.cancel();
         if self.fetching.await.is_err() {
             tracing::error!(name: "backfill_ended_badly", "backfill crashed");
+        }
+        if self.recording.await.is_err() {
+            tracing::error!(name: "recording_ended_badly", "the recorders crashed");
         }
         if self.server.await.is_err() {
             tracing::error!(name: "server_failed", "the server crashed");

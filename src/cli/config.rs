@@ -6,6 +6,7 @@
 
 mod error;
 mod file;
+mod record_sections;
 #[cfg(test)]
 mod reference;
 mod setting;
@@ -25,6 +26,7 @@ pub use setting::{LogFormat, Setting};
 
 use super::args::Common;
 use crate::archive::retention::StreamLimit;
+use crate::record::RecordOptions;
 
 /// The output of `demo` must not drown in what three nodes log; nor does it matter that one ends an instant before the others.
 const DEMO_DEFAULTS: &[(&str, &str)] = &[("log", "warn,gapless::replicate::backfill=error")];
@@ -83,6 +85,7 @@ macro_rules! settings {
             pub file: Option<PathBuf>,
             pub json: bool,
             pub retention_streams: Vec<StreamLimit>,
+            pub recorded: Vec<RecordOptions>,
             $($(#[$doc])* pub $field: $name,)*
         }
 
@@ -93,6 +96,7 @@ macro_rules! settings {
                     state_dir: given.state_dir.clone().unwrap_or_else(|| given.base_dir.join(".gapless")),
                     file: sources.file.as_ref().map(|file| file.path().to_owned()),
                     json: given.json,
+                    recorded: sources.file.as_ref().map(|file| file.recorded().to_vec()).unwrap_or_default(),
                     retention_streams: sources.file.as_ref().map(|file| file.streams().to_vec()).unwrap_or_default(),
                     $($field: $name::read(sources)?,)*
                 })

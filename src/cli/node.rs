@@ -110,6 +110,7 @@ pub fn node_options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOpti
         sources: sources(config)?,
         backfill: options::backfill(config, &args.peers)?,
         retention: options::retention(config),
+        record: options::record(config)?,
         named: options::named(config, &[], &[]),
         name: config.node.name.clone(),
         base_dir: config.base_dir.clone(),

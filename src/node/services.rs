@@ -25,6 +25,7 @@ use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionParts, Runs, free_space};
 use crate::play::ffmpeg::Pool;
 use crate::play::playback::{FactsVisitor, Playback};
+use crate::record::{ArchiveBase, RecordJobs, RecordMetrics, record_all};
 use crate::replicate::HourRules;
 use crate::replicate::backfill::{Backfill, BackfillParts, PeerState, PeerStatus};
 use crate::replicate::hole_reasons::{Knowledge, PeerQuery, ReasonFinder};
@@ -199,6 +200,17 @@ impl Services {
             misplaced: Box::new(move || misplaced.lock().clone()),
             bounds: options.bounds,
         })
+    }
+
+    /// Records what the configuration names.
+    pub(super) fn record(
+        &self,
+        jobs: RecordJobs,
+        metrics: RecordMetrics,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let archive = ArchiveBase::Guarded(Arc::clone(self.keeper.guard()));
+        record_all(jobs, archive, Arc::clone(&self.board), metrics, stop)
     }
 
     /// Keeps the list of peers, and fetches from them as soon as the index has caught up: before, what is here would look missing.

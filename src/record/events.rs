@@ -29,6 +29,23 @@ pub enum RecorderEvent {
     Ended { stream: Stream },
 }
 
+impl RecorderEvent {
+    /// Whom it concerns.
+    pub const fn stream(&self) -> &Stream {
+        match self {
+            Self::Recorded { stream, .. }
+            | Self::SegmentFails { stream, .. }
+            | Self::GivenUp { stream, .. }
+            | Self::Jumped { stream, .. }
+            | Self::Restarted { stream }
+            | Self::ClockDiffers { stream, .. }
+            | Self::Fails { stream, .. }
+            | Self::Refused { stream, .. }
+            | Self::Ended { stream } => stream,
+        }
+    }
+}
+
 /// Takes what recorders tell. Cheap to clone.
 #[derive(Clone)]
 pub struct RecorderEvents(Arc<dyn Fn(&RecorderEvent) + Send + Sync>);

@@ -4,6 +4,7 @@
 //! 2. `address` and `origin` ask, within limits; nothing else here opens connections.
 //! 3. `segment_fetch` brings one segment to the disk, `publish` gives it its name; `list_recorder` does so with all of one playlist, and
 //!    [`Recorder`] with all qualities of a channel.
+//! 4. `job` runs recorders for a node, which shows and counts what they tell.
 //!
 //! Nothing here reads or writes the index: a daemon sees these files as it sees those of any recorder.
 
@@ -11,6 +12,7 @@ mod address;
 mod decrypt;
 mod events;
 mod follow;
+mod job;
 mod list_recorder;
 mod origin;
 mod playlist;
@@ -22,6 +24,7 @@ mod variants;
 
 pub use address::SourceAddress;
 pub use events::{RecorderEvent, RecorderEvents};
+pub use job::{RecordJobs, RecordMetrics, record_all};
 pub use publish::RecordedSegment;
 pub use recorder::{RecordOptions, Recorder};
 pub use segment_fetch::ArchiveBase;

@@ -63,7 +63,7 @@ impl RecordedQuality {
     ) -> Result<RecordedSegment, FetchFailure> {
         let FetchedSegment { file, kind, fault } = fetched;
         let (bytes, hash) = (file.bytes(), file.hash());
-        let base = self.archive.base();
+        let base = self.archive.base()?;
         let there = match self.remembered(&hash, start, kind) {
             None if !is_told && bytes > 0 => self.on_disk(&base, &hash, start, kind)?,
             known => known,
@@ -86,7 +86,7 @@ impl RecordedQuality {
 
     /// Which of these are here, `full`, by start and duration. Blocks.
     pub fn full_at(&self, wanted: &[(Timestamp, Span)]) -> Result<Vec<bool>, FetchFailure> {
-        let base = self.archive.base();
+        let base = self.archive.base()?;
         let (mut hour, mut keys) = (None, Vec::new());
         let mut found = Vec::with_capacity(wanted.len());
         for (start, duration) in wanted {
@@ -178,7 +178,7 @@ mod tests {
 
         fn record(&self, bytes: &[u8], after_us: i64, is_told: bool) -> RecordedSegment {
             let start = Timestamp::from_us(START + after_us);
-            let hour = self.quality.archive.base().make_hour_dir(&self.quality.place(start)).unwrap();
+            let hour = self.quality.archive.base().unwrap().make_hour_dir(&self.quality.place(start)).unwrap();
             let mut file = NewSegment::begin(hour).unwrap();
             file.write(bytes).unwrap();
             let fetched = FetchedSegment { file, kind: SegmentKind::Full, fault: None };

@@ -15,7 +15,7 @@ use super::origin::{OriginClient, OriginError};
 use super::playlist::ByteRange;
 use crate::archive::quantity::size;
 use crate::archive::{HourPlace, SegmentKind, Span};
-use crate::disk::{Base, DiskError, NewSegment};
+use crate::disk::{Base, BaseGuard, DiskError, NewSegment};
 use crate::media::{TsCheck, TsFault, TsVerdict};
 
 /// What is collected before it is written.
@@ -28,15 +28,24 @@ const PACKET: u64 = 188;
 
 /// Gives the base directory for one piece of work.
 #[derive(Debug, Clone)]
-pub struct ArchiveBase(Arc<Base>);
+pub enum ArchiveBase {
+    /// Of a node, which watches whether its disk is there.
+    Guarded(Arc<BaseGuard>),
+    /// Of a command.
+    Opened(Arc<Base>),
+}
 
 impl ArchiveBase {
     pub fn open(path: &Path) -> Result<Self, DiskError> {
-        Ok(Self(Arc::new(Base::open(path)?)))
+        Ok(Self::Opened(Arc::new(Base::open(path)?)))
     }
 
-    pub fn base(&self) -> Arc<Base> {
-        Arc::clone(&self.0)
+    /// Blocks on nothing.
+    pub fn base(&self) -> Result<Arc<Base>, FetchFailure> {
+        match self {
+            Self::Guarded(guard) => guard.base().map_err(|away| FetchFailure::Away(away.reason)),
+            Self::Opened(base) => Ok(Arc::clone(base)),
+        }
     }
 }
 
@@ -47,6 +56,8 @@ pub enum FetchFailure {
     Origin(#[from] OriginError),
     #[error("cannot write: {0}")]
     Disk(#[from] DiskError),
+    #[error("cannot write: the archive is not there: {0}")]
+    Away(String),
     #[error("{url} cannot be decrypted: {why}")]
     Encrypted { url: String, why: DecryptError },
     #[error("{url} is no MPEG transport stream{}; only those are recorded as yet", also(*looks_like))]
@@ -178,7 +189,7 @@ impl Intake {
         match &mut self.file {
             Some(file) => Ok(file),
             empty => {
-                let hour = self.archive.base().make_hour_dir(&self.place)?;
+                let hour = self.archive.base()?.make_hour_dir(&self.place)?;
                 Ok(empty.insert(NewSegment::begin(hour)?))
             }
         }

@@ -8,9 +8,9 @@ use crate::archive::Timestamp;
 /// How it goes with a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobReport {
-    /// What sort of job it is: `backfill`, `catch-up`, `crawl`, `maps`, `node-list`, `reasons`, `retention`, `sentinel`; also a label of its metrics.
+    /// What sort of job it is: `backfill`, `catch-up`, `crawl`, `maps`, `node-list`, `reasons`, `record`, `retention`, `sentinel`; also a label of its metrics.
     pub kind: String,
-    /// Which of them, where there are several: the name of a peer, the kind of a source.
+    /// Which of them, where there are several: the name of a peer, the kind of a source, a channel and quality that is recorded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub of: Option<String>,
     /// `waiting`, `working`, `resting`, `backing-off`, `stalled` (its disk or index is away) or `ended`.

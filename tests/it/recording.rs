@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::thread;
 
+use crate::dashboards::metrics;
 use crate::support::archive::hash_text;
 use crate::support::origin::Origin;
-use crate::support::{TestArchive, gapless, gapless_through};
+use crate::support::{SOON, TestArchive, TestNode, eventually, gapless, gapless_through};
 
 /// What was recorded: contents by path.
 fn recorded(archive: &TestArchive, stream: &str) -> BTreeMap<String, Vec<u8>> {
@@ -158,4 +159,42 @@ fn what_cannot_be_recorded_is_refused_with_the_reason() {
     assert_eq!((done.code, recorded(&archive, "c/source").len()), (1, 0), "{done:?}");
     let done = gapless(archive.path(), &["record", "c", "rtmp://127.0.0.1/live/secret?key=secret"]);
     assert!(done.code == 2 && done.err.contains("only HLS") && !done.err.contains("key=secret"), "{done:?}");
+}
+
+#[test]
+fn a_node_records_what_its_settings_name_and_says_when_nothing_comes() {
+    let mut origin = Origin::new(0, 0);
+    origin.encode(60, &["-hls_flags", "program_date_time"]);
+    let archive = TestArchive::empty();
+    let section = |channel: &str, url: &str| format!("[[record]]\nchannel = \"{channel}\"\nsource = \"{url}\"\n");
+    let config =
+        section("live", &origin.url("live.m3u8?token=secret")) + &section("gone", "http://127.0.0.1:9/x?token=secret");
+    let node = TestNode::plan(&archive).config(&config).start();
+    let jobs = || {
+        let status = node.get("/api/v1/status").json();
+        let jobs = status["jobs"].as_array().unwrap().iter().filter(|job| job["kind"] == "record");
+        jobs.map(|job| (job["of"].as_str().unwrap().to_owned(), job.clone())).collect::<BTreeMap<_, _>>()
+    };
+    let is = |of: &str, state: &str| jobs().get(of).is_some_and(|job| job["state"] == state);
+    eventually(SOON, || is("live/source", "working") && is("gone/source", "backing-off"));
+    // What is recorded is listed at once.
+    eventually(SOON, || {
+        node.files("live/source").iter().any(|hour| !node.files(&format!("live/source/{hour}")).is_empty())
+    });
+    eventually(SOON, || {
+        metrics(&node).contains("segments_downloaded_total{channel=\"live\",quality=\"source\",type=\"full\"}")
+    });
+    let status = node.get("/api/v1/status");
+    let problem =
+        status.json()["problems"].as_array().unwrap().iter().find(|one| one["kind"] == "job").cloned().unwrap();
+    assert!(
+        problem["what"].as_str().unwrap().starts_with("record gone/source: http://127.0.0.1:9/x?… cannot be reached"),
+        "{problem}"
+    );
+    drop(origin);
+    eventually(SOON, || is("live/source", "backing-off"));
+    assert!(!node.log().contains("secret") && !node.get("/api/v1/status").text().contains("secret"));
+    let all = recorded(&archive, "live/source");
+    assert!(!of_kind(&all, "full").is_empty());
+    node.terminate();
 }

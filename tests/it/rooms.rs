@@ -91,6 +91,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "replicate/hole_reasons",
             "replicate/peer",
             "play/playback",
+            "record",
             "lifecycle/retention",
             "jobs",
             "sync/scrub",

@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::ConfigError;
+use super::record_sections::{RECORD_KEY, read_recorded};
 use super::setting::{BytesOrOff, Setting, SettingKind, Shape, TimeOrOff};
 use crate::archive::retention::StreamLimit;
 use crate::archive::{Channel, Quality, Span, misspelt};
+use crate::record::RecordOptions;
 
 /// More than any sensible file: a wrong path (a disk, a segment) must not be read into memory.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -32,6 +34,7 @@ pub(super) struct File {
     path: PathBuf,
     values: BTreeMap<String, Written>,
     streams: Vec<StreamLimit>,
+    recorded: Vec<RecordOptions>,
 }
 
 impl File {
@@ -61,10 +64,14 @@ impl File {
             let line = error.span().map_or(1, |span| at(&span));
             wrong(path, line, error.message().replace('\n', ", "))
         })?;
-        let (mut values, mut limited) = (BTreeMap::new(), Vec::new());
+        let (mut values, mut limited, mut recorded) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (key, value) in top.get_ref() {
             let is_table = settings.iter().any(|setting| !setting.table.is_empty() && setting.table == key.get_ref());
             match value.get_ref() {
+                sections if key.get_ref() == RECORD_KEY => {
+                    let read = read_recorded(sections, &value.span());
+                    recorded = read.map_err(|(span, problem)| wrong(path, at(&span), problem))?;
+                }
                 DeValue::Table(table) if is_table => {
                     for (inner, written) in table {
                         if (key.get_ref().as_ref(), inner.get_ref().as_ref()) == (STREAMS_TABLE, STREAMS_KEY) {
@@ -96,7 +103,7 @@ impl File {
                 }
             }
         }
-        Ok(Self { path: path.to_owned(), values, streams: limited })
+        Ok(Self { path: path.to_owned(), values, streams: limited, recorded })
     }
 
     pub(super) fn get(&self, setting: &Setting) -> Option<&Written> {
@@ -105,6 +112,10 @@ impl File {
 
     pub(super) fn streams(&self) -> &[StreamLimit] {
         &self.streams
+    }
+
+    pub(super) fn recorded(&self) -> &[RecordOptions] {
+        &self.recorded
     }
 
     pub(super) fn wrong(&self, written: &Written, problem: String) -> ConfigError {
@@ -190,7 +201,7 @@ fn meant(table: &str, key: &str, settings: &[Setting]) -> String {
 const STREAMS_KEY: &str = "stream";
 const STREAMS_TABLE: &str = "retention";
 
-type Wrong = (Range<usize>, String);
+pub(super) type Wrong = (Range<usize>, String);
 
 fn read_streams(value: &DeValue<'_>, span: &Range<usize>) -> Result<Vec<StreamLimit>, Wrong> {
     let not_a_list = || {

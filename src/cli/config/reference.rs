@@ -76,6 +76,25 @@ max_bytes = \"500GiB\"
 At least one of `max_age` and `max_bytes` is required. Besides, `max_bytes` and `min_free` of `[retention]` limit everything together.
 ";
 
+const RECORD: &str = "
+## `[[record]]`: live streams that the node records
+
+Only in the file, one section a channel; they apply from the start of the node. Without any, the node records nothing by itself:
+
+```toml
+[[record]]
+channel = \"mychannel\"
+source = \"https://live.example/live.m3u8\"
+qualities = [\"source\", \"480p\"]
+```
+
+| key | default | what |
+|---|---|---|
+| `channel` | | The channel to record into. |
+| `source` | | The address of its HLS playlist. Users, passwords and queries in it are not shown or logged; keep the file private if it has any. |
+| `qualities` | `[\"source\"]` | [Qualities](recorder.md#qualities) to record; `source` is the best one. |
+";
+
 fn titles(table: &str) -> &'static str {
     match table {
         "" => "The node: keys before all tables",
@@ -145,6 +164,7 @@ fn reference() -> Result<String, std::fmt::Error> {
         writeln!(text, "| `{}` | `{}`{flag} | {default} | {range} | {} |", setting.key, setting.env(), setting.why)?;
     }
     text.push_str(STREAMS);
+    text.push_str(RECORD);
     Ok(text)
 }
 
@@ -171,6 +191,8 @@ fn the_example_is_valid() {
     assert!(file.is_some());
     std::fs::write(&path, STREAMS.split("```").nth(1).unwrap().trim_start_matches("toml")).unwrap();
     assert_eq!(super::File::open(&path, SETTINGS).unwrap().unwrap().streams().len(), 2);
+    std::fs::write(&path, RECORD.split("```").nth(1).unwrap().trim_start_matches("toml")).unwrap();
+    assert_eq!(super::File::open(&path, SETTINGS).unwrap().unwrap().recorded()[0].qualities.len(), 2);
 }
 
 #[test]

@@ -1,0 +1,120 @@
+//! The sections `[[record]]` of the configuration file: what a node records by itself.
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
+use super::file::{Written, Wrong};
+use super::setting::Shape;
+use crate::archive::{Channel, Quality};
+use crate::record::{RecordOptions, SOURCE, SourceAddress};
+
+/// What the sections are called.
+pub(super) const RECORD_KEY: &str = "record";
+
+/// Reads all sections; an error says where, and what was expected.
+pub(super) fn read_recorded(value: &DeValue<'_>, span: &Range<usize>) -> Result<Vec<RecordOptions>, Wrong> {
+    let not_a_list =
+        || (span.clone(), "record is no list of tables, expected lines [[record]] with their keys below".to_owned());
+    let DeValue::Array(list) = value else { return Err(not_a_list()) };
+    let mut recorded: Vec<RecordOptions> = Vec::new();
+    for item in list {
+        let DeValue::Table(table) = item.get_ref() else { return Err(not_a_list()) };
+        let section = section(table, &item.span())?;
+        if recorded.iter().any(|other| other.channel == section.channel) {
+            let problem =
+                format!("there are two [[record]] for the channel {:?}, expected one", section.channel.as_str());
+            return Err((item.span(), problem));
+        }
+        recorded.push(section);
+    }
+    Ok(recorded)
+}
+
+fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wrong> {
+    let (mut channel, mut source, mut qualities) = (None, None, vec![SOURCE.to_owned()]);
+    for (key, value) in table {
+        let written = Written::new(value.get_ref(), 0);
+        let wrong = |expected: &str| {
+            (value.span(), format!("record.{} is {}, expected {expected}", key.get_ref(), written.quoted()))
+        };
+        match (key.get_ref().as_ref(), written.shape) {
+            ("channel", Some(Shape::Text)) => {
+                channel = Some(Channel::new(&written.text).map_err(|_| wrong("the name of a channel"))?);
+            }
+            ("channel", _) => return Err(wrong("the name of a channel")),
+            ("source", Some(Shape::Text)) => {
+                // What is wrong with it is said without its secrets.
+                let read = SourceAddress::parse(&written.text).map_err(|error| (value.span(), error.to_string()));
+                source = Some(read?);
+            }
+            ("source", _) => return Err(wrong("the address of an HLS playlist")),
+            ("qualities", Some(Shape::List)) if !written.text.is_empty() => {
+                qualities = written.text.lines().map(str::to_owned).collect();
+            }
+            ("qualities", _) => return Err(wrong("a list of qualities such as [\"source\", \"480p\"]")),
+            (other, _) => {
+                let problem =
+                    format!("unknown key {other:?} in [[record]], expected one of channel, source, qualities");
+                return Err((key.span(), problem));
+            }
+        }
+    }
+    let missing = |what: &str| (span.clone(), format!("a [[record]] has no {what}"));
+    let channel = channel.ok_or_else(|| missing("channel, expected channel = \"NAME\""))?;
+    let source = source.ok_or_else(|| missing("source, expected source = \"https://example.org/live.m3u8\""))?;
+    let quality = |name: &String| {
+        let read = Quality::new(name).ok().filter(|quality| !quality.is_chat());
+        read.ok_or_else(|| {
+            (span.clone(), format!("record.qualities has {name:?}, expected names such as source or 480p"))
+        })
+    };
+    let mut qualities = qualities.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
+    qualities.sort_unstable();
+    qualities.dedup();
+    Ok(RecordOptions { channel, source, qualities })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::SETTINGS;
+    use super::super::file::File;
+
+    fn read(text: &str) -> Result<Vec<String>, String> {
+        let file = File::parse(Path::new("c.toml"), text, SETTINGS).map_err(|error| error.to_string())?;
+        let shown = |one: &super::RecordOptions| {
+            let qualities: Vec<String> = one.qualities.iter().map(ToString::to_string).collect();
+            format!("{} {} {}", one.channel, one.source, qualities.join(","))
+        };
+        Ok(file.recorded().iter().map(shown).collect())
+    }
+
+    #[test]
+    fn what_is_recorded_is_read_with_the_best_quality_by_default() {
+        let text = "name = \"n\"\n[[record]]\nchannel = \"a\"\nsource = \"https://h/a.m3u8?key=x\"\n\
+                    [[record]]\nchannel = \"b\"\nsource = \"http://h/b\"\nqualities = [\"480p\", \"source\"]\n";
+        assert_eq!(read(text).unwrap(), ["a https://h/a.m3u8?… source", "b http://h/b 480p,source"]);
+        assert_eq!(read("name = \"n\"\n").unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_wrong_names_its_line_and_no_secret() {
+        let head = "[[record]]\nchannel = \"a\"\n";
+        let whole = format!("{head}source = \"https://h/x\"\n");
+        for (text, expected) in [
+            ("record = 5\n".to_owned(), "line 1: record is no list"),
+            (head.to_owned(), "line 1: a [[record]] has no source"),
+            ("[[record]]\nsource = \"https://h/x\"\n".to_owned(), "has no channel"),
+            (format!("{head}source = \"rtmp://u:secret@h/x?secret\"\n"), "line 3: \"rtmp://…@h/x\" is not an address"),
+            (format!("{whole}qualities = \"source\"\n"), "line 4: record.qualities is the text"),
+            (format!("{whole}qualities = [\"chat\"]\n"), "has \"chat\""),
+            (format!("{whole}url = \"x\"\n"), "line 4: unknown key \"url\" in [[record]]"),
+            (format!("{whole}{whole}"), "two [[record]] for the channel \"a\""),
+        ] {
+            let said = read(&text).unwrap_err();
+            assert!(said.contains(expected) && !said.contains("secret"), "{text}: {said}");
+        }
+    }
+}
