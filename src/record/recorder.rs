@@ -95,7 +95,13 @@ impl Recorder {
                         followed.begin(&found, turn);
                         turn = turn.wrapping_add(1);
                     }
-                    Err(why) => followed.tell_failure(&why),
+                    Err(NoAddress::Failed(why)) => followed.tell_failure(&why),
+                    Err(NoAddress::Refused(why)) => {
+                        followed.tell_refusal(&why);
+                        if self.ends {
+                            return;
+                        }
+                    }
                 }
                 failures = failures.saturating_add(1);
                 next = Instant::now() + Backoff::new(RETRY.0, RETRY.1).wait(failures);
@@ -111,9 +117,9 @@ impl Recorder {
     }
 
     /// Where the playlist of a quality is, and where it is besides.
-    async fn addresses(&self, quality: &Quality) -> Result<Vec<Url>, String> {
+    async fn addresses(&self, quality: &Quality) -> Result<Vec<Url>, NoAddress> {
         let answer = self.client.playlist(self.options.source.url()).await;
-        let (base, playlist) = answer.map_err(|error| error.to_string())?;
+        let (base, playlist) = answer.map_err(|error| NoAddress::Failed(error.to_string()))?;
         let master = match playlist {
             HlsPlaylist::Media(_) => return Ok(vec![self.options.source.url().clone()]),
             HlsPlaylist::Master(master) => master,
@@ -121,11 +127,22 @@ impl Recorder {
         let offered = offered_qualities(&master);
         let Some(found) = find_quality(&offered, quality) else {
             let names: Vec<&str> = offered.iter().map(|one| &*one.name).collect();
-            return Err(format!("the source does not offer {quality:?} now; it offers {}", names.join(", ")));
+            let names = names.join(", ");
+            return Err(NoAddress::Failed(format!("the source does not offer {quality} now; it offers {names}")));
         };
+        if found.has_separate_sound {
+            let why = "its sound is in a playlist of its own, which is not recorded as yet, and without it there would be none";
+            return Err(NoAddress::Refused(why.to_owned()));
+        }
         let join = |uri: &String| self.client.rules().join(&base, uri);
-        found.uris.iter().map(join).collect::<Result<_, _>>().map_err(|error| error.to_string())
+        found.uris.iter().map(join).collect::<Result<_, _>>().map_err(|error| NoAddress::Failed(error.to_string()))
     }
+}
+
+/// Why there is no playlist of a quality to follow.
+enum NoAddress {
+    Failed(String),
+    Refused(String),
 }
 
 /// The playlists of one quality that are followed: the last one is the newest.
@@ -183,10 +200,7 @@ impl FollowedLists {
         match &state {
             ListState::Works => self.lists.iter().take(at).for_each(|older| older.drain.cancel()),
             ListState::Fails(why) | ListState::Gone(why) if is_newest => self.tell_failure(why),
-            ListState::Refused(why) => {
-                let (stream, why) = (self.parts.quality.stream.clone(), why.clone());
-                self.parts.events.tell(&RecorderEvent::Refused { stream, why });
-            }
+            ListState::Refused(why) => self.tell_refusal(why),
             ListState::Ended => {
                 let stream = self.parts.quality.stream.clone();
                 self.parts.events.tell(&RecorderEvent::Ended { stream });
@@ -197,6 +211,11 @@ impl FollowedLists {
             self.lists.remove(at);
         }
         is_newest.then_some(state)
+    }
+
+    fn tell_refusal(&self, why: &str) {
+        let stream = self.parts.quality.stream.clone();
+        self.parts.events.tell(&RecorderEvent::Refused { stream, why: why.to_owned() });
     }
 
     fn tell_failure(&self, why: &str) {
