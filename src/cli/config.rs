@@ -10,6 +10,7 @@ mod record_sections;
 #[cfg(test)]
 mod reference;
 mod setting;
+mod written;
 
 use std::ffi::OsString;
 use std::io::ErrorKind;

@@ -84,10 +84,10 @@ pub(super) fn check_disk(config: &Config, base: &Base, is_moving: bool) -> anyho
         );
     }
     // What is moved there while a disk is away is out of sight when the disk is back, and was the only copy.
-    let is_empty = base.dir(Path::new("."))?.is_none_or(|dir| dir.scan().is_ok_and(|found| found.is_empty()));
-    if is_moving && is_empty {
+    let has_none = base.dir(Path::new("."))?.is_none_or(|dir| dir.subdirectories().is_ok_and(|found| found.is_empty()));
+    if is_moving && has_none {
         anyhow::bail!(
-            "{} is empty, and recordings are moved only into an archive: mount its disk if that is away; to begin a new archive, import without --move, or run gapless node on it",
+            "{} has no channels, and recordings are moved only into an archive: mount its disk if that is away; to begin a new archive, import without --move, or run gapless node on it",
             base.path().display()
         );
     }

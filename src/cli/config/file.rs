@@ -3,7 +3,6 @@
 //! Knows no particular setting; it is given the list of those there are. Reads only, and never goes on without a file
 //! that could not be read.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
@@ -14,20 +13,13 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::ConfigError;
 use super::record_sections::{RECORD_KEY, read_recorded};
 use super::setting::{BytesOrOff, Setting, SettingKind, Shape, TimeOrOff};
+use super::written::{Written, Wrong};
 use crate::archive::retention::StreamLimit;
 use crate::archive::{Channel, Quality, Span, misspelt};
 use crate::record::RecordOptions;
 
 /// More than any sensible file: a wrong path (a disk, a segment) must not be read into memory.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Written {
-    pub text: String,
-    /// How it was written; `None` if no setting is ever written so.
-    pub shape: Option<Shape>,
-    pub line: usize,
-}
 
 #[derive(Debug)]
 pub(super) struct File {
@@ -127,41 +119,6 @@ impl File {
     }
 }
 
-impl Written {
-    pub(super) fn new(value: &DeValue<'_>, line: usize) -> Self {
-        let (text, shape) = match value {
-            DeValue::String(text) => (text.to_string(), Some(Shape::Text)),
-            DeValue::Integer(number) => {
-                let decimal = i128::from_str_radix(number.as_str(), number.radix()).map(|number| number.to_string());
-                (decimal.unwrap_or_else(|_| number.as_str().to_owned()), Some(Shape::Integer))
-            }
-            DeValue::Float(number) => (number.as_str().to_owned(), Some(Shape::Float)),
-            DeValue::Array(items) => {
-                let texts = items.iter().map(|item| item.get_ref().as_str()).collect::<Option<Vec<_>>>();
-                texts.map_or_else(|| ("array".to_owned(), None), |texts| (texts.join("\n"), Some(Shape::List)))
-            }
-            DeValue::Boolean(value) => (value.to_string(), Some(Shape::Boolean)),
-            other => (other.type_str().to_owned(), None),
-        };
-        Self { text, shape, line }
-    }
-
-    /// The value as a person wrote it, for an error about its shape.
-    pub(super) fn quoted(&self) -> Cow<'_, str> {
-        match self.shape {
-            Some(Shape::Text) => Cow::Owned(format!("the text {:?}", self.text)),
-            Some(Shape::List) => Cow::Borrowed("a list"),
-            Some(Shape::Boolean) => Cow::Borrowed("true or false"),
-            Some(_) => Cow::Owned(format!("the number {}", self.text)),
-            None => Cow::Borrowed(match self.text.as_str() {
-                "array" => "a list",
-                "table" => "a table",
-                _ => "a date or time",
-            }),
-        }
-    }
-}
-
 fn wrong(path: &Path, line: usize, problem: String) -> ConfigError {
     ConfigError::InFile { file: path.to_owned(), line, problem }
 }
@@ -200,8 +157,6 @@ fn meant(table: &str, key: &str, settings: &[Setting]) -> String {
 
 const STREAMS_KEY: &str = "stream";
 const STREAMS_TABLE: &str = "retention";
-
-pub(super) type Wrong = (Range<usize>, String);
 
 fn read_streams(value: &DeValue<'_>, span: &Range<usize>) -> Result<Vec<StreamLimit>, Wrong> {
     let not_a_list = || {

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::file::{Written, Wrong};
 use super::setting::Shape;
+use super::written::{Written, Wrong};
 use crate::archive::{Channel, Quality};
 use crate::record::{RecordOptions, SOURCE, SourceAddress};
 
