@@ -92,6 +92,8 @@ struct RecordPrinter {
     bytes: AtomicU64,
     given_up: AtomicU64,
     is_refused: AtomicBool,
+    /// Something failed, and nothing has come since.
+    is_silent: AtomicBool,
 }
 
 /// A segment as JSON.
@@ -109,7 +111,10 @@ struct RecordedLine<'s> {
 impl RecordPrinter {
     fn print(&self, event: &RecorderEvent) {
         match event {
-            RecorderEvent::Recorded { segment, .. } => self.segment(segment),
+            RecorderEvent::Recorded { segment, .. } => {
+                self.is_silent.store(false, Ordering::Relaxed);
+                self.segment(segment);
+            }
             RecorderEvent::SegmentFails { stream, why } => {
                 tracing::info!(name: "segment_fails", %stream, why, "a segment did not come; it is tried again");
             }
@@ -128,7 +133,10 @@ impl RecordPrinter {
                 let (seconds, side) = (behind.seconds().abs(), if behind.us() > 0 { "behind" } else { "ahead of" });
                 stderr_line(format_args!("{stream}: the times of the source are {seconds:.1} s {side} the clock here"));
             }
-            RecorderEvent::Fails { stream, why } => stderr_line(format_args!("{stream}: nothing comes: {why}")),
+            RecorderEvent::Fails { stream, why } => {
+                self.is_silent.store(true, Ordering::Relaxed);
+                stderr_line(format_args!("{stream}: nothing comes: {why}"));
+            }
             RecorderEvent::Refused { stream, why } => {
                 self.is_refused.store(true, Ordering::Relaxed);
                 stderr_line(format_args!("{stream} cannot be recorded: {why}"));
@@ -169,7 +177,8 @@ impl RecordPrinter {
 
     fn exit(&self) -> Exit {
         let is_missing = self.given_up.load(Ordering::Relaxed) > 0;
-        match self.is_refused.load(Ordering::Relaxed) {
+        let is_silent = self.is_silent.load(Ordering::Relaxed) && self.segments.load(Ordering::Relaxed) == 0;
+        match self.is_refused.load(Ordering::Relaxed) || is_silent {
             true => Exit::Failed,
             false if is_missing => Exit::DataWrong,
             false => Exit::Done,

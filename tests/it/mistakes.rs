@@ -19,6 +19,11 @@ const TYPED: &[Mistake] = &[
     ("node --base-dir OUT/nope", 3, &["OUT/nope", "mount the disk or correct the path"]),
     ("ls --base-dir OUT/file", 2, &["OUT/file is not a directory", "--base-dir"]),
     ("ls --config OUT/nope.toml", 2, &["there is no configuration file OUT/nope.toml", "--config"]),
+    (
+        "record a http://127.0.0.1:1/live.m3u8 --for 1s --base-dir OUT",
+        3,
+        &["nothing comes", "127.0.0.1:1", "0 segments"],
+    ),
     ("node OUT", 2, &["unexpected argument", "--base-dir OUT"]),
     ("ls desertbus/sorce", 3, &["no quality sorce", "there are: 480p, chat, source", "did you mean source?"]),
     ("ls desertbus/source/2019-11-13", 2, &["an hour is written YYYY-MM-DDTHH", "2019-11-13T02"]),
