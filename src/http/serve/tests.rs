@@ -53,6 +53,13 @@ impl Server {
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.at).await.unwrap()
     }
+
+    /// With a small buffer of fixed size: one that the kernel makes larger is told to be free in leaps, the further apart the less memory there is.
+    async fn connect_slowly(&self) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(256 << 10).unwrap();
+        socket.connect(self.at).await.unwrap()
+    }
 }
 
 /// Reads until the peer closes, for at most two seconds; `None` when it does not close.
@@ -111,7 +118,7 @@ async fn a_slow_handler_is_not_cut() {
 async fn a_peer_that_does_not_read_is_cut_and_one_that_reads_slowly_is_not() {
     // The kernel calls a socket writable again when a third of its buffer is free: that takes a slow reader a moment.
     let server = start(ConnectionLimits { write_stall_timeout: Duration::from_millis(600), ..quick() }).await;
-    let (mut deaf, mut slow) = (server.connect().await, server.connect().await);
+    let (mut deaf, mut slow) = (server.connect_slowly().await, server.connect_slowly().await);
     for stream in [&mut deaf, &mut slow] {
         stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     }
