@@ -43,7 +43,10 @@ pub fn run(config: &Config, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let names = names.map_err(|why| UsageError(format!("--name-pattern {why}")))?;
     let zone = Zone::parse(&args.name_zone).map_err(UsageError)?;
     let base = Base::open(&config.base_dir)?;
-    check_disk(config, &base, args.moving && !args.dry_run)?;
+    if args.moving && !args.dry_run {
+        check_move(&base)?;
+    }
+    check_disk(config, &base)?;
     let run = Run {
         args,
         base: &base,
@@ -71,8 +74,21 @@ fn stream(args: &ImportArgs) -> Result<Stream, UsageError> {
     Ok(stream)
 }
 
+/// What is moved beneath a mount point while its disk is away is out of sight when the disk is back, and was the only copy.
+fn check_move(base: &Base) -> anyhow::Result<()> {
+    let has_channels =
+        base.dir(Path::new("."))?.is_some_and(|dir| dir.subdirectories().is_ok_and(|found| !found.is_empty()));
+    if has_channels || marker::read(base)?.is_some() {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "{} has no channels, and recordings are moved only into an archive: mount its disk if that is away; to begin a new archive, import without --move, or run gapless node on it",
+        base.path().display()
+    )
+}
+
 /// An index without its archive is a disk that is not mounted; a directory without either may be one.
-pub(super) fn check_disk(config: &Config, base: &Base, is_moving: bool) -> anyhow::Result<()> {
+pub(super) fn check_disk(config: &Config, base: &Base) -> anyhow::Result<()> {
     if marker::read(base)?.is_some() {
         return Ok(());
     }
@@ -80,14 +96,6 @@ pub(super) fn check_disk(config: &Config, base: &Base, is_moving: bool) -> anyho
         anyhow::bail!(
             "there is an index in {}, but {} has no marker (.gapless/marker): is the disk mounted?",
             config.state_dir.display(),
-            base.path().display()
-        );
-    }
-    // What is moved there while a disk is away is out of sight when the disk is back, and was the only copy.
-    let has_none = base.dir(Path::new("."))?.is_none_or(|dir| dir.subdirectories().is_ok_and(|found| found.is_empty()));
-    if is_moving && has_none {
-        anyhow::bail!(
-            "{} has no channels, and recordings are moved only into an archive: mount its disk if that is away; to begin a new archive, import without --move, or run gapless node on it",
             base.path().display()
         );
     }

@@ -40,7 +40,7 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
     let options = options(args)?;
     let stop = super::demo::end_by_signal()?;
     let archive = ArchiveBase::open(&config.base_dir)?;
-    check_disk(config, &*archive.base()?, false)?;
+    check_disk(config, &*archive.base()?)?;
     let counts = Arc::new(RecordPrinter { json: config.json, ..RecordPrinter::default() });
     let events = {
         let printer = Arc::clone(&counts);

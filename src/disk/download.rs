@@ -12,20 +12,19 @@
 //! because the kernel may report success for pages that it has lost: the file is dropped and fetched again.
 //! What to fetch, and from whom, is not known here; neither is the index.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
-use super::atomic::{HiddenTemporary, create_temporary, publish_new, remove_temporary, sync_dir};
+use super::atomic::{create_temporary, remove_temporary, sync_dir};
 use super::base::Base;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
+use super::open_temporary::{HashedTemporary, Published, publish};
 use super::resolve::is_one_name;
 use crate::archive::{BadName, FileName, Hash, HourPlace, SegmentKey, parse_file_name};
 
@@ -77,27 +76,11 @@ impl DownloadError {
     }
 }
 
-/// What became of a file that was complete and right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a new file is durable only after its directory was flushed"]
-pub enum Published {
-    /// It is visible now.
-    New,
-    /// The file is there already, as a look has shown; nothing was changed.
-    AlreadyThere,
-}
-
 /// A segment or chat batch that is being fetched. Dropping it removes the temporary.
 #[derive(Debug)]
 pub struct Download {
-    dir: Arc<Dir>,
-    name: OsString,
+    file: HashedTemporary,
     named_hash: Hash,
-    hidden: HiddenTemporary,
-    /// None after a failure: what lies there is not what was hashed.
-    file: Option<File>,
-    hasher: Sha256,
-    bytes: u64,
 }
 
 /// A download that holds what its name says, and is not visible yet. Dropping it removes the temporary.
@@ -108,38 +91,27 @@ impl Download {
     /// Creates the temporary. The name must be one of a segment or chat batch.
     pub fn begin(dir: impl Into<Arc<Dir>>, name: &str) -> Result<Self, DownloadError> {
         let key = understood(name, false)?;
-        let (dir, name) = (dir.into(), OsString::from(name));
-        let (file, hidden) = create_temporary(&dir, &name)?;
-        Ok(Self { dir, name, named_hash: key.hash, hidden, file: Some(file), hasher: Sha256::new(), bytes: 0 })
+        Ok(Self { file: HashedTemporary::create(dir.into(), OsStr::new(name))?, named_hash: key.hash })
     }
 
     /// Appends. After a failure nothing can be written or finished any more.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.attempt("write", |file| file.write_all(bytes))?;
-        self.hasher.update(bytes);
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        Ok(())
+        self.file.write(bytes)
     }
 
     /// How many bytes were written.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.file.bytes()
     }
 
     /// The directory that it will be published in.
     pub fn dir(&self) -> &Arc<Dir> {
-        &self.dir
+        self.file.temporary.home()
     }
 
     /// Forgets what was written, to begin again at the first byte.
     pub fn restart(&mut self) -> Result<()> {
-        self.attempt("truncate", |file| {
-            file.set_len(0)?;
-            file.rewind()
-        })?;
-        self.hasher.reset();
-        self.bytes = 0;
-        Ok(())
+        self.file.restart()
     }
 
     /// Publishes it if its hash is this one and the one in its name.
@@ -150,55 +122,33 @@ impl Download {
     /// Whether its hash is this one and the one in its name; if not, it is dropped.
     pub fn verify(mut self, expected: &Hash) -> Result<Verified, DownloadError> {
         // A failure has left the file and the hash behind at different places: it must not get past this line.
-        self.attempt("write", |_| Ok(()))?;
-        let found = Hash(self.hasher.finalize_reset().into());
+        self.file.temporary.attempt("write", |_| Ok(()))?;
+        let found = self.file.hash();
         for wanted in [*expected, self.named_hash] {
             if found != wanted {
                 let path = self.path();
-                return Err(DownloadError::WrongHash { path, expected: wanted, found, bytes: self.bytes });
+                return Err(DownloadError::WrongHash { path, expected: wanted, found, bytes: self.bytes() });
             }
         }
         Ok(Verified(self))
     }
 
     fn path(&self) -> PathBuf {
-        self.dir.path().join(&self.name)
-    }
-
-    /// Does something with the file; whatever fails is the last thing that is done with it.
-    fn attempt(&mut self, action: &'static str, step: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
-        let outcome = match &mut self.file {
-            Some(file) => step(file),
-            None => Err(io::Error::other("an earlier step failed and the temporary was removed")),
-        };
-        outcome.map_err(|cause| {
-            if self.file.take().is_some() {
-                remove_temporary(&self.dir, &self.hidden);
-            }
-            DiskError::io(action, &self.path(), cause)
-        })
+        self.file.temporary.path()
     }
 }
 
 impl Verified {
     /// How many bytes it has.
     pub fn bytes(&self) -> u64 {
-        self.0.bytes
+        self.0.bytes()
     }
 
     /// Makes it visible.
     pub fn finish(self) -> Result<Published, DownloadError> {
         let Self(mut download) = self;
-        download.attempt("flush", |file| file.sync_all())?;
+        download.file.flush()?;
         download.publish()
-    }
-}
-
-impl Drop for Download {
-    fn drop(&mut self) {
-        if self.file.is_some() {
-            remove_temporary(&self.dir, &self.hidden);
-        }
     }
 }
 
@@ -211,22 +161,13 @@ pub fn write_tombstone(dir: &Dir, name: &str, content: &[u8]) -> Result<Publishe
     let name = OsStr::new(name);
     let (mut file, hidden) = create_temporary(dir, name)?;
     let done = match file.write_all(content).and_then(|()| file.sync_all()) {
-        Ok(()) => publish(dir, &hidden, name, None),
+        Ok(()) => publish(dir, &hidden, dir, name, None),
         Err(cause) => Err(DiskError::io("write", &dir.path().join(name), cause)),
     };
     if !matches!(done, Ok(Published::New)) {
         remove_temporary(dir, &hidden);
     }
     Ok(done?)
-}
-
-/// Makes a file visible; of so many bytes, where one of that name must have as many.
-fn publish(dir: &Dir, hidden: &HiddenTemporary, name: &OsStr, bytes: Option<u64>) -> Result<Published> {
-    match publish_new(dir, hidden, name) {
-        Ok(()) => Ok(Published::New),
-        Err(Errno::EXIST) => dir.there_already(name, bytes),
-        Err(errno) => Err(DiskError::io("rename into place", &dir.path().join(name), errno)),
-    }
 }
 
 pub(super) fn understood(name: &str, tombstone: bool) -> Result<SegmentKey, DownloadError> {

@@ -17,8 +17,9 @@ use rustix::io::Errno;
 
 use super::atomic::{link_temporary, publish_new, remove_temporary};
 use super::dir::Dir;
-use super::download::{DownloadError, Published, understood};
+use super::download::{DownloadError, understood};
 use super::error::DiskError;
+use super::open_temporary::Published;
 
 /// What became of a second name.
 #[derive(Debug)]

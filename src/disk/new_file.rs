@@ -7,7 +7,7 @@
 //!
 //! Segments have a hash to be right by, and [`super::Download`].
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,11 +15,12 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::atomic::{HiddenTemporary, create_temporary, publish_new, remove_temporary, sync_dir};
+use super::atomic::sync_dir;
 use super::base::Base;
 use super::dir::{Dir, is_hidden};
-use super::download::{Published, make_dir};
+use super::download::make_dir;
 use super::error::{DiskError, Result};
+use super::open_temporary::{OpenTemporary, Published};
 use super::resolve::is_one_name;
 
 /// No common file system has larger blocks, so that this much does not fit into the last one of a file.
@@ -28,11 +29,7 @@ const BLOCK: usize = 1 << 20;
 /// A file that is being written.
 #[derive(Debug)]
 pub struct NewFile {
-    dir: Arc<Dir>,
-    name: OsString,
-    hidden: HiddenTemporary,
-    /// None once it is published.
-    file: Option<File>,
+    file: OpenTemporary,
     bytes: u64,
 }
 
@@ -50,13 +47,12 @@ impl NewFile {
         if dir.stat_file(name)?.is_some() {
             return Ok(None);
         }
-        let (file, hidden) = create_temporary(&dir, name)?;
-        Ok(Some(Self { dir, name: name.to_owned(), hidden, file: Some(file), bytes: 0 }))
+        Ok(Some(Self { file: OpenTemporary::create(dir, name)?, bytes: 0 }))
     }
 
     /// Appends.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.attempt("write", |file| file.write_all(bytes))?;
+        self.file.attempt("write", |file| file.write_all(bytes))?;
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         Ok(())
     }
@@ -68,12 +64,12 @@ impl NewFile {
 
     /// The file itself, for a program that writes it and goes back in it.
     pub fn written_by_another(&mut self) -> Result<File> {
-        self.attempt("open again", |file| file.try_clone())
+        self.file.attempt("open again", |file| file.try_clone())
     }
 
     /// An error if nothing more can be written: another program says so in its own words only.
     pub fn check_room(&mut self) -> Result<()> {
-        self.attempt("write", |file| {
+        self.file.attempt("write", |file| {
             file.seek(SeekFrom::End(0))?;
             file.write_all(&vec![0; BLOCK])?;
             file.sync_all()
@@ -82,37 +78,12 @@ impl NewFile {
 
     /// Publishes it; it is durable when this returns.
     pub fn finish(mut self) -> Result<Published> {
-        self.attempt("flush", |file| file.sync_all())?;
-        match publish_new(&self.dir, &self.hidden, &self.name) {
-            Ok(()) => {
-                self.file = None;
-                sync_dir(&self.dir)?;
-                Ok(Published::New)
-            }
-            Err(Errno::EXIST) => self.dir.there_already(&self.name, None),
-            Err(errno) => Err(DiskError::io("rename into place", &self.dir.path().join(&self.name), errno)),
+        self.file.attempt("flush", |file| file.sync_all())?;
+        let published = self.file.publish(None)?;
+        if published == Published::New {
+            sync_dir(self.file.home())?;
         }
-    }
-
-    fn attempt<T>(&mut self, action: &'static str, step: impl FnOnce(&mut File) -> std::io::Result<T>) -> Result<T> {
-        let outcome = match &mut self.file {
-            Some(file) => step(file),
-            None => Err(std::io::Error::other("an earlier step failed and the temporary was removed")),
-        };
-        outcome.map_err(|cause| {
-            if self.file.take().is_some() {
-                remove_temporary(&self.dir, &self.hidden);
-            }
-            DiskError::io(action, &self.dir.path().join(&self.name), cause)
-        })
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if self.file.is_some() {
-            remove_temporary(&self.dir, &self.hidden);
-        }
+        Ok(published)
     }
 }
 

@@ -7,17 +7,13 @@
 //! What was fetched from a node has a name beforehand, and [`super::Download`].
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Write as _;
 use std::sync::Arc;
 
-use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
-
-use super::atomic::{HiddenTemporary, create_temporary, publish_new_from, remove_temporary, sync_dir};
+use super::atomic::sync_dir;
 use super::dir::Dir;
-use super::download::{DownloadError, Published, understood};
-use super::error::{DiskError, Result};
+use super::download::{DownloadError, understood};
+use super::error::Result;
+use super::open_temporary::{HashedTemporary, Published};
 use crate::archive::{BadName, Hash};
 
 /// What temporaries of recorded segments are called, between the dots.
@@ -25,39 +21,27 @@ const UNNAMED: &str = "recording.ts";
 
 /// A segment that is being recorded.
 #[derive(Debug)]
-pub struct NewSegment {
-    home: Arc<Dir>,
-    hidden: HiddenTemporary,
-    /// None after a failure, and once it is published.
-    file: Option<File>,
-    hasher: Sha256,
-    bytes: u64,
-}
+pub struct NewSegment(HashedTemporary);
 
 impl NewSegment {
     /// Creates the temporary, where there is no better place in this hour directory.
     pub fn begin(hour: impl Into<Arc<Dir>>) -> Result<Self> {
-        let home = hour.into();
-        let (file, hidden) = create_temporary(&home, OsStr::new(UNNAMED))?;
-        Ok(Self { home, hidden, file: Some(file), hasher: Sha256::new(), bytes: 0 })
+        Ok(Self(HashedTemporary::create(hour.into(), OsStr::new(UNNAMED))?))
     }
 
     /// Appends. After a failure nothing can be written or published any more.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.attempt("write", |file| file.write_all(bytes))?;
-        self.hasher.update(bytes);
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        Ok(())
+        self.0.write(bytes)
     }
 
     /// How many bytes were written.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.0.bytes()
     }
 
     /// Of what was written.
     pub fn hash(&self) -> Hash {
-        Hash(self.hasher.clone().finalize().into())
+        self.0.hash()
     }
 
     /// Makes it visible in an hour under its name, whose hash must be its own; it is durable when this returns.
@@ -66,39 +50,13 @@ impl NewSegment {
         if named.hash != self.hash() {
             return Err(DownloadError::Name { name: name.to_owned(), why: BadName::Hash });
         }
-        self.attempt("flush", |file| file.sync_all())?;
-        let file_name = OsStr::new(name);
-        match publish_new_from(&self.home, &self.hidden, hour, file_name) {
-            Ok(()) => {
-                self.file = None;
-                sync_dir(hour)?;
-                Ok(Published::New)
-            }
-            Err(Errno::EXIST) => Ok(hour.there_already(file_name, Some(self.bytes))?),
-            Err(errno) => Err(DiskError::io("rename into place", &hour.path().join(name), errno).into()),
+        self.0.flush()?;
+        let bytes = self.bytes();
+        let published = self.0.temporary.publish_as(hour, OsStr::new(name), Some(bytes))?;
+        if published == Published::New {
+            sync_dir(hour)?;
         }
-    }
-
-    /// Does something with the file; whatever fails is the last thing that is done with it.
-    fn attempt(&mut self, action: &'static str, step: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
-        let outcome = match &mut self.file {
-            Some(file) => step(file),
-            None => Err(std::io::Error::other("an earlier step failed and the temporary was removed")),
-        };
-        outcome.map_err(|cause| {
-            if self.file.take().is_some() {
-                remove_temporary(&self.home, &self.hidden);
-            }
-            DiskError::io(action, &self.home.path().join(UNNAMED), cause)
-        })
-    }
-}
-
-impl Drop for NewSegment {
-    fn drop(&mut self) {
-        if self.file.is_some() {
-            remove_temporary(&self.home, &self.hidden);
-        }
+        Ok(published)
     }
 }
 

@@ -8,8 +8,8 @@ use std::ffi::OsStr;
 use rustix::fs::{FileType, StatxFlags};
 
 use super::dir::{Dir, kind, statx_of};
-use super::download::Published;
 use super::error::{DiskError, Result};
+use super::open_temporary::Published;
 use super::resolve::is_one_name;
 
 impl Dir {

@@ -2,3 +2,6 @@
 
 pub mod tls;
 pub mod tokens;
+mod without_secrets;
+
+pub use without_secrets::without_secrets;

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use crate::net::without_secrets;
+
 /// Bytes of an address, at most; those with signatures have one or two thousand.
 const LONGEST: usize = 16 << 10;
 
@@ -32,7 +34,7 @@ pub struct SourceAddress(Url);
 
 impl SourceAddress {
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let wrong = |why| AddressError::NotOne { shown: hidden(text), why };
+        let wrong = |why| AddressError::NotOne { shown: without_secrets(text), why };
         if text.len() > LONGEST {
             return Err(wrong("it is longer than 16 KiB"));
         }
@@ -71,17 +73,6 @@ pub fn shown_url(url: &Url) -> String {
     format!("{}://{}{port}{path}{query}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
-/// The same of what is no address.
-fn hidden(text: &str) -> String {
-    let text = text.split(['?', '#']).next().unwrap_or_default();
-    let whole = match (text.find("://"), text.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}://…{}", &text[..scheme], &text[at..]),
-        (None, Some(at)) => format!("…{}", &text[at..]),
-        _ => text.to_owned(),
-    };
-    whole.chars().take(200).collect()
-}
-
 /// What may be asked beside the source itself.
 #[derive(Debug, Clone)]
 pub struct AddressRules {
@@ -95,7 +86,7 @@ impl AddressRules {
 
     /// The address that stands in a playlist of that address.
     pub fn join(&self, base: &Url, reference: &str) -> Result<Url, AddressError> {
-        let refused = || AddressError::Refused { shown: hidden(reference), why: "it cannot be understood" };
+        let refused = || AddressError::Refused { shown: without_secrets(reference), why: "it cannot be understood" };
         let url = base.join(reference).map_err(|_| refused())?;
         self.check(&url)?;
         Ok(url)

@@ -17,7 +17,7 @@ use crate::archive::{Span, Timestamp};
 
 /// How much of a drift is let out with one segment. More than 10 ms would be a hole.
 pub const STEP: Span = Span::from_us(5_000);
-/// Windows with something new, of which the promptest says how late all are.
+/// Windows with something new, of which the least late says how late all are.
 const LOOKS: usize = 16;
 /// Later than this, or than three segments of the longest duration, is no drift.
 const BREAK_US: i64 = 5 * SECOND_US;

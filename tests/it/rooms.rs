@@ -15,11 +15,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("net/tls", &[]),
     ("net/tokens", &[]),
+    ("net/without_secrets", &[]),
     ("index", &[]),
     ("lifecycle/deleted", &["jobs"]),
     ("disk", &[]),
     ("report/coverage", &["sync/crawl", "disk", "index", "jobs"]),
-    ("replicate/peer", &["disk", "net/tls", "net/tokens", "wire"]),
+    ("replicate/peer", &["disk", "net/tls", "net/tokens", "net/without_secrets", "wire"]),
     ("replicate/sources", &["disk", "replicate/peer", "jobs", "net/tls"]),
     ("replicate/peer_proxy", &["replicate/peer", "net/tls", "net/tokens", "wire"]),
     ("sync/crawl", &["disk", "index", "jobs"]),
@@ -105,7 +106,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("demo", &[]),
     // What comes is judged by what is in it.
-    ("record", &["disk", "jobs", "media", "net/tls"]),
+    ("record", &["disk", "jobs", "media", "net/tls", "net/without_secrets"]),
     (
         "report/doctor",
         &["sync/check", "disk", "index", "replicate/peer", "lifecycle/retention", "net/tls", "net/tokens", "wire"],

@@ -9,7 +9,7 @@
 use rustix::fs::syncfs;
 use rustix::io::Errno;
 
-use super::{Dir, DiskError, Download, DownloadError, Published, Verified, publish, sync_dir};
+use super::{Dir, DiskError, Download, DownloadError, Published, Verified, sync_dir};
 
 /// From so many files on, flushing the file system costs less than flushing each.
 const MANY: usize = 8;
@@ -37,7 +37,7 @@ impl Verified {
         if !whole {
             for outcome in &mut outcomes {
                 if let Ok(download) = outcome
-                    && let Err(error) = download.attempt("flush", |file| file.sync_all())
+                    && let Err(error) = download.file.flush()
                 {
                     *outcome = Err(error.into());
                 }
@@ -54,11 +54,8 @@ impl Verified {
 impl Download {
     /// Makes a flushed file visible.
     pub(super) fn publish(mut self) -> Result<Published, DownloadError> {
-        let published = publish(&self.dir, &self.hidden, &self.name, Some(self.bytes))?;
-        if published == Published::New {
-            self.file = None;
-        }
-        Ok(published)
+        let bytes = self.bytes();
+        Ok(self.file.temporary.publish(Some(bytes))?)
     }
 }
 

@@ -7,6 +7,8 @@ use std::process::Command;
 use proptest::prelude::*;
 
 use super::super::is_our_temporary;
+use sha2::{Digest as _, Sha256};
+
 use super::*;
 use crate::archive::Stream;
 

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
+use crate::net::without_secrets;
+
 /// Longest address that is taken; no sensible one comes near.
 const MAX_BYTES: usize = 2048;
 
@@ -38,7 +40,7 @@ pub struct PeerUrl {
 impl PeerUrl {
     /// Checks an address. A slash at its end makes no difference.
     pub fn parse(text: &str) -> Result<Self, BadUrl> {
-        let wrong = |why| BadUrl::Base { shown: shown(text), why };
+        let wrong = |why| BadUrl::Base { shown: without_secrets(text), why };
         if text.len() > MAX_BYTES {
             return Err(wrong("it is longer than 2048 bytes"));
         }
@@ -129,17 +131,6 @@ impl FromStr for PeerUrl {
     fn from_str(text: &str) -> Result<Self, BadUrl> {
         Self::parse(text)
     }
-}
-
-/// The address for a message: what may be a secret is left out.
-fn shown(text: &str) -> String {
-    let text = text.split(['?', '#']).next().unwrap_or_default();
-    let whole = match (text.find("://"), text.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}://…{}", &text[..scheme], &text[at..]),
-        (None, Some(at)) => format!("…{}", &text[at..]),
-        _ => text.to_owned(),
-    };
-    whole.chars().take(200).collect()
 }
 
 #[cfg(test)]
