@@ -22,35 +22,45 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 
 use super::limits::ConnectionLimits;
 use super::pace::ClientPace;
 
 /// A clock that costs one load to read; `tick` moves it. Zero never comes up: it means "not since".
+///
+/// It counts the time in which this process ran: where a tick comes later than `longest`, because the process was stopped or got no
+/// processor, only that much has passed. No client is late for what we slept through.
 #[derive(Debug)]
 pub(super) struct CoarseClock {
     began: Instant,
+    longest: Duration,
+    looked_ms: AtomicU64,
     now_ms: AtomicU64,
 }
 
 impl CoarseClock {
-    pub(super) fn start() -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), now_ms: AtomicU64::new(1) })
+    pub(super) fn start(longest: Duration) -> Arc<Self> {
+        Arc::new(Self { began: Instant::now(), longest, looked_ms: AtomicU64::new(0), now_ms: AtomicU64::new(1) })
     }
 
     pub(super) fn tick(&self) -> u64 {
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        self.now_ms.store(now, Relaxed);
-        now
+        let looked = whole_ms(self.began.elapsed());
+        let passed = looked.saturating_sub(self.looked_ms.fetch_max(looked, Relaxed)).min(whole_ms(self.longest));
+        self.now_ms.fetch_add(passed, Relaxed).saturating_add(passed)
     }
 
     fn now(&self) -> u64 {
         self.now_ms.load(Relaxed)
     }
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How long somebody is served who has closed their half of the connection, while there is nothing to send. Most answers are there in

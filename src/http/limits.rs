@@ -60,6 +60,11 @@ impl ConnectionLimits {
         let shortest = self.header_timeout.min(self.idle_timeout).min(self.body_timeout).min(self.write_stall_timeout);
         (shortest / 4).clamp(Duration::from_millis(5), Duration::from_secs(1))
     }
+
+    /// How much of a sweep that comes late counts at most, so that a process that was stopped does not cut everybody when it goes on.
+    pub(super) fn longest_sweep(&self) -> Duration {
+        self.sweep_interval() * 4
+    }
 }
 
 /// Files that may be open at once because they are being sent.

@@ -63,10 +63,35 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Where connections come from: the kernel, or in tests pipes in memory, whose time is virtual.
+pub trait Listener: Send {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection, and who is at its other end.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            let (stream, peer) = Self::accept(self).await?;
+            match stream.set_nodelay(true) {
+                Ok(()) => return Ok((stream, peer)),
+                Err(error) => {
+                    tracing::debug!(name: "connection_gone", %error, "the connection was gone before it was served");
+                }
+            }
+        }
+    }
+}
+
 /// Serves `app` until `shutdown`, then lets what is in hand finish. Handlers find the peer's address as
 /// `ConnectInfo<SocketAddr>`. With a certificate, nothing but TLS is spoken.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Listener,
     app: Router,
     limits: ConnectionLimits,
     tls: Option<Arc<tls::TlsServer>>,
@@ -74,7 +99,7 @@ pub async fn serve(
 ) {
     let serving = Serving { app, builder: builder(&limits), tls };
     let table = Arc::new(ConnectionTable::default());
-    let clock = CoarseClock::start();
+    let clock = CoarseClock::start(limits.longest_sweep());
     let mut sweeping = pin!(sweep(&table, &clock, &limits));
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -101,7 +126,7 @@ pub async fn serve(
 
 /// Accepts connections for ever, each in the place of another one where the table is full.
 async fn accept(
-    listener: &TcpListener,
+    listener: &impl Listener,
     table: &Arc<ConnectionTable>,
     serving: &Serving,
     clock: &Arc<CoarseClock>,
@@ -185,11 +210,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// One connection from its first byte to its last.
-async fn run(serving: Serving, stream: TcpStream, activity: Arc<Activity>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(name: "connection_gone", %error, "the connection was gone before it was served");
-        return;
-    }
+async fn run(serving: Serving, stream: impl AsyncRead + AsyncWrite + Unpin, activity: Arc<Activity>) {
     let stream = WatchedWrites::new(stream, Arc::clone(&activity));
     let Some(server) = &serving.tls else {
         return speak(&serving, stream, &activity).await;

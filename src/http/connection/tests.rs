@@ -3,7 +3,7 @@
 use super::*;
 
 fn activity() -> Arc<Activity> {
-    Arc::new(Activity::new(CoarseClock::start(), SocketAddr::from(([127, 0, 0, 1], 1))))
+    Arc::new(Activity::new(CoarseClock::start(Duration::MAX), SocketAddr::from(([127, 0, 0, 1], 1))))
 }
 
 #[test]
@@ -84,4 +84,16 @@ fn a_response_that_is_still_made_is_not_the_peers_fault() {
     let next = OpenRequest::begin(&activity, false).respond(axum::body::Body::empty());
     assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "the next one is judged as ever");
     drop(next);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_process_slept_through_is_no_clients_delay() {
+    let clock = CoarseClock::start(Duration::from_secs(4));
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert_eq!(clock.tick(), 3001);
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    assert_eq!(clock.tick(), 7001, "an hour in which nobody looked");
+    assert_eq!(clock.tick(), 7001);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(clock.tick(), 8001);
 }

