@@ -34,11 +34,23 @@ pub enum HoleReason {
     NotAsked = 6,
     /// What was in it was damaged here and lies in the quarantine, all peers were asked, and none has it.
     Lost = 7,
+    /// The recorder here: the source did not answer, had ended, or began anew.
+    SourceOffline = 8,
+    /// The recorder here: the source answered, and its playlist stood still.
+    SourceStalled = 9,
+    /// The recorder here: the source left it out of what it listed, or marked it as missing.
+    SourceSkipped = 10,
+    /// The recorder here: it was listed and did not come.
+    NotReceived = 11,
+    /// The recorder here: there was no room for it.
+    DiskFull = 12,
+    /// The recorder here did not run.
+    NotRecording = 13,
 }
 
 impl HoleReason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::PeerHas,
         Self::Fetching,
         Self::NobodyHas,
@@ -47,7 +59,27 @@ impl HoleReason {
         Self::DiskAway,
         Self::NotAsked,
         Self::Lost,
+        Self::SourceOffline,
+        Self::SourceStalled,
+        Self::SourceSkipped,
+        Self::NotReceived,
+        Self::DiskFull,
+        Self::NotRecording,
     ];
+
+    /// Whether it says why this node has not got it in the first place, which it can say although some peers were not asked.
+    pub const fn is_of_this_node(self) -> bool {
+        matches!(
+            self,
+            Self::DiskAway
+                | Self::SourceOffline
+                | Self::SourceStalled
+                | Self::SourceSkipped
+                | Self::NotReceived
+                | Self::DiskFull
+                | Self::NotRecording
+        )
+    }
 
     /// As it is told.
     pub const fn as_str(self) -> &'static str {
@@ -60,6 +92,12 @@ impl HoleReason {
             Self::DiskAway => "disk_away",
             Self::NotAsked => "not_asked",
             Self::Lost => "lost",
+            Self::SourceOffline => "source_offline",
+            Self::SourceStalled => "source_stalled",
+            Self::SourceSkipped => "source_skipped",
+            Self::NotReceived => "not_received",
+            Self::DiskFull => "disk_full",
+            Self::NotRecording => "not_recording",
         }
     }
 
@@ -87,6 +125,17 @@ pub struct HoleKnowledge {
     /// Those who have segments in it; where it is unfillable, all who were asked; or those who were not asked.
     pub peers: Vec<String>,
     /// A sentence for people.
+    pub detail: String,
+}
+
+/// What the recorder here did not get, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissedRecording {
+    /// It may reach over what came all the same: only what is a hole counts.
+    pub missed: Stretch,
+    /// In one word.
+    pub reason: HoleReason,
+    /// For people.
     pub detail: String,
 }
 

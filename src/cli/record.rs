@@ -118,12 +118,12 @@ impl RecordPrinter {
             RecorderEvent::SegmentFails { stream, why } => {
                 tracing::info!(name: "segment_fails", %stream, why, "a segment did not come; it is tried again");
             }
-            RecorderEvent::GivenUp { stream, start, duration, why } => {
+            RecorderEvent::GivenUp { stream, start, duration, why, .. } => {
                 self.given_up.fetch_add(1, Ordering::Relaxed);
                 let seconds = duration.seconds();
                 stderr_line(format_args!("{stream}: {seconds:.1} s from {start} on are missing: {why}"));
             }
-            RecorderEvent::Jumped { stream, missed } => {
+            RecorderEvent::Jumped { stream, missed, .. } => {
                 self.given_up.fetch_add(*missed, Ordering::Relaxed);
                 let missed = count(*missed, "segment");
                 stderr_line(format_args!("{stream}: {missed} went out of the playlist before it could be asked"));
@@ -133,7 +133,7 @@ impl RecordPrinter {
                 let (seconds, side) = (behind.seconds().abs(), if behind.us() > 0 { "behind" } else { "ahead of" });
                 stderr_line(format_args!("{stream}: the times of the source are {seconds:.1} s {side} the clock here"));
             }
-            RecorderEvent::Fails { stream, why } => {
+            RecorderEvent::Fails { stream, why, .. } => {
                 self.is_silent.store(true, Ordering::Relaxed);
                 stderr_line(format_args!("{stream}: nothing comes: {why}"));
             }

@@ -14,7 +14,7 @@ use super::codec::{HourKey, hour_key};
 use super::directories::DirectoryTable;
 use super::facts::FactTable;
 use super::files::{FileTables, MAX_SIZE, RowBefore};
-use super::hole_reasons::{HoleReasonUpdate, HoleTables};
+use super::hole_reasons::{HoleReasonUpdate, HoleTables, MissedTable};
 use super::hours::{HourRow, HourTable};
 use super::meta::MetaTable;
 use super::peers::PeerTable;
@@ -56,6 +56,7 @@ pub(super) struct Session<'t> {
     directories: DirectoryTable<'t>,
     changes: ChangeTable<'t>,
     peers: PeerTable<'t>,
+    missed: MissedTable<'t>,
     meta: MetaTable<'t>,
     counters: &'t mut Counters,
     pub(super) catalog: &'t Catalog,
@@ -91,6 +92,7 @@ impl<'t> Session<'t> {
             directories: DirectoryTable::open(transaction)?,
             changes: ChangeTable::open(transaction)?,
             peers: PeerTable::open(transaction)?,
+            missed: MissedTable::open(transaction)?,
             meta: MetaTable::open(transaction)?,
             counters,
             catalog,
@@ -133,6 +135,12 @@ impl<'t> Session<'t> {
             let id = self.catalog.read().streams.get(&stream.to_string()).map(|entry| entry.row.id);
             if let Some(id) = id.filter(|_| !stream.quality.is_chat()) {
                 self.begin_turning(id, true)?;
+            }
+        }
+        for (stream, missed) in &batch.missed {
+            let id = self.catalog.read().streams.get(&stream.to_string()).map(|entry| entry.row.id);
+            if let Some(id) = id {
+                self.missed.put(id, missed.clone())?;
             }
         }
         if !batch.away.is_empty() {

@@ -9,7 +9,7 @@ use super::census::DayTable;
 use super::codec::hour_key;
 use super::directories::DirectoryTable;
 use super::files::{self, FileTables};
-use super::hole_reasons::HoleTables;
+use super::hole_reasons::{HoleTables, MissedTable};
 use super::hours::{HourRow, HourTable};
 use super::meta::MetaTable;
 use super::streams::{StreamRow, StreamTable};
@@ -105,6 +105,10 @@ impl BulkLoader {
             let mut table = HoleTables::open(&transaction)?;
             table.begin(id, holes, &before, self.now)?;
             table.put_closed(id, &closed)?;
+            let mut missed = MissedTable::open(&transaction)?;
+            for each in self.ledger.missed.remove(&stream.to_string()).unwrap_or_default() {
+                missed.put(id, each)?;
+            }
         }
         Ok(transaction.commit()?)
     }

@@ -17,15 +17,24 @@ pub mod m0004_coverage;
 pub mod m0005_visitors;
 #[path = "../../migrations/m0006_facts.rs"]
 pub mod m0006_facts;
+#[path = "../../migrations/m0007_missed.rs"]
+pub mod m0007_missed;
 
 type Migration = fn(&WriteTransaction) -> Result<(), IndexError>;
 
 /// Step `n` (counted from 0) leads to format `n + 1`.
-const STEPS: &[Migration] =
-    &[m0001_first::run, m0002_sums::run, m0003_peers::run, m0004_coverage::run, m0005_visitors::run, m0006_facts::run];
+const STEPS: &[Migration] = &[
+    m0001_first::run,
+    m0002_sums::run,
+    m0003_peers::run,
+    m0004_coverage::run,
+    m0005_visitors::run,
+    m0006_facts::run,
+    m0007_missed::run,
+];
 
 /// The format that this version writes.
-pub const FORMAT: u32 = 6;
+pub const FORMAT: u32 = 7;
 const _: () = assert!(STEPS.len() == FORMAT as usize, "one step per format");
 
 /// A number beyond this is damage and not a later version.

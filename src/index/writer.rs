@@ -18,6 +18,7 @@ use super::recent_best::CachedLines;
 use super::store::{Health, Inner};
 use super::{PeerRow, Version, meta, summaries};
 use crate::archive::coverage::Stretch;
+use crate::archive::hole_reasons::MissedRecording;
 use crate::archive::{Day, Hour, HourChange, Stamp, Stream, Timestamp};
 
 /// Batches committed together at most, so that the first of them does not wait for ever.
@@ -86,6 +87,8 @@ pub struct Batch {
     pub mend: Vec<Stream>,
     /// When the disk was away, and is not any more.
     pub away: Vec<Stretch>,
+    /// What recorders of this node missed.
+    pub missed: Vec<(Stream, MissedRecording)>,
     /// Where visitors of the crawl are, by name.
     pub visitors: Vec<(String, Vec<u8>)>,
     /// Days that are to be counted afresh.
@@ -106,6 +109,7 @@ impl Batch {
             && self.reasons.is_empty()
             && self.mend.is_empty()
             && self.away.is_empty()
+            && self.missed.is_empty()
             && self.visitors.is_empty()
             && self.recount.is_empty()
             && self.records.is_none()

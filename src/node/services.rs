@@ -25,10 +25,10 @@ use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionParts, Runs, free_space};
 use crate::play::ffmpeg::Pool;
 use crate::play::playback::{FactsVisitor, Playback};
-use crate::record::{ArchiveBase, RecordJobs, RecordMetrics, record_all};
+use crate::record::{ArchiveBase, MissedSink, RecordJobs, RecordMetrics, RecordParts, record_all};
 use crate::replicate::HourRules;
 use crate::replicate::backfill::{Backfill, BackfillParts, PeerState, PeerStatus};
-use crate::replicate::hole_reasons::{Knowledge, PeerQuery, ReasonFinder};
+use crate::replicate::hole_reasons::{Knowledge, MissedQueue, PeerQuery, ReasonFinder};
 use crate::replicate::peer::{Dates, Peer, PeerClient, PeerLimits};
 use crate::replicate::peer_proxy::PeerProxy;
 use crate::replicate::sources::{OwnNode, SourceStatus, Sources};
@@ -47,6 +47,7 @@ pub(super) struct Services {
     pub(super) busy: Arc<ForegroundLoad>,
     pub(super) stop: Stop,
     scrub: Arc<Scrub>,
+    missed: Arc<MissedQueue>,
     playback: Arc<Playback>,
     sources: Arc<Sources>,
     backfill: Arc<Backfill>,
@@ -108,11 +109,13 @@ impl Services {
         let retention = Arc::new(Retention::new(retention, options.retention.clone(), registry)?);
         let rules = Arc::clone(&retention) as Arc<dyn HourRules>;
         let knowledge = Arc::<Knowledge>::default();
+        let missed = Arc::<MissedQueue>::default();
         let asks = PeerQuery {
             wants: options.backfill.wants.asker(&keeper),
             rules: Arc::clone(&rules),
             peers: sources.asker(),
             quarantine: Arc::clone(&quarantine),
+            missed: Arc::clone(&missed),
         };
         let holes = Arc::clone(keeper.index());
         let reasons = ReasonFinder::new(holes, Arc::clone(&knowledge), asks, crawl.ready(), registry)?;
@@ -158,6 +161,7 @@ impl Services {
             busy,
             stop,
             scrub,
+            missed,
             playback: Arc::new(playback),
             sources,
             backfill,
@@ -210,7 +214,9 @@ impl Services {
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let archive = ArchiveBase::Guarded(Arc::clone(self.keeper.guard()));
-        record_all(jobs, archive, Arc::clone(&self.board), metrics, stop)
+        let queue = Arc::clone(&self.missed);
+        let missed = MissedSink::new(move |stream, each| queue.put(stream, each));
+        record_all(jobs, RecordParts { archive, board: Arc::clone(&self.board), metrics, missed }, stop)
     }
 
     /// Keeps the list of peers, and fetches from them as soon as the index has caught up: before, what is here would look missing.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::publish::RecordedSegment;
+use crate::archive::hole_reasons::HoleReason;
 use crate::archive::{Span, Stream, Timestamp};
 
 /// Something that happened.
@@ -13,16 +14,16 @@ pub enum RecorderEvent {
     Recorded { stream: Stream, segment: RecordedSegment },
     /// A segment did not come; it is tried again.
     SegmentFails { stream: Stream, why: String },
-    /// A segment is not tried again, and there is a hole.
-    GivenUp { stream: Stream, start: Timestamp, duration: Span, why: String },
+    /// A segment is not tried again, or the source left out so much, and there is a hole.
+    GivenUp { stream: Stream, start: Timestamp, duration: Span, reason: HoleReason, why: String },
     /// So many segments went out of the window before anybody saw them.
-    Jumped { stream: Stream, missed: u64 },
+    Jumped { stream: Stream, missed: u64, reason: HoleReason },
     /// The numbers of the playlist began anew.
     Restarted { stream: Stream },
     /// The times that are told lie so far behind the clock here.
     ClockDiffers { stream: Stream, behind: Span },
     /// Nothing comes, for this reason.
-    Fails { stream: Stream, why: String },
+    Fails { stream: Stream, reason: HoleReason, why: String },
     /// The stream cannot be recorded as it is.
     Refused { stream: Stream, why: String },
     /// The stream has ended, and all that was listed is here.

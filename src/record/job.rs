@@ -3,21 +3,27 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use prometheus::{CounterVec, IntCounterVec, Opts, Registry};
 use tokio_util::sync::CancellationToken;
 
 use super::events::{RecorderEvent, RecorderEvents};
+use super::missed::{MissedSink, MissedWatch};
+use super::publish::RecordedQuality;
 use super::recorder::{RecordOptions, Recorder};
 use super::segment_fetch::ArchiveBase;
-use crate::archive::Stream;
+use crate::archive::{Stream, Timestamp};
 use crate::jobs::{JobHandle, JobRegistry, JobState};
 use crate::net::tls::ClientConfig;
 
 /// A playlist that stands still is noticed long before.
 const DEADLINE: Duration = Duration::from_secs(5 * 60);
+
+/// How long a disk is asked what was recorded before.
+const LOOKS_FOR: Duration = Duration::from_secs(2);
 
 /// What a node records, and whom it trusts.
 #[derive(Debug, Clone)]
@@ -64,7 +70,7 @@ impl RecordMetrics {
                 self.seconds.with_label_values(&labels).inc_by(segment.duration.seconds());
             }
             RecorderEvent::GivenUp { stream, .. } => self.lose(stream, 1),
-            RecorderEvent::Jumped { stream, missed } => self.lose(stream, *missed),
+            RecorderEvent::Jumped { stream, missed, .. } => self.lose(stream, *missed),
             _ => {}
         }
     }
@@ -74,27 +80,43 @@ impl RecordMetrics {
     }
 }
 
+/// What recorders of a node work with.
+#[derive(Debug)]
+pub struct RecordParts {
+    pub archive: ArchiveBase,
+    pub board: Arc<JobRegistry>,
+    pub metrics: RecordMetrics,
+    /// Takes what they miss.
+    pub missed: MissedSink,
+}
+
+/// What is known of the recorder of one stream.
+#[derive(Debug)]
+struct Recorded {
+    handle: JobHandle,
+    missed: Mutex<MissedWatch>,
+}
+
 /// Records until it is stopped.
-pub async fn record_all(
-    jobs: RecordJobs,
-    archive: ArchiveBase,
-    board: Arc<JobRegistry>,
-    metrics: RecordMetrics,
-    stop: CancellationToken,
-) {
-    let mut handles = HashMap::new();
+pub async fn record_all(jobs: RecordJobs, parts: RecordParts, stop: CancellationToken) {
+    let RecordParts { archive, board, metrics, missed } = parts;
+    let mut watched = HashMap::new();
     for options in &jobs.recorded {
         for quality in &options.qualities {
             let stream = Stream { channel: options.channel.clone(), quality: quality.clone() };
             let handle = board.register("record", Some(stream.to_string()), DEADLINE);
             handle.set_state(JobState::Waiting, format!("asks {}", options.source), None);
-            handles.insert(stream, handle);
+            let newest = newest_end(&archive, &stream).await;
+            watched.insert(stream, Recorded { handle, missed: Mutex::new(MissedWatch::new(newest)) });
         }
     }
     let events = RecorderEvents::new(move |event| {
         metrics.count(event);
-        if let Some(handle) = handles.get(event.stream()) {
-            report(handle, event);
+        let Some(recorded) = watched.get(event.stream()) else { return };
+        report(&recorded.handle, event);
+        let found = recorded.missed.lock().observe(event, SystemTime::now().into());
+        for each in found {
+            missed.put(event.stream(), each);
         }
     });
     let record = |options: RecordOptions| {
@@ -111,6 +133,14 @@ pub async fn record_all(
     join_all(recorders.iter().map(|recorder| recorder.run(stop.clone()))).await;
 }
 
+/// Where the newest segment of a stream ends, if the disk says so soon: what is live does not wait for it.
+async fn newest_end(archive: &ArchiveBase, stream: &Stream) -> Option<Timestamp> {
+    let quality = RecordedQuality::new(stream.clone(), archive.clone());
+    let looking = tokio::task::spawn_blocking(move || quality.newest_end());
+    let found = tokio::time::timeout(LOOKS_FOR, looking).await.ok()?.ok()?;
+    found.inspect_err(|error| tracing::info!(name: "newest_segment_unknown", %stream, %error, "it is not known when recording ended; a hole since then has no reason")).ok()?
+}
+
 fn report(handle: &JobHandle, event: &RecorderEvent) {
     match event {
         RecorderEvent::Recorded { segment, .. } => {
@@ -123,7 +153,7 @@ fn report(handle: &JobHandle, event: &RecorderEvent) {
         RecorderEvent::GivenUp { stream, start, why, .. } => {
             tracing::warn!(name: "segment_lost", %stream, %start, why, "a segment did not come and is not tried any more");
         }
-        RecorderEvent::Jumped { stream, missed } => {
+        RecorderEvent::Jumped { stream, missed, .. } => {
             tracing::warn!(name: "segments_skipped", %stream, missed, "segments went out of the playlist before it could be asked");
         }
         RecorderEvent::Restarted { stream } => {

@@ -25,6 +25,7 @@ use super::playlist::{HlsPlaylist, ListedSegment, MediaList, SegmentCipher};
 use super::publish::{RecordedQuality, RecordedSegment};
 use super::segment_fetch::{FetchFailure, SegmentOrder, fetch_segment};
 use super::start_times::{StartTime, StartTimes};
+use crate::archive::hole_reasons::HoleReason;
 use crate::archive::time::SECOND_US;
 use crate::archive::{Hash, SegmentKind, Span, Timestamp};
 
@@ -45,6 +46,9 @@ const DRAINS_FOR: Duration = Duration::from_secs(60);
 /// From here on times that are told and the clock here disagree.
 const CLOCKS_AGREE_US: i64 = 5 * SECOND_US;
 
+/// Times that leave out less are those of encoders that round.
+const LEFT_OUT: Span = Span::from_us(SECOND_US / 10);
+
 /// How it goes with one playlist.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ListState {
@@ -53,7 +57,7 @@ pub enum ListState {
     /// It brings segments.
     Works,
     /// It cannot be asked, or stands still.
-    Fails(String),
+    Fails { reason: HoleReason, why: String },
     /// It is there no more, and what it listed is done.
     Gone(String),
     /// The stream has ended, and all of it is here.
@@ -114,6 +118,10 @@ pub struct ListRecorder {
     failures: u32,
     /// The first number that is listed, and its run.
     window: (u64, u64),
+    /// When the playlist was read last, and how much it listed.
+    asked: (Instant, Span),
+    /// The run, the number and the end of the segment that was placed last.
+    reached: Option<(u64, u64, Timestamp)>,
     /// The run whose first segment must come alone.
     settling: Option<u64>,
     /// How far the segments of a run that are here from before lie from where they seemed to.
@@ -144,6 +152,8 @@ impl ListRecorder {
             next_poll: now,
             failures: 0,
             window: (0, 0),
+            asked: (now, Span::default()),
+            reached: None,
             settling: None,
             shift: (0, Span::default()),
             news: now,
@@ -217,7 +227,7 @@ impl ListRecorder {
                 self.failures = self.failures.saturating_add(1);
                 let wait = (self.target / 2).max(LEAST_POLL) * self.failures.min(8);
                 self.next_poll = began + wait.min(LONGEST_RETRY);
-                self.state.send_replace(ListState::Fails(error.to_string()));
+                self.state.send_replace(ListState::Fails { reason: HoleReason::SourceOffline, why: error.to_string() });
             }
         }
     }
@@ -228,8 +238,8 @@ impl ListRecorder {
         if self.end.is_none() && still > (self.target * 3).max(Duration::from_secs(5)) {
             let why = format!("its playlist has stood still for {} s", still.as_secs());
             self.state.send_if_modified(|state| {
-                let is_new = !matches!(state, ListState::Fails(_));
-                *state = ListState::Fails(why);
+                let is_new = !matches!(state, ListState::Fails { .. });
+                *state = ListState::Fails { reason: HoleReason::SourceStalled, why };
                 is_new
             });
         }
@@ -243,13 +253,14 @@ impl ListRecorder {
         if change != WindowChange::Stale {
             self.window = (run, list.segments.first().map_or(0, |segment| segment.sequence));
         }
-        self.tell_of(change);
+        self.tell_of(change, list);
         let mut fresh: Vec<(&ListedSegment, StartTime)> = new.segments.into_iter().zip(times).collect();
         if fresh.is_empty() {
             return false;
         }
         self.news = Instant::now();
         self.compare_clocks(&fresh, appeared);
+        self.tell_of_what_is_left_out(run, &fresh);
         if let Some(refused) = fresh.iter().find_map(|(segment, _)| refusal(segment)) {
             self.end = Some(ListState::Refused(refused));
             return true;
@@ -269,6 +280,7 @@ impl ListRecorder {
                     stream,
                     start: time.start,
                     duration: segment.duration,
+                    reason: HoleReason::SourceSkipped,
                     why,
                 });
                 continue;
@@ -288,10 +300,14 @@ impl ListRecorder {
         true
     }
 
-    fn tell_of(&self, change: WindowChange) {
+    fn tell_of(&mut self, change: WindowChange, list: &MediaList) {
+        let asked = std::mem::replace(&mut self.asked, (Instant::now(), window(list)));
         match change {
             WindowChange::Jumped { missed } => {
-                self.tell(|stream| RecorderEvent::Jumped { stream, missed });
+                // Whoever asks in time sees each segment, unless the source leaves some out.
+                let in_time = self.failures == 0 && asked.0.elapsed() < length(asked.1) / 2;
+                let reason = if in_time { HoleReason::SourceSkipped } else { HoleReason::NotReceived };
+                self.tell(|stream| RecorderEvent::Jumped { stream, missed, reason });
             }
             WindowChange::Restarted => self.tell(|stream| RecorderEvent::Restarted { stream }),
             WindowChange::First | WindowChange::Grew | WindowChange::Still | WindowChange::Stale => {}
@@ -300,6 +316,21 @@ impl ListRecorder {
 
     fn tell(&self, event: impl FnOnce(crate::archive::Stream) -> RecorderEvent) {
         self.parts.events.tell(&event(self.parts.quality.stream.clone()));
+    }
+
+    /// Segments that follow each other by their numbers, but not by the times that the source tells.
+    fn tell_of_what_is_left_out(&mut self, run: u64, fresh: &[(&ListedSegment, StartTime)]) {
+        for (segment, time) in fresh {
+            let follows = self.reached.is_some_and(|(of, sequence, _)| (of, sequence + 1) == (run, segment.sequence));
+            let end = self.reached.map_or(time.start, |(_, _, end)| end);
+            if follows && time.is_told && time.start - end > LEFT_OUT {
+                let (start, duration) = (end, time.start - end);
+                let why = "the times that the source tells leave it out".to_owned();
+                let reason = HoleReason::SourceSkipped;
+                self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
+            }
+            self.reached = Some((run, segment.sequence, time.start + segment.duration));
+        }
     }
 
     /// Once when the difference appears.
@@ -394,7 +425,11 @@ impl ListRecorder {
             Err(error) => {
                 if let Some(why) = self.gives_up(&wanted, &error) {
                     let (start, duration) = (wanted.time.start, wanted.listed.duration);
-                    self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, why });
+                    let reason = match &error {
+                        FetchFailure::Disk(error) if error.is_full() => HoleReason::DiskFull,
+                        _ => HoleReason::NotReceived,
+                    };
+                    self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
                 } else {
                     self.tell(|stream| RecorderEvent::SegmentFails { stream, why: error.to_string() });
                     self.again(wanted);
@@ -474,6 +509,11 @@ async fn key(parts: &QualityParts, address: &Url) -> Result<[u8; 16], OriginErro
     }
     keys.insert(address.clone(), key);
     Ok(key)
+}
+
+/// How much is listed.
+fn window(list: &MediaList) -> Span {
+    list.segments.iter().fold(Span::default(), |sum, segment| sum + segment.duration)
 }
 
 /// Why segments like this one cannot be recorded.

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use parking_lot::Mutex;
 
@@ -22,6 +23,8 @@ use crate::disk::{Base, DiskError, DownloadError, Published};
 const NEAR: Span = Span::from_us(30 * SECOND_US);
 /// Segments of this process that are remembered by their hash.
 const REMEMBERED: usize = 256;
+/// Hours in which the newest segment is looked for.
+const NEWEST_HOURS: usize = 3;
 
 /// One quality of one channel, as its recorder sees it.
 #[derive(Debug)]
@@ -101,6 +104,24 @@ impl RecordedQuality {
             found.push(keys.iter().any(is_it));
         }
         Ok(found)
+    }
+
+    /// Where the newest segment on the disk ends. Blocks.
+    pub fn newest_end(&self) -> Result<Option<Timestamp>, FetchFailure> {
+        let base = self.archive.base()?;
+        let Some(dir) = base.dir(&PathBuf::from(self.stream.to_string()))? else { return Ok(None) };
+        let names = dir.subdirectories()?;
+        let mut hours: Vec<Hour> = names.iter().filter_map(|name| Hour::parse(name.to_str()?).ok()).collect();
+        hours.sort_unstable_by(|one, other| other.cmp(one));
+        // Directories are made before there is anything in them.
+        for hour in hours.into_iter().take(NEWEST_HOURS) {
+            let keys = self.keys(&base, hour)?;
+            let ends = keys.iter().filter(|key| !key.tombstone && key.kind.is_video()).map(|key| key.end(hour));
+            if let Some(newest) = ends.max() {
+                return Ok(Some(newest));
+            }
+        }
+        Ok(None)
     }
 
     fn remember(&self, hash: Hash, start: Timestamp, kind: SegmentKind) {
@@ -204,7 +225,10 @@ mod tests {
             assert_eq!((again.path, again.start.us()), (None, START));
             recorded.quality = Recorded::again(&recorded.tree);
         }
+        assert_eq!(recorded.quality.newest_end().unwrap(), Some(Timestamp::from_us(START + 2_000_000)));
         assert!(recorded.record(b"one", 31_000_000, false).path.is_some(), "a picture that stands still is no twin");
+        std::fs::create_dir(recorded.tree.path().join("a/source/2019-11-13T05")).unwrap();
+        assert_eq!(recorded.quality.newest_end().unwrap(), Some(Timestamp::from_us(START + 33_000_000)));
         let wanted = [0, 1_000_000].map(|us| (Timestamp::from_us(START + us), Span::from_us(2_000_000)));
         assert_eq!(recorded.quality.full_at(&wanted).unwrap(), [true, false]);
     }

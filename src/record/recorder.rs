@@ -22,6 +22,7 @@ use super::playlist::HlsPlaylist;
 use super::publish::RecordedQuality;
 use super::segment_fetch::ArchiveBase;
 use super::variants::{find_quality, offered_qualities};
+use crate::archive::hole_reasons::HoleReason;
 use crate::archive::{Channel, Quality, Stream};
 use crate::jobs::Backoff;
 use crate::net::tls::ClientConfig;
@@ -95,7 +96,7 @@ impl Recorder {
                         followed.begin(&found, turn);
                         turn = turn.wrapping_add(1);
                     }
-                    Err(NoAddress::Failed(why)) => followed.tell_failure(&why),
+                    Err(NoAddress::Failed(why)) => followed.tell_failure(HoleReason::SourceOffline, &why),
                     Err(NoAddress::Refused(why)) => {
                         followed.tell_refusal(&why);
                         if self.ends {
@@ -199,13 +200,14 @@ impl FollowedLists {
         let is_newest = at + 1 == self.lists.len();
         match &state {
             ListState::Works => self.lists.iter().take(at).for_each(|older| older.drain.cancel()),
-            ListState::Fails(why) | ListState::Gone(why) if is_newest => self.tell_failure(why),
+            ListState::Fails { reason, why } if is_newest => self.tell_failure(*reason, why),
+            ListState::Gone(why) if is_newest => self.tell_failure(HoleReason::SourceOffline, why),
             ListState::Refused(why) => self.tell_refusal(why),
             ListState::Ended => {
                 let stream = self.parts.quality.stream.clone();
                 self.parts.events.tell(&RecorderEvent::Ended { stream });
             }
-            ListState::Begins | ListState::Fails(_) | ListState::Gone(_) => {}
+            ListState::Begins | ListState::Fails { .. } | ListState::Gone(_) => {}
         }
         if state.is_over() {
             self.lists.remove(at);
@@ -218,8 +220,8 @@ impl FollowedLists {
         self.parts.events.tell(&RecorderEvent::Refused { stream, why: why.to_owned() });
     }
 
-    fn tell_failure(&self, why: &str) {
+    fn tell_failure(&self, reason: HoleReason, why: &str) {
         let stream = self.parts.quality.stream.clone();
-        self.parts.events.tell(&RecorderEvent::Fails { stream, why: why.to_owned() });
+        self.parts.events.tell(&RecorderEvent::Fails { stream, reason, why: why.to_owned() });
     }
 }

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::thread;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::dashboards::metrics;
 use crate::support::archive::hash_text;
@@ -164,6 +167,58 @@ fn what_cannot_be_recorded_is_refused_with_the_reason() {
     assert_eq!((done.code, recorded(&archive, "c/source").len()), (1, 0), "{done:?}");
     let done = gapless(archive.path(), &["record", "c", "rtmp://127.0.0.1/live/secret?key=secret"]);
     assert!(done.code == 2 && done.err.contains("only HLS") && !done.err.contains("key=secret"), "{done:?}");
+}
+
+/// A playlist of segments of a second that begin so many seconds after a time, each with what is said of it besides.
+fn listing(begin: SystemTime, first: u64, segments: &[(u64, u64, &str)]) -> String {
+    let head = format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+    let each = segments.iter().map(|(number, second, besides)| {
+        let at: DateTime<Utc> = (begin + Duration::from_secs(*second)).into();
+        let at = at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        format!("{besides}#EXT-X-PROGRAM-DATE-TIME:{at}\n#EXTINF:1,\nlive{number}.ts\n")
+    });
+    head + &each.collect::<String>()
+}
+
+#[test]
+fn the_ledger_says_why_the_recorder_has_holes_also_after_a_restart_and_a_rebuild() {
+    let origin = Origin::new(0, 0);
+    origin.encode_at_once(12, &["-hls_list_size", "0"]);
+    fs::remove_file(origin.write("live3.ts", b"")).unwrap();
+    let begin = SystemTime::now() - Duration::from_secs(15);
+    // One is marked as missing, one is not there, and the times leave out four seconds.
+    let gap = "#EXT-X-GAP\n";
+    let all = [(0, 0, ""), (1, 1, gap), (2, 2, ""), (3, 3, ""), (4, 4, ""), (5, 5, ""), (6, 10, ""), (7, 11, "")];
+    origin.write("live.m3u8", listing(begin, 0, &all).as_bytes());
+    let archive = TestArchive::empty();
+    let section = format!("[[record]]\nchannel = \"live\"\nsource = \"{}\"\n", origin.url("live.m3u8"));
+    let node = TestNode::plan(&archive).config(&section).start();
+    eventually(SOON, || recorded(&archive, "live/source").len() == 6);
+    origin.write("live.m3u8", listing(begin, 4, &all[4..]).as_bytes());
+    let reasons = |node: &TestNode| {
+        let holes = node.get("/api/v1/holes/live/source").json();
+        let each = holes["holes"].as_array().into_iter().flatten();
+        each.map(|hole| (hole["seconds"].as_f64().unwrap(), hole["reason"].as_str().unwrap_or_default().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let told =
+        |lengths: &[(f64, &str)]| lengths.iter().map(|(long, why)| (*long, (*why).to_owned())).collect::<Vec<_>>();
+    let mut expected = vec![(1.0, "source_skipped"), (1.0, "not_received"), (4.0, "source_skipped")];
+    eventually(SOON, || reasons(&node) == told(&expected));
+    // Nobody records while three segments go by.
+    node.terminate();
+    origin.write("live.m3u8", listing(begin, 11, &[(11, 15, "")]).as_bytes());
+    let node = TestNode::plan(&archive).config(&section).start();
+    expected.push((3.0, "not_recording"));
+    eventually(SOON, || reasons(&node) == told(&expected));
+    let detail = node.get("/api/v1/holes/live/source").json()["holes"][1]["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("1 s of it were not recorded here") && detail.contains("404"), "{detail}");
+    node.terminate();
+    assert_eq!(gapless(archive.path(), &["rebuild"]).code, 0);
+    // Without [[record]], what was known is known.
+    let node = TestNode::start(&archive);
+    eventually(SOON, || reasons(&node) == told(&expected));
+    node.terminate();
 }
 
 #[test]

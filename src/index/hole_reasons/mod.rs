@@ -6,6 +6,7 @@
 //! 4. Who gave a file is known for as long as it takes to be indexed (`givers`).
 
 mod givers;
+mod missed;
 mod query;
 mod rows;
 mod tables;
@@ -13,6 +14,7 @@ mod turn;
 mod update;
 
 pub(super) use givers::Givers;
+pub(super) use missed::MissedTable;
 pub use query::{ClosedPage, HoleReasonRows, LedgerCopy};
 pub use rows::HoleKey;
 pub(super) use tables::HoleTables;

@@ -8,7 +8,7 @@ use super::rows::{HoleKey, decode_closed, decode_open, key};
 use super::tables::{CLOSED_HOLES, OPEN_HOLES, all_open_of};
 use super::update::is_right;
 use crate::archive::coverage::{Stretch, Window};
-use crate::archive::hole_reasons::{ClosedHoleReason, HoleKnowledge, OpenHole};
+use crate::archive::hole_reasons::{ClosedHoleReason, HoleKnowledge, MissedRecording, OpenHole};
 use crate::archive::{Span, Stream, Timestamp};
 
 /// Why holes are open, for the index to remember: each with when it had last grown when that was worked out.
@@ -28,6 +28,8 @@ pub struct ClosedPage {
 pub struct LedgerCopy {
     /// Open and closed entries by `CHANNEL/QUALITY`.
     pub streams: HashMap<String, (Vec<OpenHole>, Vec<ClosedHoleReason>)>,
+    /// What recorders missed, by `CHANNEL/QUALITY`.
+    pub missed: HashMap<String, Vec<MissedRecording>>,
     /// When the disk was away.
     pub away: Vec<Stretch>,
     /// How far the protective records of the archive had come, as one text.
@@ -38,7 +40,13 @@ impl Index {
     /// All that the ledger knows.
     pub fn copy_ledger(&self) -> Result<LedgerCopy, IndexError> {
         let mut copy = LedgerCopy { away: self.away()?, records: self.records()?, ..LedgerCopy::default() };
+        let mut missed: HashMap<u32, Vec<MissedRecording>> = HashMap::new();
+        for (id, each) in self.missed()? {
+            missed.entry(id).or_default().push(each);
+        }
         for stream in self.catalog().streams() {
+            let known = self.stream_id(&stream.to_string()).and_then(|id| missed.remove(&id));
+            copy.missed.insert(stream.to_string(), known.unwrap_or_default());
             let closed = self.closed_holes(&stream, &Window::default(), None, usize::MAX)?.closed;
             copy.streams.insert(stream.to_string(), (self.ledger(&stream)?, closed));
         }

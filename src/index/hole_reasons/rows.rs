@@ -5,7 +5,8 @@ use super::super::codec::{RowReader, check};
 use crate::archive::Timestamp;
 use crate::archive::coverage::Stretch;
 use crate::archive::hole_reasons::{
-    ClosedHoleReason, DETAIL_BYTES, HoleFiller, HoleKnowledge, HoleReason, MOST_PEERS, NAME_BYTES, OpenHole, shortened,
+    ClosedHoleReason, DETAIL_BYTES, HoleFiller, HoleKnowledge, HoleReason, MOST_PEERS, MissedRecording, NAME_BYTES,
+    OpenHole, shortened,
 };
 
 const WHAT: &str = "holes";
@@ -51,6 +52,29 @@ fn sortable(at: Timestamp) -> [u8; 8] {
 
 fn unsortable(bytes: [u8; 8]) -> Timestamp {
     Timestamp::from_us(i64::from_be_bytes(bytes) ^ i64::MIN)
+}
+
+/// The key of what a recorder missed: its stream, its start, and why.
+pub fn missed_key(stream: u32, start: Timestamp, reason: u8) -> HoleKey {
+    key(stream, start, Timestamp::from_us(i64::from(reason)))
+}
+
+/// What a recorder missed as bytes; the check covers the key.
+pub fn encode_missed(key: &HoleKey, missed: &MissedRecording) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64);
+    bytes.extend(missed.missed.end.us().to_le_bytes());
+    text(&mut bytes, &missed.detail, DETAIL_BYTES);
+    sealed(key, bytes)
+}
+
+/// The inverse of [`encode_missed`].
+pub fn decode_missed(key: &HoleKey, bytes: &[u8]) -> Result<(u32, MissedRecording), IndexError> {
+    let (stream, start, reason) = read_key(key)?;
+    let reason = u8::try_from(reason.us()).ok().and_then(HoleReason::from_number).ok_or_else(damaged)?;
+    let mut reader = unsealed(key, bytes)?;
+    let (end, detail) = (time(&mut reader)?, read_text(&mut reader)?);
+    reader.end()?;
+    Ok((stream, MissedRecording { missed: Stretch { start, end }, reason, detail }))
 }
 
 /// An open entry as bytes; the check covers the key.
@@ -161,15 +185,14 @@ mod tests {
     use super::*;
 
     fn any_open() -> impl Strategy<Value = OpenHole> {
-        let known = (0..7_u8, any::<bool>(), any::<i64>(), prop::collection::vec(".{0,20}", 0..4), ".{0,60}").prop_map(
-            |(reason, unfillable, since, peers, detail)| HoleKnowledge {
+        let known = (0..14_u8, any::<bool>(), any::<i64>(), prop::collection::vec(".{0,20}", 0..4), ".{0,60}")
+            .prop_map(|(reason, unfillable, since, peers, detail)| HoleKnowledge {
                 reason: HoleReason::from_number(reason).unwrap(),
                 unfillable,
                 since: Timestamp::from_us(since),
                 peers,
                 detail,
-            },
-        );
+            });
         (any::<[i64; 4]>(), prop::option::of(known)).prop_map(|([start, end, first_seen, grown], known)| OpenHole {
             hole: Stretch { start: Timestamp::from_us(start), end: Timestamp::from_us(end) },
             first_seen: Timestamp::from_us(first_seen),
@@ -193,6 +216,13 @@ mod tests {
             let closed = ClosedHoleReason { hole: entry.hole, first_seen: entry.first_seen, closed: Timestamp::from_us(closed), by };
             let behind = key(stream, closed.hole.start, closed.closed);
             prop_assert_eq!(decode_closed(&behind, &encode_closed(&behind, &closed)).unwrap(), closed.clone());
+            let missed = MissedRecording {
+                missed: entry.hole,
+                reason: HoleReason::ALL[stream as usize % HoleReason::ALL.len()],
+                detail: "the disk was full".to_owned(),
+            };
+            let here = missed_key(stream, missed.missed.start, missed.reason as u8);
+            prop_assert_eq!(decode_missed(&here, &encode_missed(&here, &missed)).unwrap(), (stream, missed));
             let order = by_time(closed.closed, stream, closed.hole.start);
             prop_assert_eq!(read_by_time(&order).unwrap(), (closed.closed, stream, closed.hole.start));
         }
@@ -207,6 +237,7 @@ mod tests {
         fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let at = key(1, Timestamp::MIN, Timestamp::MAX);
             prop_assert!(decode_open(&at, &bytes).is_err() && decode_closed(&at, &bytes).is_err());
+            prop_assert!(decode_missed(&missed_key(1, Timestamp::MIN, 8), &bytes).is_err());
         }
     }
 

@@ -191,6 +191,18 @@ fn of_segments_in_format_5_nothing_is_known_until_they_are_read() {
 }
 
 #[test]
+fn in_format_6_recorders_missed_nothing_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = copy("index-format-6.redb", &directory);
+    for migrated_from in [Some(6), None] {
+        let index = Index::open(&path, options()).unwrap();
+        assert_eq!((index.report().migrated_from, &index.report().set_aside), (migrated_from, &None));
+        archive().assert_is(&index);
+        assert_eq!(index.missed().unwrap(), []);
+    }
+}
+
+#[test]
 fn an_index_of_a_newer_format_is_refused_and_stays_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = copy("index-format-99.redb", &directory);

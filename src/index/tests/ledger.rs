@@ -2,7 +2,7 @@
 
 use super::model::{IndexModel, hour, options, stream};
 use crate::archive::coverage::{Stretch, Window};
-use crate::archive::hole_reasons::{HoleKnowledge, HoleReason};
+use crate::archive::hole_reasons::{HoleKnowledge, HoleReason, MissedRecording};
 use crate::archive::test_names::hash_text;
 use crate::archive::{AnyFile, HourChange, HourPlace, Span, Timestamp};
 use crate::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
@@ -208,11 +208,31 @@ fn reasons_and_absences_are_there_after_a_restart_and_a_reason_of_another_hole_i
     let away = |number: i64| Stretch { start: Timestamp::from_us(number), end: Timestamp::from_us(number + 1) };
     index.remember_away((0..300).map(away).collect()).unwrap();
     index.remember_away(vec![away(300)]).unwrap();
+    let missed = |from: i64, to: i64, reason: HoleReason| {
+        (stream(STREAM), MissedRecording { missed: within(from, to), reason, detail: reason.to_string() })
+    };
+    let unknown = (stream("nobody/source"), missed(0, 1, HoleReason::DiskFull).1);
+    let given = [
+        missed(2, 4, HoleReason::NotReceived),
+        missed(2, 6, HoleReason::SourceOffline),
+        missed(4, 6, HoleReason::NotReceived),
+        missed(2, 8, HoleReason::SourceOffline),
+        missed(12, 14, HoleReason::NotReceived),
+    ];
+    index.remember_missed([given.to_vec(), vec![unknown]].concat()).unwrap();
+    let joined = [
+        missed(2, 8, HoleReason::SourceOffline),
+        missed(2, 6, HoleReason::NotReceived),
+        missed(12, 14, HoleReason::NotReceived),
+    ];
+    let remembered = index.missed().unwrap();
+    assert_eq!(remembered.iter().map(|row| row.1.clone()).collect::<Vec<_>>(), joined.map(|each| each.1));
     let before = index.ledger(&stream(STREAM)).unwrap();
     assert_eq!(before.iter().map(|entry| entry.known.clone()).collect::<Vec<_>>(), [Some(known), None]);
     index.close();
     let again = Index::open(&path, options()).unwrap();
     assert_eq!(again.ledger(&stream(STREAM)).unwrap(), before);
+    assert_eq!(again.missed().unwrap(), remembered);
     assert_eq!(again.away().unwrap(), (45..=300).map(away).collect::<Vec<_>>());
     put(&again, 0, [4]);
     let smaller = again.ledger(&stream(STREAM)).unwrap();
@@ -310,4 +330,17 @@ fn a_ledger_that_is_not_right_is_mended_and_the_rest_of_it_goes_on() {
     let mended = open(&again);
     assert_eq!((mended[0].0, mended[1]), (before[0].0, before[1]));
     assert!(mended[0].1 > before[0].1 && !again.mend_ledger(&stream(STREAM)).unwrap());
+}
+
+#[test]
+fn of_what_recorders_missed_the_latest_is_kept() {
+    let index = index();
+    put(&index, 0, [0]);
+    let missed = |number: i64| {
+        let missed = within(number * 3, number * 3 + 1);
+        (stream(STREAM), MissedRecording { missed, reason: HoleReason::NotReceived, detail: String::new() })
+    };
+    index.remember_missed((0..4_100).map(missed).collect()).unwrap();
+    let kept = index.missed().unwrap();
+    assert_eq!((kept.len(), &kept[0].1), (4_096, &missed(4).1));
 }

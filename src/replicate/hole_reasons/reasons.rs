@@ -8,11 +8,11 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use prometheus::Registry;
 
-use super::Knowledge;
 use super::gauges::{HoleGauges, Sums};
 use super::why::{HoleFacts, why};
+use super::{Knowledge, MissedQueue};
 use crate::archive::coverage::Stretch;
-use crate::archive::hole_reasons::{HoleKnowledge, OpenHole};
+use crate::archive::hole_reasons::{HoleKnowledge, MissedRecording, OpenHole};
 use crate::archive::{Hour, HourPlace, Span, Stream};
 use crate::index::{HoleKey, Index, IndexError};
 use crate::jobs::{Backoff, Failure, Job, JobHandle, JobState, Next};
@@ -43,6 +43,8 @@ pub struct PeerQuery {
     /// The names of the peers; nothing while some of them may not be known yet.
     pub peers: Box<AskPeers>,
     pub quarantine: Arc<QuarantineContents>,
+    /// What recorders of this node missed.
+    pub missed: Arc<MissedQueue>,
 }
 
 pub struct ReasonFinder {
@@ -76,6 +78,9 @@ impl Job for ReasonFinder {
         if let Some(why) = self.cannot() {
             handle.set_state(JobState::Waiting, why, None);
             return Ok(Next::WhenWoken(LOOK));
+        }
+        if self.asks.missed.hand_on(&self.index)? {
+            self.seen = None;
         }
         let signs = (self.index.turns(), self.knowledge.version(), self.index.catalog().read().seq);
         if self.seen == Some(signs) && self.last.elapsed() < ANYWAY {
@@ -139,6 +144,10 @@ impl ReasonFinder {
             state.streams.values().map(|entry| (entry.row.id, entry.stream.clone())).collect()
         };
         let away = self.index.away()?;
+        let mut missed: HashMap<u32, Vec<MissedRecording>> = HashMap::new();
+        for (id, each) in self.index.missed()? {
+            missed.entry(id).or_default().push(each);
+        }
         let (mut after, mut sums): (Option<HoleKey>, _) = (None, Sums::default());
         loop {
             handle.sign();
@@ -148,7 +157,8 @@ impl ReasonFinder {
             let mut changed = Vec::new();
             for (at, id, entry) in holes {
                 let Some(stream) = streams.get(&id) else { continue };
-                let known = self.why(&mut buried, stream, &entry, &away)?;
+                let missed = missed.get(&id).map(Vec::as_slice).unwrap_or_default();
+                let known = self.why(&mut buried, stream, &entry, (&away, missed))?;
                 if entry.known.as_ref() != Some(&known) {
                     changed.push((at, entry.grown, known.clone()));
                 }
@@ -168,7 +178,7 @@ impl ReasonFinder {
         buried: &mut TombstonesNearHoles,
         stream: &Stream,
         entry: &OpenHole,
-        away: &[Stretch],
+        (away, missed): (&[Stretch], &[MissedRecording]),
     ) -> Result<HoleKnowledge, IndexError> {
         let hole = entry.hole;
         let (retired, unwanted) = self.hours(stream, hole);
@@ -178,6 +188,7 @@ impl ReasonFinder {
             tombstones: buried.within(&self.index, stream, hole)?,
             retired,
             away: away.iter().filter_map(|absence| absence.cut(hole)).collect(),
+            missed: missed.iter().filter_map(|each| cut(each, hole)).collect(),
             damaged: self.asks.quarantine.lost_within(stream, hole),
         };
         Ok(why(entry, &facts, SystemTime::now().into()))
@@ -199,6 +210,12 @@ impl ReasonFinder {
         let end = HourPlace { stream: stream.clone(), hour: last };
         (retired, unwanted || !(self.asks.wants)(&end))
     }
+}
+
+/// What a recorder missed of a hole.
+fn cut(missed: &MissedRecording, hole: Stretch) -> Option<MissedRecording> {
+    let within = missed.missed.cut(hole)?;
+    Some(MissedRecording { missed: within, reason: missed.reason, detail: missed.detail.clone() })
 }
 
 /// What is remembered of hours that holes lie in.

@@ -1,13 +1,18 @@
 //! Why a hole is open, by what is known of peers, tombstones, retention and the disk.
 //!
 //! A peer that has it comes first, because that is what can be done about it. What tombstones hide, retention does not keep, was damaged
-//! here or the disk missed is the reason where it makes up at least half of the hole; less of it is mentioned.
+//! here, or the disk or the recorder missed is the reason where it makes up at least half of the hole; less of it is mentioned.
+
+use std::collections::BTreeMap;
 
 use crate::archive::coverage::Stretch;
 use crate::archive::hole_reasons::{
-    DETAIL_BYTES, HoleKnowledge, HoleReason, MOST_PEERS, NAME_BYTES, OpenHole, shortened,
+    DETAIL_BYTES, HoleKnowledge, HoleReason, MOST_PEERS, MissedRecording, NAME_BYTES, OpenHole, shortened,
 };
 use crate::archive::time::{Span, Timestamp};
+
+/// Of what the recorder missed of a hole, so many are told.
+const MOST_TOLD: usize = 4;
 
 /// What a peer offers of a hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub struct HoleFacts {
     pub retired: Vec<Stretch>,
     /// When the disk was away.
     pub away: Vec<Stretch>,
+    /// What the recorder here did not get.
+    pub missed: Vec<MissedRecording>,
     /// What was here, was damaged, and lies in the quarantine.
     pub damaged: Vec<Stretch>,
 }
@@ -50,7 +57,7 @@ pub struct HoleFacts {
 pub fn why(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowledge {
     let fresh = worked_out(open, facts, now);
     let fresh = match &open.known {
-        Some(before) if matches!(fresh.reason, HoleReason::NotAsked | HoleReason::DiskAway) => {
+        Some(before) if fresh.reason == HoleReason::NotAsked || fresh.reason.is_of_this_node() => {
             held(before, &fresh).unwrap_or(fresh)
         }
         _ => fresh,
@@ -71,7 +78,9 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
     let silent = names(facts.peers.iter().filter(is_silent));
     let are_all_asked = silent.is_empty();
     let all = names(facts.peers.iter());
-    let or_away = |reason| if is_most(away) { HoleReason::DiskAway } else { reason };
+    let missed = missed_most(&facts.missed).filter(|(_, of)| is_most(*of));
+    let or_missed = |reason| missed.map_or(reason, |(reason, _)| reason);
+    let or_away = |reason| if is_most(away) { HoleReason::DiskAway } else { or_missed(reason) };
     let or_lost = |reason| if is_most(damaged) { HoleReason::Lost } else { or_away(reason) };
     let (reason, peers, sentence) = if !coming.is_empty() {
         let told = format!("{} it, which are being fetched or wait for their turn", has(&coming));
@@ -95,7 +104,7 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
         let told = format!("asked, and have nothing in it: {}", all.join(", "));
         (or_lost(HoleReason::NobodyHas), all, told)
     };
-    let unfillable = matches!(reason, HoleReason::NobodyHas | HoleReason::DiskAway | HoleReason::Lost)
+    let unfillable = (matches!(reason, HoleReason::NobodyHas | HoleReason::Lost) || reason.is_of_this_node())
         && !facts.unwanted
         && are_all_asked;
     let mut detail = sentence;
@@ -112,7 +121,28 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
         let last = facts.away.iter().map(|absence| absence.end).max().unwrap_or(first.end);
         detail = format!("{detail}; between {} and {last} the disk was away for {} s", first.start, away.seconds());
     }
+    let mut longest: Vec<&MissedRecording> = facts.missed.iter().collect();
+    longest.sort_by_key(|each| std::cmp::Reverse(each.missed.length()));
+    for each in longest.into_iter().take(MOST_TOLD) {
+        detail =
+            format!("{detail}; {} s of it were not recorded here: {}", each.missed.length().seconds(), each.detail);
+    }
     HoleKnowledge { reason, unfillable, since: now, peers, detail: shortened(&detail, DETAIL_BYTES).to_owned() }
+}
+
+/// Of what the recorder missed, the reason that makes up the most of a hole; of several that make up as much, the one that was said most exactly.
+fn missed_most(missed: &[MissedRecording]) -> Option<(HoleReason, Span)> {
+    let mut by_reason: BTreeMap<HoleReason, Vec<Stretch>> = BTreeMap::new();
+    for each in missed {
+        by_reason.entry(each.reason).or_default().push(each.missed);
+    }
+    let most = by_reason.into_iter().map(|(reason, stretches)| (reason, total(&stretches)));
+    most.max_by_key(|(reason, of)| (*of, is_exact(*reason)))
+}
+
+/// Whether it is said of one segment each; the others are said of all that lies between two segments that came.
+const fn is_exact(reason: HoleReason) -> bool {
+    matches!(reason, HoleReason::SourceSkipped | HoleReason::NotReceived | HoleReason::DiskFull)
 }
 
 /// How much time stretches cover together.
@@ -131,7 +161,7 @@ fn total(stretches: &[Stretch]) -> Span {
 fn held(before: &HoleKnowledge, fresh: &HoleKnowledge) -> Option<HoleKnowledge> {
     let holds = match before.reason {
         HoleReason::PeerHas | HoleReason::Fetching => before.peers.iter().any(|name| fresh.peers.contains(name)),
-        HoleReason::NobodyHas | HoleReason::DiskAway | HoleReason::Lost => {
+        reason if matches!(reason, HoleReason::NobodyHas | HoleReason::Lost) || reason.is_of_this_node() => {
             before.unfillable && fresh.peers.iter().all(|name| before.peers.contains(name))
         }
         _ => false,

@@ -42,6 +42,35 @@ fn who_has_it_comes_first_and_nobody_has_it_only_when_all_were_asked_since() {
     assert_eq!(told(&hole, &unwanted), (HoleReason::NotAsked, false, vec![]));
 }
 
+fn missed(start: i64, end: i64, reason: HoleReason) -> MissedRecording {
+    MissedRecording { missed: stretch(start, end), reason, detail: format!("because of {reason}") }
+}
+
+#[test]
+fn why_the_recorder_here_has_it_not_is_the_reason_where_nobody_has_it() {
+    let hole = entry(0, 10, 50);
+    let asked = of(vec![peer("a", Some(60), None)]);
+    let all = vec!["a".to_owned()];
+    let offline = missed(0, 10, HoleReason::SourceOffline);
+    let facts = |missed: &[MissedRecording]| HoleFacts { missed: missed.to_vec(), ..asked.clone() };
+    assert_eq!(told(&hole, &facts(std::slice::from_ref(&offline))), (HoleReason::SourceOffline, true, all.clone()));
+    let exact = [offline.clone(), missed(0, 4, HoleReason::NotReceived), missed(4, 10, HoleReason::NotReceived)];
+    assert_eq!(told(&hole, &facts(&exact)).0, HoleReason::NotReceived, "said of each segment, it says more");
+    let most = [missed(0, 4, HoleReason::NotRecording), missed(4, 10, HoleReason::SourceStalled)];
+    assert_eq!(told(&hole, &facts(&most)).0, HoleReason::SourceStalled);
+    let known = why(&hole, &facts(&most), at(100));
+    let mentioned = "0.000006 s of it were not recorded here: because of source_stalled; 0.000004 s";
+    assert!(known.detail.contains(mentioned), "{}", known.detail);
+    let little = [missed(0, 4, HoleReason::DiskFull)];
+    assert_eq!(told(&hole, &facts(&little)), (HoleReason::NobodyHas, true, all));
+    let away = HoleFacts { away: vec![stretch(0, 10)], ..facts(std::slice::from_ref(&offline)) };
+    assert_eq!(told(&hole, &away).0, HoleReason::DiskAway, "without its disk no recorder can do anything");
+    let silent = HoleFacts { peers: vec![peer("a", None, None)], ..facts(std::slice::from_ref(&offline)) };
+    assert_eq!(told(&hole, &silent), (HoleReason::SourceOffline, false, vec!["a".to_owned()]));
+    let has = HoleFacts { peers: vec![peer("a", Some(60), Some(HoleOffer::Coming))], ..facts(&[offline]) };
+    assert_eq!(told(&hole, &has).0, HoleReason::Fetching, "that is what will happen");
+}
+
 #[test]
 fn what_was_known_before_a_restart_holds_until_those_it_came_from_are_asked_again() {
     let hole = entry(0, 10, 50);
