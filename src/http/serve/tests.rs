@@ -230,7 +230,7 @@ async fn the_end_waits_for_what_is_in_hand_and_not_for_ever() {
 }
 
 /// Serves on a socket.
-async fn listening() -> (SocketAddr, CancellationToken) {
+fn listening() -> (SocketAddr, CancellationToken) {
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let at = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
@@ -240,7 +240,7 @@ async fn listening() -> (SocketAddr, CancellationToken) {
 
 #[tokio::test]
 async fn handlers_learn_who_asks_and_long_heads_are_refused() {
-    let (at, shutdown) = listening().await;
+    let (at, shutdown) = listening();
     let mut stream = TcpStream::connect(at).await.unwrap();
     let own = stream.local_addr().unwrap().to_string();
     stream.write_all(b"GET /peer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
@@ -254,7 +254,7 @@ async fn handlers_learn_who_asks_and_long_heads_are_refused() {
 
 #[tokio::test]
 async fn whoever_takes_nothing_from_a_socket_is_cut() {
-    let (at, shutdown) = listening().await;
+    let (at, shutdown) = listening();
     let mut deaf = TcpStream::connect(at).await.unwrap();
     deaf.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let cut = async {
