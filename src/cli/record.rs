@@ -12,22 +12,27 @@ use super::config::{Config, time_between};
 use super::exit::{Exit, UsageError};
 use super::import::check_disk;
 use super::out::{stderr_line, stdout};
+use super::record_report::print_report;
 use crate::archive::escape::{shown, unshown};
 use crate::archive::quantity::{count, size};
 use crate::archive::{Channel, Quality};
 use crate::net::tls;
 use crate::record::{
-    ArchiveBase, RecordOptions, RecordedSegment, Recorder, RecorderEvent, RecorderEvents, SOURCE, SourceAddress,
+    ArchiveBase, ProbedQuality, RecordOptions, RecordedSegment, Recorder, RecorderEvent, RecorderEvents, SOURCE,
+    SourceAddress, probe_hls, probing_client,
 };
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct RecordArgs {
-    /// The channel to record into
+    /// The channel to record into; not needed with --test
     #[arg(value_name = "CHANNEL")]
-    pub channel: String,
+    pub channel: Option<String>,
     /// Where the stream is: the address of an HLS playlist
     #[arg(value_name = "URL")]
-    pub source: String,
+    pub source: Option<String>,
+    /// Say what the source has and what would be written of it; nothing is recorded
+    #[arg(long)]
+    pub test: bool,
     /// The quality to record, such as source (the best) or 480p; repeatable [default: source]
     #[arg(long, value_name = "QUALITY")]
     pub quality: Vec<String>,
@@ -37,6 +42,9 @@ pub struct RecordArgs {
 }
 
 pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode> {
+    if args.test {
+        return test(config, args).await;
+    }
     let options = options(args)?;
     let stop = super::demo::end_by_signal()?;
     let archive = ArchiveBase::open(&config.base_dir)?;
@@ -64,12 +72,37 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
     Ok(counts.exit().into())
 }
 
+async fn test(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode> {
+    let source = address(args.source.as_ref().or(args.channel.as_ref()))?;
+    let authorities = tls::trusting(None)?;
+    let client = probing_client(&source, &authorities)?;
+    let mut report = probe_hls(&source, &client).await?;
+    let wanted = |quality: &ProbedQuality| {
+        args.quality.iter().any(|name| *name == quality.name || quality.is_source && name == SOURCE)
+    };
+    if !args.quality.is_empty() {
+        report.qualities.retain(wanted);
+    }
+    print_report(config, &report)
+}
+
+fn address(given: Option<&String>) -> Result<SourceAddress, UsageError> {
+    let given = given.ok_or_else(|| {
+        UsageError("record needs the address of a stream, such as https://live.example/live.m3u8".to_owned())
+    })?;
+    SourceAddress::parse(given).map_err(|error| UsageError(error.to_string()))
+}
+
 fn options(args: &RecordArgs) -> Result<RecordOptions, UsageError> {
-    let channel = unshown(&args.channel);
+    let channel = args
+        .channel
+        .as_ref()
+        .ok_or_else(|| UsageError("record needs a channel to record into, and the address of a stream".to_owned()))?;
+    let channel = unshown(channel);
     let channel = Channel::new(&channel).map_err(|error| {
         UsageError(format!("{channel:?}: {error}; expected the name of a directory, such as desertbus"))
     })?;
-    let source = SourceAddress::parse(&args.source).map_err(|error| UsageError(error.to_string()))?;
+    let source = address(args.source.as_ref())?;
     let given = if args.quality.is_empty() { vec![SOURCE.to_owned()] } else { args.quality.clone() };
     let quality = |name: &String| {
         let name = unshown(name);
@@ -192,8 +225,14 @@ mod tests {
 
     fn read(channel: &str, source: &str, quality: &[&str]) -> Result<RecordOptions, String> {
         let quality = quality.iter().map(ToString::to_string).collect();
-        options(&RecordArgs { channel: channel.into(), source: source.into(), quality, lasts: None })
-            .map_err(|error| error.to_string())
+        options(&RecordArgs {
+            channel: Some(channel.into()),
+            source: Some(source.into()),
+            quality,
+            test: false,
+            lasts: None,
+        })
+        .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -517,7 +517,7 @@ fn window(list: &MediaList) -> Span {
 }
 
 /// Why segments like this one cannot be recorded.
-fn refusal(segment: &ListedSegment) -> Option<String> {
+pub(super) fn refusal(segment: &ListedSegment) -> Option<String> {
     if segment.needs_map {
         return Some(
             "its segments are fragmented MP4 (EXT-X-MAP), and only MPEG-TS is recorded as yet; many servers offer both"

@@ -4,7 +4,8 @@
 //! 2. `address` and `origin` ask, within limits; nothing else here opens connections.
 //! 3. `segment_fetch` brings one segment to the disk, `publish` gives it its name; `list_recorder` does so with all of one playlist, and
 //!    [`Recorder`] with all qualities of a channel.
-//! 4. `job` runs recorders for a node, which shows and counts what they tell; `missed` works out from it why there are holes.
+//! 4. `probe` says what a source has, and records nothing.
+//! 5. `job` runs recorders for a node, which shows and counts what they tell; `missed` works out from it why there are holes.
 //!
 //! Nothing here reads or writes the index: a daemon sees these files as it sees those of any recorder.
 
@@ -17,6 +18,7 @@ mod list_recorder;
 mod missed;
 mod origin;
 mod playlist;
+mod probe;
 mod publish;
 mod recorder;
 mod segment_fetch;
@@ -27,6 +29,7 @@ pub use address::SourceAddress;
 pub use events::{RecorderEvent, RecorderEvents};
 pub use job::{RecordJobs, RecordMetrics, RecordParts, record_all};
 pub use missed::MissedSink;
+pub use probe::{ProbedList, ProbedQuality, ProbedSegment, ProbedSource, probe_hls, probing_client};
 pub use publish::RecordedSegment;
 pub use recorder::{RecordOptions, Recorder};
 pub use segment_fetch::ArchiveBase;

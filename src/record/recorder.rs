@@ -21,7 +21,7 @@ use super::origin::{OriginClient, OriginError, OriginLimits};
 use super::playlist::HlsPlaylist;
 use super::publish::RecordedQuality;
 use super::segment_fetch::ArchiveBase;
-use super::variants::{find_quality, offered_qualities};
+use super::variants::{SEPARATE_SOUND, find_quality, offered_qualities};
 use crate::archive::hole_reasons::HoleReason;
 use crate::archive::{Channel, Quality, Stream};
 use crate::jobs::Backoff;
@@ -132,8 +132,7 @@ impl Recorder {
             return Err(NoAddress::Failed(format!("the source does not offer {quality} now; it offers {names}")));
         };
         if found.has_separate_sound {
-            let why = "its sound is in a playlist of its own, which is not recorded as yet, and without it there would be none";
-            return Err(NoAddress::Refused(why.to_owned()));
+            return Err(NoAddress::Refused(SEPARATE_SOUND.to_owned()));
         }
         let join = |uri: &String| self.client.rules().join(&base, uri);
         found.uris.iter().map(join).collect::<Result<_, _>>().map_err(|error| NoAddress::Failed(error.to_string()))

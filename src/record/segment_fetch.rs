@@ -213,25 +213,36 @@ impl Intake {
         let file = file.ok_or(FetchFailure::Stopping)?;
         let bytes = file.bytes();
         let verdict = check.finish(duration.us().unsigned_abs());
-        // Too few packets to be judged may be a segment all the same.
-        let is_short = verdict == TsVerdict::Other && head.first() == Some(&SYNC) && bytes.is_multiple_of(PACKET);
-        if verdict == TsVerdict::Other && bytes > 0 && !is_short {
-            return Err(FetchFailure::NotTs { url, looks_like: looks_like(&head) });
-        }
-        let (kind, fault) = match (cut, verdict) {
-            (Some(error), _) => (SegmentKind::Partial, Some(error.to_string())),
-            (None, _) if bytes == 0 => (SegmentKind::Suspect, Some("it is empty".to_owned())),
-            (None, TsVerdict::Faulty(faults)) => {
-                let is_torn = faults.iter().any(|fault| matches!(fault, TsFault::Torn { .. }));
-                let kind = if is_torn { SegmentKind::Partial } else { SegmentKind::Suspect };
-                (kind, faults.first().map(ToString::to_string))
-            }
-            _ if took > SUSPECT_AFTER => (SegmentKind::Suspect, Some(format!("it took {} s to come", took.as_secs()))),
-            _ => (SegmentKind::Full, None),
-        };
+        let judged = judged_kind(verdict, &head, bytes, took);
+        let judged = judged.map_err(|looks_like| FetchFailure::NotTs { url: url.clone(), looks_like })?;
+        let (kind, fault) = cut.map_or(judged, |error| (SegmentKind::Partial, Some(error.to_string())));
         tracing::debug!(name: "segment_fetched", url, kind = kind.as_str(), size = size(bytes), "a segment came");
         Ok(FetchedSegment { file, kind, fault })
     }
+}
+
+/// The type of what came whole, and why it is not `full`; an error is what it looks like where it is no transport stream.
+pub(super) fn judged_kind(
+    verdict: TsVerdict,
+    head: &[u8],
+    bytes: u64,
+    took: Duration,
+) -> Result<(SegmentKind, Option<String>), Option<&'static str>> {
+    // Too few packets to be judged may be a segment all the same.
+    let is_short = verdict == TsVerdict::Other && head.first() == Some(&SYNC) && bytes.is_multiple_of(PACKET);
+    if verdict == TsVerdict::Other && bytes > 0 && !is_short {
+        return Err(looks_like(head));
+    }
+    Ok(match verdict {
+        _ if bytes == 0 => (SegmentKind::Suspect, Some("it is empty".to_owned())),
+        TsVerdict::Faulty(faults) => {
+            let is_torn = faults.iter().any(|fault| matches!(fault, TsFault::Torn { .. }));
+            let kind = if is_torn { SegmentKind::Partial } else { SegmentKind::Suspect };
+            (kind, faults.first().map(ToString::to_string))
+        }
+        _ if took > SUSPECT_AFTER => (SegmentKind::Suspect, Some(format!("it took {} s to come", took.as_secs()))),
+        _ => (SegmentKind::Full, None),
+    })
 }
 
 /// What begins so, where that is something else than a transport stream.

@@ -11,6 +11,10 @@ use crate::archive::Quality;
 /// What the best variant is called.
 pub const SOURCE: &str = "source";
 
+/// Why a quality with [`OfferedQuality::has_separate_sound`] is refused.
+pub const SEPARATE_SOUND: &str =
+    "its sound is in a playlist of its own, which is not recorded as yet, and without it there would be none";
+
 /// A quality that a master playlist offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfferedQuality {

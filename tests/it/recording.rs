@@ -222,6 +222,53 @@ fn the_ledger_says_why_the_recorder_has_holes_also_after_a_restart_and_a_rebuild
 }
 
 #[test]
+fn a_source_is_looked_at_without_recording_anything() {
+    let mut origin = Origin::new(0, 0);
+    origin.encode(30, &["-hls_flags", "program_date_time"]);
+    let line = |bits: u32, uri: &str| format!("#EXT-X-STREAM-INF:BANDWIDTH={bits},RESOLUTION=160x90\n{uri}\n");
+    let master = format!("#EXTM3U\n{}{}", line(500_000, "live.m3u8?token=secret"), line(90_000, "gone.m3u8"));
+    origin.write("master.m3u8", master.as_bytes());
+    let archive = TestArchive::empty();
+    let url = origin.url("master.m3u8?token=secret");
+    // Something is listed.
+    eventually(SOON, || !origin.segments().is_empty());
+    let done = gapless(archive.path(), &["record", "--json", "--test", &url]);
+    let report = done.json(1);
+    assert_eq!((done.code, &report["protocol"]), (1, &"HLS".into()), "{done:?}");
+    let [best, gone] = report["qualities"].as_array().unwrap().as_slice() else { panic!("{report}") };
+    let (list, segment) = (&best["playlist"], &best["segment"]);
+    assert_eq!((&best["name"], &best["is_source"], &best["width"]), (&"90p".into(), &true.into(), &160.into()));
+    assert_eq!((&list["tells_times"], &list["encryption"]), (&true.into(), &serde_json::Value::Null), "{report}");
+    assert!(
+        list["new_segments"].as_u64().unwrap() > 0 && list["behind_clock_seconds"].as_f64().unwrap() < 60.0,
+        "{report}"
+    );
+    assert_eq!(
+        (&segment["kind"], &segment["container"], &segment["height"]),
+        (&"full".into(), &"MPEG-TS".into(), &90.into())
+    );
+    assert!(segment["codecs"].as_str().unwrap().starts_with("avc1."), "{report}");
+    // The name is the one under which a recorder writes it.
+    let path = segment["path"].as_str().unwrap().strip_prefix("CHANNEL/source/").unwrap();
+    let is_it = |bytes: &Vec<u8>| path.ends_with(&format!("-full-{}.ts", hash_text(bytes)));
+    assert!(origin.segments().values().any(is_it), "{path}");
+    assert!(gone["problem"].as_str().unwrap().contains("there is nothing of that name"), "{report}");
+    assert_eq!(fs::read_dir(archive.path()).unwrap().count(), 0, "something was written");
+    let told = gapless(archive.path(), &["record", "--test", &url, "--quality", "source"]);
+    assert_eq!(told.code, 0, "{told:?}");
+    for expected in ["HLS, 1 quality", "source, also called 90p", "times are told", "would write CHANNEL/source/"] {
+        assert!(told.out.contains(expected), "{expected}: {told:?}");
+    }
+    assert!(!format!("{done:?} {told:?}").contains("secret"));
+    for (url, code, expected) in
+        [("http://127.0.0.1:9/x?secret", 3, "cannot be reached"), ("nothing", 2, "is not an address to record from")]
+    {
+        let failed = gapless(archive.path(), &["record", "--test", url]);
+        assert!(failed.code == code && failed.err.contains(expected), "{failed:?}");
+    }
+}
+
+#[test]
 fn a_node_records_what_its_settings_name_and_says_when_nothing_comes() {
     let mut origin = Origin::new(0, 0);
     origin.encode(60, &["-hls_flags", "program_date_time"]);

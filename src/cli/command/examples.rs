@@ -39,6 +39,7 @@ pub const RECORD: &str = "Examples:
   gapless record mine https://live.example/live.m3u8
   gapless record mine https://live.example/live.m3u8 --quality 480p
   gapless record mine https://live.example/live.m3u8 --for 2h
+  gapless record --test https://live.example/live.m3u8   what it has; records nothing
 
 It runs beside a daemon on the same archive, or without one.";
 
