@@ -16,6 +16,7 @@ use super::options;
 use super::out::{stderr_line, stdout};
 use crate::archive::HourPlace;
 use crate::archive::escape::shown;
+use crate::archive::quantity::count;
 use crate::jobs::Stop;
 use crate::wire::{
     AbsentHour, AcceptedRecords, KeepHours, KeptHours, PlanLimits, RetentionPlan, RetentionReport, RetentionView,
@@ -222,11 +223,11 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
     } else {
         writeln!(
             out,
-            "{} hours were retired: {} segments, {}; tombstones of {} hours have gone",
-            report.hours,
-            report.segments,
+            "retired {}: {}, {}; took the tombstones of {}",
+            count(report.hours, "hour"),
+            count(report.segments, "segment"),
             size(report.bytes),
-            report.reclaimed
+            count(report.reclaimed, "hour")
         )?;
         if report.last_copies > 0 {
             writeln!(out, "{} segments stay here as the last copies:", report.last_copies)?;

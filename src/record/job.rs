@@ -62,6 +62,15 @@ impl RecordMetrics {
         })
     }
 
+    /// What may be counted of a stream is there from the beginning: a counter that appears with its first number has not grown, as far as
+    /// anybody can see.
+    fn begin(&self, stream: &Stream) {
+        let full = ["full", stream.channel.as_str(), stream.quality.as_str()];
+        self.segments.with_label_values(&full).inc_by(0);
+        self.seconds.with_label_values(&full).inc_by(0.0);
+        self.lose(stream, 0);
+    }
+
     fn count(&self, event: &RecorderEvent) {
         match event {
             RecorderEvent::Recorded { stream, segment } if segment.path.is_some() => {
@@ -106,6 +115,7 @@ pub async fn record_all(jobs: RecordJobs, parts: RecordParts, stop: Cancellation
             let stream = Stream { channel: options.channel.clone(), quality: quality.clone() };
             let handle = board.register("record", Some(stream.to_string()), DEADLINE);
             handle.set_state(JobState::Waiting, format!("asks {}", options.source), None);
+            metrics.begin(&stream);
             let newest = newest_end(&archive, &stream).await;
             watched.insert(stream, Recorded { handle, missed: Mutex::new(MissedWatch::new(newest)) });
         }

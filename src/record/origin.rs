@@ -341,7 +341,9 @@ mod tests {
     fn origin(answer: &str, more: &'static [u8]) -> (Url, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = Url::parse(&format!("http://{}/live.m3u8", listener.local_addr().unwrap())).unwrap();
-        let (answer, sent) = (answer.to_owned(), Arc::<AtomicUsize>::default());
+        // Each connection has one answer, and the client has to know that.
+        let answer = answer.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+        let sent = Arc::<AtomicUsize>::default();
         let counted = Arc::clone(&sent);
         std::thread::spawn(move || {
             for mut stream in listener.incoming().map_while(Result::ok) {

@@ -131,7 +131,9 @@ fn every_metric_of_the_rules_and_the_dashboard_is_told_by_a_node_with_data_and_p
     let peer = TestNode::start(&theirs);
     peer.wait_ready();
     let node = TestNode::plan(&ours)
-        .config("[backfill]\ninterval = \"1s\"\n")
+        .config(
+            "[backfill]\ninterval = \"1s\"\n[[record]]\nchannel = \"live\"\nsource = \"http://127.0.0.1:1/live.m3u8\"\n",
+        )
         .flag("--peer")
         .flag(format!("good=http://{}", peer.address))
         .flag("--peer")

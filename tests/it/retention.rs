@@ -179,7 +179,7 @@ fn a_plan_changes_nothing_and_says_what_a_run_does() {
     assert!(text.lines(0)[0].starts_with(&place(11)) && text.out.contains("2 of 10 hours would go"), "{}", text.out);
 
     let run = alone(&archive, limits, &["run"]);
-    assert!(run.lines(0)[0].starts_with("2 hours were retired: 7 segments"), "{}", run.out);
+    assert!(run.lines(0)[0].starts_with("retired 2 hours: 7 segments"), "{}", run.out);
     assert!(!archive.at(&place(10)).exists());
     // The tombstone stays, and keeps its directory.
     assert_eq!(archive.listing(&place(11), true).len(), 1);
@@ -513,7 +513,7 @@ fn a_daemon_is_told_to_run_and_to_keep() {
     assert!(said.code == 1 && archive.at(&place(5)).exists(), "{}", said.out);
     node.run(&["retention", "keep", &place(5)]).lines(0);
     let said = node.run(&["retention", "run", "--yes"]);
-    assert!(said.lines(0).iter().any(|line| line.starts_with("2 hours were retired")), "{}", said.out);
+    assert!(said.lines(0).iter().any(|line| line.starts_with("retired 2 hours")), "{}", said.out);
     assert!(archive.at(&place(5)).exists() && !archive.at(&place(4)).exists());
     assert_eq!(node.request("POST", "/api/v1/retention/run", &[]).status, 401);
     invariants::hold(&archive, &node);

@@ -237,8 +237,6 @@ impl Retention {
     ) -> Result<(), RetentionError> {
         self.tick();
         self.may_delete()?;
-        // What was answered about the clock says nothing of what the plan turns out to be by that clock.
-        let is_about_clock = confirmed && self.clock_doubt(self.options.limits.max_age.is_some()).is_some();
         if confirmed {
             self.timeline.confirm(&*self.base()?, self.parts.keeper.records());
         }
@@ -257,7 +255,7 @@ impl Retention {
         self.gauges.ran(now);
         report.overdue_bytes = schedule.going_bytes();
         report.disk = self.disk_filled();
-        let doubt = self.doubt(&schedule).filter(|_| !confirmed || is_about_clock);
+        let doubt = self.doubt(&schedule).filter(|_| !confirmed);
         let mut copies = self.copies();
         if let Some(doubt) = &doubt {
             tracing::error!(name: "retention_doubted", %doubt, "retention needs confirmation");

@@ -264,19 +264,6 @@ async fn a_record_that_has_vanished_stops_all_deletion() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_says_that_the_clock_is_right_has_not_said_that_half_may_go() {
-    let archive = Archive::new(20);
-    assert_eq!(run(&archive.start(age(20))).doubt, None);
-    archive.clocks.set(|said| said.wall = said.wall + Span::from_us(15 * HOUR_US));
-    archive.record(&archive.place(0));
-    let retention = archive.start(age(20));
-    assert!(run(&retention).doubt.unwrap().contains("elapsed"));
-    let doubt = confirmed_run(&retention).doubt.unwrap();
-    assert!(doubt.contains("14 of 21 hours") && archive.hours() == 21, "{doubt}");
-    assert_eq!((confirmed_run(&retention).doubt, archive.hours()), (None, 7));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_others_fill_slowly_stops_at_half() {
     for guard in [None, Some(Guard::Shrinking)] {
         let archive = Archive::new(20);
