@@ -248,7 +248,7 @@ fn what_is_not_understood_stays() {
     let left: Vec<_> = std::fs::read_dir(archive.at(&place(11))).unwrap().collect();
     assert_eq!(left.len(), 5);
     let again = alone(&archive, "max_age = \"9h\"", &["run"]);
-    assert!(again.lines(0)[0].starts_with("0 hours"), "{}", again.out);
+    assert!(again.lines(0)[0].starts_with("retired 0 hours"), "{}", again.out);
 }
 
 #[test]
