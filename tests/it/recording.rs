@@ -37,7 +37,8 @@ fn three_recorders_behind_bad_lines_have_what_the_origin_published_under_the_sam
         for archive in &archives {
             scope.spawn(|| {
                 let done = gapless(archive.path(), &["record", "c", &url, "--for", "14s"]);
-                assert!([0, 1].contains(&done.code), "{done:?}");
+                // Nothing at all may get through to one of them; the others have it.
+                assert!([0, 1, 3].contains(&done.code), "{done:?}");
             });
         }
     });
