@@ -81,7 +81,11 @@ impl Coverage {
     pub fn is_enough(&self, window: &Window, next: Hour) -> bool {
         let Some(to) = window.to.filter(|to| next.start() >= *to) else { return false };
         match self.ends() {
-            Some(ends) => CoverageKind::ALL.iter().all(|lane| ends.hole_from(*lane) >= to),
+            // As long as nothing lasts any time, how far the hole at the front reaches, and so whether it is one, is still to come.
+            Some(ends) => {
+                let front_is_known = !window.edge_from || ends.has_covered();
+                front_is_known && CoverageKind::ALL.iter().all(|lane| ends.hole_from(*lane) >= to)
+            }
             // Nothing began before the end of the window. With its edges it is a hole, if what comes after is far enough.
             None => !window.edge_from && !window.edge_to,
         }

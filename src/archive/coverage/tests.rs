@@ -171,6 +171,17 @@ pub(crate) fn part(lines: &BTreeMap<Hour, HourLine>, window: Window) -> Coverage
     part
 }
 
+#[test]
+fn a_hole_at_the_front_is_told_from_a_part_too_where_what_is_near_lasts_no_time() {
+    let instant = |hour, start_us| Seg { hour, start_us, duration_us: 0, kind: 0 };
+    let lines = lines(&[instant(0, 2_009_999), instant(1, 0)], &[]);
+    let at = |us: i64| Some(first_hour().start() + crate::archive::Span::from_us(us));
+    let window = Window { from: at(2 * SECOND), to: at(2_005_000), edge_from: true, ..Window::default() };
+    let expected = vec![(window.from.unwrap().us(), window.to.unwrap().us())];
+    assert_eq!(plain(coverage(&lines).holes_within(CoverageKind::Raw, &window)), expected);
+    assert_eq!(plain(part(&lines, window).holes_within(CoverageKind::Raw, &window)), expected);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
