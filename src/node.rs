@@ -34,7 +34,7 @@ use crate::disk::{Base, BaseGuard};
 use crate::http::{HttpMetrics, listen, router, serve};
 use crate::index::Index;
 use crate::jobs::{Job, Runner, Wake};
-use crate::record::RecordMetrics;
+use crate::record::{RecordOptions, Recorders};
 use crate::sync::crawl::Pacing;
 use crate::sync::startup::{Locked, StartupError};
 
@@ -72,7 +72,6 @@ impl Node {
         let (services, jobs) = Services::build(&options, (index, guard), &locked.state_dir, address, &registry)?;
         let (shutdown, vital) = (CancellationToken::new(), VitalJobs::default());
         let metrics = HttpMetrics::register(&registry, Arc::clone(&services.busy))?;
-        let recorded = RecordMetrics::register(&registry)?;
         let app = Arc::new(services.app(&options, registry)?.until(shutdown.clone()));
         let serving = serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone());
         let held = vital.hold("server");
@@ -81,7 +80,7 @@ impl Node {
             serving.await;
         });
         let fetching = tokio::spawn(services.replicate(shutdown.clone()));
-        let recording = tokio::spawn(services.record(options.record.clone(), recorded, shutdown.clone()));
+        let recording = tokio::spawn(record(Arc::clone(&services.recorders), options.record.clone(), shutdown.clone()));
         let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
         let address_file = AddressFile::new(&locked.state_dir, address, &options.name, shown, options.auth.own());
         let address_file = Arc::new(address_file);
@@ -154,6 +153,10 @@ impl Node {
         self.services.crawl.pacing()
     }
 
+    pub fn recorders(&self) -> &Recorders {
+        &self.services.recorders
+    }
+
     /// How it is, for a service manager; can be asked until the very end.
     pub fn pulse(&self) -> NodePulse {
         NodePulse::new(Arc::clone(&self.services.keeper), Arc::clone(&self.services.crawl), self.vital.clone())
@@ -191,6 +194,15 @@ impl Node {
         self.address_file.remove();
         drop(self.locked);
     }
+}
+
+/// Records what the settings name, and what was ordered.
+async fn record(recorders: Arc<Recorders>, configured: Vec<RecordOptions>, stop: CancellationToken) {
+    let begun = Arc::clone(&recorders);
+    if tokio::task::spawn_blocking(move || begun.configure(configured)).await.is_err() {
+        tracing::error!(name: "recording_ended_badly", "the recorders crashed");
+    }
+    recorders.run(stop).await;
 }
 
 /// This thread runs only when the processor is idle.

@@ -17,6 +17,7 @@ mod note;
 mod page;
 mod playback;
 mod problem;
+mod recorders;
 mod retention;
 mod scrub;
 mod tombstones;
@@ -46,6 +47,7 @@ pub use note::{BadReason, MOST_NOTE, MOST_REASON, TombstoneNote};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use playback::{CutHole, SequenceList, SequenceSegment};
 pub use problem::ProblemReport;
+pub use recorders::{RecorderList, RecorderReport, StartRecorder, StopRecorder, StreamRecorderReport, TestSource};
 pub use retention::{
     AbsentHour, AcceptedRecords, DiskFilled, KeepHours, KeptHours, PlanLimits, PlanStreamLimits, RetentionHour,
     RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention, UnusableRecord,

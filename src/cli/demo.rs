@@ -27,7 +27,7 @@ use super::config::{Config, time_between};
 use super::exit::{Exit, UsageError};
 use super::out::stdout;
 use crate::archive::Span;
-use crate::demo::{CHANNELS, DemoEvent, DemoPlan, QUALITIES, RecordedPast, Recorders};
+use crate::demo::{CHANNELS, DemoEvent, DemoPlan, DemoRecorders, QUALITIES, RecordedPast};
 use crate::disk::Base;
 
 use nodes::{NodeLines, Nodes};
@@ -105,7 +105,7 @@ async fn play(args: &DemoArgs, home: &Home, printer: DemoPrinter, stop: &Cancell
     let history = Span::from_us(i64::try_from(args.history.as_micros()).unwrap_or(i64::MAX));
     let plan = DemoPlan::new(seed, now(), history);
     let places = nodes::NodePaths::make(home.path(), args.recent_cutoff)?;
-    let mut recorders = Recorders::new(plan, places.bases(), now());
+    let mut recorders = DemoRecorders::new(plan, places.bases(), now());
     printer.preparing(args.history)?;
     let past = tokio::task::block_in_place(|| recorders.record_past(|| stop.is_cancelled()))?;
     if stop.is_cancelled() {
@@ -124,7 +124,7 @@ async fn play(args: &DemoArgs, home: &Home, printer: DemoPrinter, stop: &Cancell
 }
 
 async fn record(
-    recorders: &mut Recorders,
+    recorders: &mut DemoRecorders,
     lasts: Duration,
     printer: DemoPrinter,
     stop: &CancellationToken,

@@ -17,7 +17,6 @@ use crate::http::{Auth, ConnectionLimits};
 use crate::net::tls;
 use crate::node::service::{Beat, Notify, with_patience};
 use crate::node::{ENDING, Node, NodeOptions, NodePulse};
-use crate::sync::crawl::Pacing;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct NodeArgs {
@@ -81,7 +80,7 @@ pub async fn run(
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
                 notify.reloading();
-                reload(given, node.pacing());
+                reload(given, &node);
                 notify.reloaded();
             }
         }
@@ -110,7 +109,7 @@ pub fn node_options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOpti
         sources: sources(config)?,
         backfill: options::backfill(config, &args.peers)?,
         retention: options::retention(config),
-        record: options::record(config)?,
+        record: config.recorded.clone(),
         named: options::named(config, &[], &[]),
         name: config.node.name.clone(),
         base_dir: config.base_dir.clone(),
@@ -172,13 +171,14 @@ pub(super) fn raise_descriptor_limit() {
 }
 
 /// Reads the configuration again. What cannot be read changes nothing; what belongs to the pace counts from the next slice on, and
-/// what was changed over the API is as the file says again.
-pub fn reload(given: &GivenSettings, pacing: &Pacing) {
+/// what of it was changed over the API is as the file says again. Recorders that it names begin and end at once.
+pub fn reload(given: &GivenSettings, node: &Node) {
     let read = Config::load(given);
     match read {
         Ok(config) => {
-            pacing.set(options::pace(&config));
-            tracing::info!(name: "configuration_read", "configuration reloaded: the pace of the crawl applies now, everything else from the next start");
+            node.pacing().set(options::pace(&config));
+            node.recorders().configure(config.recorded);
+            tracing::info!(name: "configuration_read", "configuration reloaded: the pace of the crawl and what is recorded apply now, everything else from the next start");
         }
         Err(error) => {
             tracing::error!(name: "configuration_refused", %error, "the new configuration is invalid and was not applied");

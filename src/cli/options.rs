@@ -14,10 +14,8 @@ use crate::archive::{Hour, Span};
 use crate::http::{Hosts, RequestBounds};
 use crate::index::IndexOptions;
 use crate::lifecycle::retention::RetentionOptions;
-use crate::net::tls;
 use crate::play::ffmpeg::PoolOptions;
 use crate::play::playback::PlaybackOptions;
-use crate::record::RecordJobs;
 use crate::replicate::backfill::{BackfillOptions, Wants};
 use crate::sync::crawl::{CrawlPace, ReadAllowance, StrangersBudget, WatchOptions};
 use crate::sync::scrub::ScrubOptions;
@@ -190,14 +188,6 @@ pub fn retention(config: &Config) -> RetentionOptions {
         keep_last_copy: configured.keep_last_copy,
         copies_at: configured.copies_at.clone(),
     }
-}
-
-/// The channels that the node records by itself.
-pub fn record(config: &Config) -> anyhow::Result<RecordJobs> {
-    let recorded = config.recorded.clone();
-    // Reading the system's authorities takes a while.
-    let tls = if recorded.is_empty() { tls::trusting_nobody()? } else { tls::trusting(None)? };
-    Ok(RecordJobs { recorded, tls })
 }
 
 fn span(time: Duration) -> Span {

@@ -12,6 +12,7 @@ use super::config::{Config, time_between};
 use super::exit::{Exit, UsageError};
 use super::import::check_disk;
 use super::out::{stderr_line, stdout};
+use super::record_orders::{self, RecordOrder};
 use super::record_report::print_report;
 use crate::archive::escape::{shown, unshown};
 use crate::archive::quantity::{count, size};
@@ -21,8 +22,11 @@ use crate::record::{
     ArchiveBase, ProbedQuality, RecordOptions, RecordedSegment, Recorder, RecorderEvent, RecorderEvents, SOURCE,
     SourceAddress, probe_hls, probing_client,
 };
+use crate::wire::{StartRecorder, StopRecorder};
 
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag, and the group lets one of them be given")]
+#[command(group = clap::ArgGroup::new("instead").multiple(false))]
 pub struct RecordArgs {
     /// The channel to record into; not needed with --test
     #[arg(value_name = "CHANNEL")]
@@ -31,19 +35,54 @@ pub struct RecordArgs {
     #[arg(value_name = "URL")]
     pub source: Option<String>,
     /// Say what the source has and what would be written of it; nothing is recorded
-    #[arg(long)]
+    #[arg(long, group = "instead")]
     pub test: bool,
+    /// List what the daemon on this archive records
+    #[arg(long, group = "instead", conflicts_with = "channel")]
+    pub list: bool,
+    /// Have the daemon record CHANNEL from URL, also after a restart; without URL, go on with one that was stopped
+    #[arg(long, group = "instead")]
+    pub start: bool,
+    /// Have the daemon stop recording CHANNEL until it is started, also after a restart
+    #[arg(long, group = "instead", conflicts_with = "source")]
+    pub stop: bool,
+    /// Have the daemon stop recording CHANNEL, and keep nothing of a --start; what was recorded stays
+    #[arg(long, group = "instead", conflicts_with = "source")]
+    pub forget: bool,
     /// The quality to record, such as source (the best) or 480p; repeatable [default: source]
     #[arg(long, value_name = "QUALITY")]
     pub quality: Vec<String>,
     /// End after this time; otherwise at the end of the stream, or by ctrl-C
-    #[arg(long = "for", value_name = "DURATION", value_parser = |text: &str| time_between(text, "1s", "3650days"))]
+    #[arg(long = "for", conflicts_with = "instead", value_name = "DURATION", value_parser = |text: &str| time_between(text, "1s", "3650days"))]
     pub lasts: Option<Duration>,
+}
+
+impl RecordArgs {
+    /// What is asked of the daemon instead of recording here.
+    fn order(&self) -> Result<Option<RecordOrder>, UsageError> {
+        let channel = || {
+            let named = self.channel.as_ref().map(|name| unshown(name).into_owned());
+            named.ok_or_else(|| UsageError("name the channel, as `gapless record --list` shows it".to_owned()))
+        };
+        Ok(if self.list {
+            Some(RecordOrder::List)
+        } else if self.start {
+            let qualities = self.quality.iter().map(|name| unshown(name).into_owned()).collect();
+            Some(RecordOrder::Start(StartRecorder { channel: channel()?, source: self.source.clone(), qualities }))
+        } else if self.stop || self.forget {
+            Some(RecordOrder::Stop(StopRecorder { channel: channel()?, forget: self.forget }))
+        } else {
+            None
+        })
+    }
 }
 
 pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode> {
     if args.test {
         return test(config, args).await;
+    }
+    if let Some(order) = args.order()? {
+        return record_orders::run(config, &order).await;
     }
     let options = options(args)?;
     let stop = super::demo::end_by_signal()?;
@@ -229,8 +268,7 @@ mod tests {
             channel: Some(channel.into()),
             source: Some(source.into()),
             quality,
-            test: false,
-            lasts: None,
+            ..RecordArgs::default()
         })
         .map_err(|error| error.to_string())
     }

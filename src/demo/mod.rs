@@ -2,7 +2,7 @@
 //!
 //! 1. [`plan`] decides by a seed which node gets which segment, in which shape and when. It is pure.
 //! 2. [`segment`] makes what a segment holds: a small moving picture in an MPEG transport stream, which the page can play.
-//! 3. [`Recorders`] write into the base directories of nodes as recorders do: beside the nodes and without asking them. So they use
+//! 3. [`DemoRecorders`] write into the base directories of nodes as recorders do: beside the nodes and without asking them. So they use
 //!    plain file operations, and nothing of what the nodes use to look after their archives.
 //! 4. `Misses` looks whether what a recorder missed has come to lie there after all.
 //!
@@ -20,7 +20,7 @@ use crate::archive::{Span, Timestamp};
 
 use plan::PlannedPiece;
 pub use plan::{CHANNELS, DemoPlan, NODES, QUALITIES};
-pub use recorders::{RecordedPast, Recorders};
+pub use recorders::{DemoRecorders, RecordedPast};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RecordedStretch {

@@ -12,7 +12,7 @@ use crate::archive::{Span, Timestamp};
 const CATCH_UP: i64 = 30;
 
 #[derive(Debug)]
-pub struct Recorders {
+pub struct DemoRecorders {
     plan: DemoPlan,
     bases: Vec<PathBuf>,
     /// The first number that has not been recorded.
@@ -40,7 +40,7 @@ pub struct RecordedPast {
     pub lost: usize,
 }
 
-impl Recorders {
+impl DemoRecorders {
     pub fn new(plan: DemoPlan, bases: Vec<PathBuf>, now: Timestamp) -> Self {
         let misses = Misses::new(plan, bases.clone());
         Self { plan, bases, next: 0, late: Vec::new(), misses, began: now }
@@ -333,7 +333,7 @@ mod tests {
     struct Story {
         home: tempfile::TempDir,
         plan: DemoPlan,
-        recorders: Recorders,
+        recorders: DemoRecorders,
         now: Timestamp,
     }
 
@@ -342,7 +342,7 @@ mod tests {
             let (home, now) = (tempfile::tempdir().unwrap(), Timestamp::parse(BEGIN).unwrap());
             let plan = DemoPlan::new(seed, now, history);
             let bases = NODES.map(|name| home.path().join(name)).to_vec();
-            Self { home, plan, recorders: Recorders::new(plan, bases, now), now }
+            Self { home, plan, recorders: DemoRecorders::new(plan, bases, now), now }
         }
 
         /// Goes on in steps as the program does, and tells what happened.

@@ -33,6 +33,7 @@ use crate::lifecycle::retention::{Retention, RetentionError};
 use crate::lifecycle::tombstones::MakeStay;
 use crate::play::ffmpeg::Pool;
 use crate::play::playback::{Playback, PlaybackError};
+use crate::record::Recorders;
 use crate::replicate::peer_proxy::PeerProxy;
 use crate::report::coverage::LiveGauges;
 use crate::sync::crawl::{Crawl, CrawlError, Keeper, Watch};
@@ -74,6 +75,8 @@ pub struct ServedNode {
     pub(crate) ffmpeg: Arc<Pool>,
     pub(crate) retention: Arc<Retention>,
     pub(crate) scrub: Arc<Scrub>,
+    /// What is recorded here; a command has none.
+    pub(crate) recorders: Option<Arc<Recorders>>,
     pub(crate) deleted: Arc<DeletionCounter>,
     /// Says what no other node has and must therefore not be purged.
     pub(crate) last_copies: Option<Arc<MakeStay>>,
@@ -110,6 +113,8 @@ pub struct App {
     pub(super) check: Arc<Semaphore>,
     /// One scrub that was asked for at a time.
     pub(super) scrubbing: Arc<Semaphore>,
+    /// One source to record from is tested at a time.
+    pub(super) probing: Arc<Semaphore>,
     pub(super) budget: Arc<AnswerBudget>,
     pub(super) exposition: Exposition,
     pub(super) followers: Followers,
@@ -177,6 +182,7 @@ impl App {
             files: Arc::new(Semaphore::new(super::limits::files_sent_at_once())),
             check: Arc::new(Semaphore::new(1)),
             scrubbing: Arc::new(Semaphore::new(1)),
+            probing: Arc::new(Semaphore::new(1)),
             budget: AnswerBudget::new(node.bounds.held),
             exposition: Exposition::default(),
             followers: Followers::new(&node.bounds),

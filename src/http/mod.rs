@@ -61,6 +61,7 @@ mod pieces_body;
 mod playlist;
 pub mod problem;
 pub mod range;
+mod recorders;
 mod request;
 pub mod retention;
 mod router;

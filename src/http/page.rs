@@ -85,7 +85,7 @@ const HLS: &str = "hls.light.min.mjs";
 
 static PAGE: File = File::new("index.html", HTML, include_str!("page/index.html"));
 static STATUS: File = File::new("status.html", HTML, include_str!("page/status.html"));
-static FILES: [File; 39] = [
+static FILES: [File; 40] = [
     File::new("page.css", CSS, include_str!("page/page.css")),
     File::new("icon.svg", PICTURE, include_str!("page/icon.svg")),
     File::new("api.js", SCRIPT, include_str!("page/api.js")),
@@ -115,6 +115,7 @@ static FILES: [File; 39] = [
     File::new("panel.js", SCRIPT, include_str!("page/panel.js")),
     File::new("player.js", SCRIPT, include_str!("page/player.js")),
     File::new("problems.js", SCRIPT, include_str!("page/problems.js")),
+    File::new("recorders.js", SCRIPT, include_str!("page/recorders.js")),
     File::new("row.js", SCRIPT, include_str!("page/row.js")),
     File::new("rows.js", SCRIPT, include_str!("page/rows.js")),
     File::new("settings.js", SCRIPT, include_str!("page/settings.js")),
@@ -173,8 +174,8 @@ mod tests {
         for file in [&PAGE, &STATUS].into_iter().chain(&FILES) {
             for scheme in ["http://", "https://"] {
                 let elsewhere = file.content.match_indices(scheme).map(|(at, _)| &file.content[at..]);
-                // The name of a kind of metadata, which looks like an address.
-                let names = ["http://www.w3.org/", "https://aomedia.org/emsg/ID3"];
+                // The name of a kind of metadata, which looks like an address, and an example (RFC 2606).
+                let names = ["http://www.w3.org/", "https://aomedia.org/emsg/ID3", "https://live.example/"];
                 let elsewhere: Vec<&str> =
                     elsewhere.filter(|text| !names.iter().any(|name| text.starts_with(name))).collect();
                 assert_eq!(elsewhere, Vec::<&str>::new(), "{}", file.name);

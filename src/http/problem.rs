@@ -159,6 +159,21 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unsuitable", "Not to be had from this stream", sentence(why))
     }
 
+    /// 409: what is asked for contradicts what is there, as `why` says.
+    pub fn conflict(why: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", "Not while that holds", sentence(why))
+    }
+
+    /// 400: an address to record from is none, as `why` says without its secrets.
+    pub fn bad_source(why: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-source", "Not an address to record from", sentence(why))
+    }
+
+    /// 502: a source to record from gave no good answer, because of `why`.
+    pub fn source_failed(why: &str) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "source-failed", "The source cannot be asked", sentence(why))
+    }
+
     /// 507: the disk is full.
     pub fn insufficient_storage() -> Self {
         let detail = "The disk is full, so nothing was written. Free some space and try again.".to_owned();

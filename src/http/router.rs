@@ -20,8 +20,8 @@ use super::metrics::track;
 use super::{
     HttpMetrics, Problem, api, auth, budget, bundle, changes, chat, check, compress, cors, coverage, crawl, cut,
     digests, entrance, events, explain, ffmpeg, hole_reasons, listing, map, master, operator_actions, page, pages,
-    peers, playlist, problem, retention, scrub, segments, sequence, status, text_schemas, thumbnail, timeline,
-    tombstones, videos,
+    peers, playlist, problem, recorders, retention, scrub, segments, sequence, status, text_schemas, thumbnail,
+    timeline, tombstones, videos,
 };
 
 /// All routes with what stands around them.
@@ -109,6 +109,10 @@ fn routes(app: &Arc<App>, metrics: &HttpMetrics) -> OpenApiRouter<Arc<App>> {
         .routes(measured("flagged", routes!(scrub::flagged)))
         .routes(measured("quarantine", routes!(scrub::quarantine)))
         .routes(measured("scrub", writes(routes!(scrub::run))))
+        .routes(measured("recorders", routes!(recorders::list)))
+        .routes(measured("recorder_start", writes(routes!(recorders::start))))
+        .routes(measured("recorder_stop", writes(routes!(recorders::stop))))
+        .routes(measured("recorder_test", writes(routes!(recorders::test))))
         .routes(measured("tombstones", routes!(tombstones::list)))
         .routes(measured("tombstones", writes(routes!(tombstones::add))))
         .routes(measured("retention_run", writes(routes!(operator_actions::run))))

@@ -247,6 +247,7 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
         peers: Box::new(Vec::new),
         peer_proxy: nobody(),
         sources: Box::new(Vec::new),
+        recorders: None,
         name: name.into(),
         base_dir: base_dir.to_owned(),
         keeper: Arc::clone(keeper),

@@ -13,7 +13,7 @@ use crate::lifecycle::retention::RetentionOptions;
 use crate::net::tls;
 use crate::play::ffmpeg::PoolOptions;
 use crate::play::playback::PlaybackOptions;
-use crate::record::RecordJobs;
+use crate::record::RecordOptions;
 use crate::replicate::backfill::BackfillOptions;
 use crate::replicate::sources::SourceOptions;
 use crate::sync::crawl::{CrawlPace, WatchOptions};
@@ -54,7 +54,7 @@ pub struct NodeOptions {
     pub sources: SourceOptions,
     pub backfill: BackfillOptions,
     pub retention: RetentionOptions,
-    pub record: RecordJobs,
+    pub record: Vec<RecordOptions>,
     /// What the configuration names: it is no stranger's.
     pub named: ConfiguredStreams,
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prometheus::Registry;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::survey::SurveyJob;
@@ -25,7 +25,7 @@ use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionParts, Runs, free_space};
 use crate::play::ffmpeg::Pool;
 use crate::play::playback::{FactsVisitor, Playback};
-use crate::record::{ArchiveBase, MissedSink, RecordJobs, RecordMetrics, RecordParts, record_all};
+use crate::record::{ArchiveBase, MissedSink, RecordMetrics, RecordParts, Recorders};
 use crate::replicate::HourRules;
 use crate::replicate::backfill::{Backfill, BackfillParts, PeerState, PeerStatus};
 use crate::replicate::hole_reasons::{Knowledge, MissedQueue, PeerQuery, ReasonFinder};
@@ -46,8 +46,8 @@ pub(super) struct Services {
     pub(super) board: Arc<JobRegistry>,
     pub(super) busy: Arc<ForegroundLoad>,
     pub(super) stop: Stop,
+    pub(super) recorders: Arc<Recorders>,
     scrub: Arc<Scrub>,
-    missed: Arc<MissedQueue>,
     playback: Arc<Playback>,
     sources: Arc<Sources>,
     backfill: Arc<Backfill>,
@@ -134,6 +134,15 @@ impl Services {
         let backfill = Arc::new(Backfill::new(backfill, options.backfill.clone(), registry)?);
         let peer_proxy = Arc::new(PeerProxy::new(sources.peers(), tls, token)?);
         let ffmpeg = Arc::new(Pool::new(options.ffmpeg.clone(), registry)?);
+        let missing = MissedSink::new(move |stream, each| missed.put(stream, each));
+        let recorders = RecordParts {
+            archive: ArchiveBase::Guarded(Arc::clone(keeper.guard())),
+            board: Arc::clone(&board),
+            metrics: RecordMetrics::register(registry)?,
+            missed: missing,
+            authorities: OnceCell::new(),
+        };
+        let recorders = Arc::new(Recorders::new(recorders, state_dir));
         let survey = SurveyJob::new(Arc::clone(&keeper));
         let misplaced = survey.found();
 
@@ -161,7 +170,7 @@ impl Services {
             busy,
             stop,
             scrub,
-            missed,
+            recorders,
             playback: Arc::new(playback),
             sources,
             backfill,
@@ -198,25 +207,13 @@ impl Services {
             retention: Arc::clone(&self.retention),
             scrub: Arc::clone(&self.scrub),
             coverage: options.gauges.map(|(hours, series)| LiveGauges::new(hours, series)),
+            recorders: Some(Arc::clone(&self.recorders)),
             playback: Arc::clone(&self.playback),
             ffmpeg: Arc::clone(&self.ffmpeg),
             thresholds: options.thresholds,
             misplaced: Box::new(move || misplaced.lock().clone()),
             bounds: options.bounds,
         })
-    }
-
-    /// Records what the configuration names.
-    pub(super) fn record(
-        &self,
-        jobs: RecordJobs,
-        metrics: RecordMetrics,
-        stop: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let archive = ArchiveBase::Guarded(Arc::clone(self.keeper.guard()));
-        let queue = Arc::clone(&self.missed);
-        let missed = MissedSink::new(move |stream, each| queue.put(stream, each));
-        record_all(jobs, RecordParts { archive, board: Arc::clone(&self.board), metrics, missed }, stop)
     }
 
     /// Keeps the list of peers, and fetches from them as soon as the index has caught up: before, what is here would look missing.

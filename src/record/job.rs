@@ -2,12 +2,14 @@
 //! field ask for.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use prometheus::{CounterVec, IntCounterVec, Opts, Registry};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{RecorderEvent, RecorderEvents};
@@ -17,20 +19,15 @@ use super::recorder::{RecordOptions, Recorder};
 use super::segment_fetch::ArchiveBase;
 use crate::archive::{Stream, Timestamp};
 use crate::jobs::{JobHandle, JobRegistry, JobState};
-use crate::net::tls::ClientConfig;
+use crate::net::tls::{self, ClientConfig};
 
 /// A playlist that stands still is noticed long before.
 const DEADLINE: Duration = Duration::from_secs(5 * 60);
 
 /// How long a disk is asked what was recorded before.
 const LOOKS_FOR: Duration = Duration::from_secs(2);
-
-/// What a node records, and whom it trusts.
-#[derive(Debug, Clone)]
-pub struct RecordJobs {
-    pub recorded: Vec<RecordOptions>,
-    pub tls: Arc<ClientConfig>,
-}
+/// How long what failed at the start waits.
+const LATER: Duration = Duration::from_secs(30);
 
 /// What is counted of recorders.
 #[derive(Debug, Clone)]
@@ -90,13 +87,20 @@ impl RecordMetrics {
 }
 
 /// What recorders of a node work with.
-#[derive(Debug)]
 pub struct RecordParts {
     pub archive: ArchiveBase,
     pub board: Arc<JobRegistry>,
     pub metrics: RecordMetrics,
     /// Takes what they miss.
     pub missed: MissedSink,
+    /// Whom they trust, once that was read.
+    pub authorities: OnceCell<Arc<ClientConfig>>,
+}
+
+impl fmt::Debug for RecordParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordParts").field("archive", &self.archive).finish_non_exhaustive()
+    }
 }
 
 /// What is known of the recorder of one stream.
@@ -106,41 +110,103 @@ struct Recorded {
     missed: Mutex<MissedWatch>,
 }
 
-/// Records until it is stopped.
-pub async fn record_all(jobs: RecordJobs, parts: RecordParts, stop: CancellationToken) {
-    let RecordParts { archive, board, metrics, missed } = parts;
-    let mut watched = HashMap::new();
-    for options in &jobs.recorded {
-        for quality in &options.qualities {
-            let stream = Stream { channel: options.channel.clone(), quality: quality.clone() };
-            let handle = board.register("record", Some(stream.to_string()), DEADLINE);
+/// A channel that is recorded, with a job for each of its qualities.
+pub(super) struct RecordedChannel {
+    options: RecordOptions,
+    parts: Arc<RecordParts>,
+    jobs: HashMap<Stream, JobHandle>,
+}
+
+impl RecordedChannel {
+    /// Its jobs are shown from now on.
+    pub(super) fn new(options: RecordOptions, parts: Arc<RecordParts>) -> Self {
+        let streams = options.qualities.iter().cloned();
+        let streams = streams.map(|quality| Stream { channel: options.channel.clone(), quality });
+        let register = |stream: Stream| {
+            let handle = parts.board.register("record", Some(stream.to_string()), DEADLINE);
             handle.set_state(JobState::Waiting, format!("asks {}", options.source), None);
-            metrics.begin(&stream);
-            let newest = newest_end(&archive, &stream).await;
-            watched.insert(stream, Recorded { handle, missed: Mutex::new(MissedWatch::new(newest)) });
+            (stream, handle)
+        };
+        let jobs = streams.map(register).collect();
+        Self { options, parts, jobs }
+    }
+
+    /// Says that it is stopped, until that has changed.
+    pub(super) async fn show_stopped(self, stop: CancellationToken) {
+        for handle in self.jobs.values() {
+            handle.set_state(JobState::Waiting, "was stopped; it records again when it is started", None);
+        }
+        stop.cancelled().await;
+        self.jobs.values().for_each(JobHandle::remove);
+    }
+
+    /// Records until it is stopped.
+    pub(super) async fn record(self, stop: CancellationToken) {
+        let Self { options, parts, jobs } = self;
+        let Some(tls) = trusted(&parts, &jobs, &stop).await else { return };
+        let look = async |(stream, handle): (Stream, JobHandle)| {
+            parts.metrics.begin(&stream);
+            let newest = newest_end(&parts.archive, &stream).await;
+            (stream, Recorded { handle, missed: Mutex::new(MissedWatch::new(newest)) })
+        };
+        let watched: HashMap<Stream, Recorded> = join_all(jobs.into_iter().map(look)).await.into_iter().collect();
+        let watched = Arc::new(watched);
+        let events = watching(Arc::clone(&watched), Arc::clone(&parts));
+        match Recorder::new(options, parts.archive.clone(), &tls, events) {
+            Ok(recorder) => recorder.run(stop).await,
+            Err(error) => {
+                for recorded in watched.values() {
+                    recorded.handle.failed(&error.to_string());
+                }
+                tracing::error!(name: "recorder_refused", %error, "a recorder could not be started");
+                stop.cancelled().await;
+            }
+        }
+        watched.values().for_each(|recorded| recorded.handle.remove());
+    }
+}
+
+/// Whom recorders trust; `None` if they are stopped before that is known.
+async fn trusted(
+    parts: &RecordParts,
+    jobs: &HashMap<Stream, JobHandle>,
+    stop: &CancellationToken,
+) -> Option<Arc<ClientConfig>> {
+    // Reading the system's authorities takes a while, and a node without recorders needs none.
+    let read = async || {
+        let reading = tokio::task::spawn_blocking(|| tls::trusting(None));
+        reading.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    };
+    while !stop.is_cancelled() {
+        match parts.authorities.get_or_try_init(read).await {
+            Ok(tls) => return Some(Arc::clone(tls)),
+            Err(error) => {
+                for handle in jobs.values() {
+                    handle.failed(&error);
+                }
+                tracing::error!(name: "authorities_unreadable", error, "the authorities of certificates cannot be read; it is tried again");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LATER) => {}
+            () = stop.cancelled() => {}
         }
     }
-    let events = RecorderEvents::new(move |event| {
-        metrics.count(event);
+    jobs.values().for_each(JobHandle::remove);
+    None
+}
+
+/// Counts, shows and remembers what recorders tell.
+fn watching(watched: Arc<HashMap<Stream, Recorded>>, parts: Arc<RecordParts>) -> RecorderEvents {
+    RecorderEvents::new(move |event| {
+        parts.metrics.count(event);
         let Some(recorded) = watched.get(event.stream()) else { return };
         report(&recorded.handle, event);
         let found = recorded.missed.lock().observe(event, SystemTime::now().into());
         for each in found {
-            missed.put(event.stream(), each);
+            parts.missed.put(event.stream(), each);
         }
-    });
-    let record = |options: RecordOptions| {
-        let shown = options.source.to_string();
-        match Recorder::new(options, archive.clone(), &jobs.tls, events.clone()) {
-            Ok(recorder) => Some(recorder),
-            Err(error) => {
-                tracing::error!(name: "recorder_refused", source = shown, %error, "a recorder could not be started");
-                None
-            }
-        }
-    };
-    let recorders: Vec<Recorder> = jobs.recorded.iter().cloned().filter_map(record).collect();
-    join_all(recorders.iter().map(|recorder| recorder.run(stop.clone()))).await;
+    })
 }
 
 /// Where the newest segment of a stream ends, if the disk says so soon: what is live does not wait for it.

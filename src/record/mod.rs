@@ -5,7 +5,8 @@
 //! 3. `segment_fetch` brings one segment to the disk, `publish` gives it its name; `list_recorder` does so with all of one playlist, and
 //!    [`Recorder`] with all qualities of a channel.
 //! 4. `probe` says what a source has, and records nothing.
-//! 5. `job` runs recorders for a node, which shows and counts what they tell; `missed` works out from it why there are holes.
+//! 5. [`Recorders`] are those of a node, by its settings and by `orders` of the API; `job` runs each, shows and counts what it tells, and
+//!    `missed` works out from it why there are holes.
 //!
 //! Nothing here reads or writes the index: a daemon sees these files as it sees those of any recorder.
 
@@ -16,21 +17,25 @@ mod follow;
 mod job;
 mod list_recorder;
 mod missed;
+mod orders;
 mod origin;
 mod playlist;
 mod probe;
 mod publish;
 mod recorder;
+mod recorders;
 mod segment_fetch;
 mod start_times;
 mod variants;
 
 pub use address::SourceAddress;
 pub use events::{RecorderEvent, RecorderEvents};
-pub use job::{RecordJobs, RecordMetrics, RecordParts, record_all};
+pub use job::{RecordMetrics, RecordParts};
 pub use missed::MissedSink;
+pub use orders::OrderError;
 pub use probe::{ProbedList, ProbedQuality, ProbedSegment, ProbedSource, probe_hls, probing_client};
 pub use publish::RecordedSegment;
 pub use recorder::{RecordOptions, Recorder};
+pub use recorders::{RecorderStatus, Recorders};
 pub use segment_fetch::ArchiveBase;
 pub use variants::SOURCE;

@@ -10,7 +10,9 @@ use futures_util::future::join_all;
 use reqwest::Url;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
+use utoipa::ToSchema;
 
 use super::address::SourceAddress;
 use super::decrypt::Decryptor;
@@ -32,11 +34,13 @@ const LOOKS_FOR: Duration = Duration::from_secs(5);
 const LOOKS_EACH: Duration = Duration::from_millis(500);
 /// Bytes of a segment that is looked at: twenty seconds of 25 Mbit/s.
 const MOST_BYTES: u64 = 64 << 20;
+/// Segments are held in memory two at a time, of whichever qualities and sources.
+static HELD: Semaphore = Semaphore::const_new(2);
 /// Qualities that are looked at; no real source offers more.
 const MOST_QUALITIES: usize = 20;
 
 /// What a source has.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ProbedSource {
     pub source: String,
     /// What it speaks: `HLS`, or the protocol that ffmpeg understands.
@@ -45,7 +49,7 @@ pub struct ProbedSource {
 }
 
 /// One quality that is offered.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct ProbedQuality {
     /// As it is called in the archive; the best one is `source` as well.
     pub name: String,
@@ -65,7 +69,7 @@ pub struct ProbedQuality {
 }
 
 /// What a playlist lists.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ProbedList {
     pub segments: usize,
     pub window_seconds: f64,
@@ -82,7 +86,7 @@ pub struct ProbedList {
 }
 
 /// What is in a segment.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct ProbedSegment {
     /// `CHANNEL/QUALITY/HOUR/NAME`, as it would be written.
     pub path: String,
@@ -165,7 +169,9 @@ async fn look(client: &OriginClient, url: Url, report: &mut ProbedQuality) -> Re
         return Err(why);
     }
     let name = if report.is_source { super::SOURCE } else { &report.name };
+    let held = HELD.acquire().await;
     report.segment = Some(look_at_segment(client, &base, segment, time.start, name).await?);
+    drop(held);
     while !list.has_ended && began.elapsed() < LOOKS_FOR {
         sleep(LOOKS_EACH).await;
         let (_, later) = media_list(client, &url).await?;

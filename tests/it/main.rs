@@ -59,6 +59,7 @@ mod peers;
 mod playback;
 mod player;
 mod players;
+mod recorders;
 mod recording;
 mod replication;
 mod retention;

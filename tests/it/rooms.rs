@@ -67,6 +67,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "index",
             "play/playback",
             "play/playlist",
+            "record",
             "lifecycle/retention",
             "jobs",
             "sync/scrub",

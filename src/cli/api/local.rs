@@ -106,6 +106,7 @@ impl LocalArchive {
                 NodeEvents::default(),
             )),
             sources: Box::new(Vec::new),
+            recorders: None,
             coverage: None,
             playback: Arc::new(Playback::new(Arc::clone(&keeper), clock, options::playback(config))),
             ffmpeg: Arc::new(Pool::new(options::ffmpeg(config), &registry)?),

@@ -40,6 +40,9 @@ pub const RECORD: &str = "Examples:
   gapless record mine https://live.example/live.m3u8 --quality 480p
   gapless record mine https://live.example/live.m3u8 --for 2h
   gapless record --test https://live.example/live.m3u8   what it has; records nothing
+  gapless record --start mine https://live.example/live.m3u8   the daemon records it
+  gapless record --list
+  gapless record --stop mine
 
 It runs beside a daemon on the same archive, or without one.";
 

@@ -81,6 +81,13 @@ export async function post(address, order, token) {
   throw await refusal(response);
 }
 
+/** Which token would do, where an order was refused because of the one that was sent; null where that is not why. */
+export function mayNotWrite(error) {
+  if (error.status !== 401 && error.status !== 403) return null;
+  const advice = "Use one from the file that this node's --write-tokens names; if it has none, start it with one";
+  return error.status === 403 ? `This token may not write, only read. ${advice}.` : `This token may not write. ${advice}.`;
+}
+
 /** Why it was refused, in the words of the node. */
 export async function refusal(response) {
   let problem = {};

@@ -32,6 +32,14 @@ export function fill(element, ...children) {
   put(element, ...children);
 }
 
+/** A table by the names and classes of its columns; without lines, what that means. */
+export function table(names, lines, empty) {
+  if (!lines.length) return make("p", { class: "note" }, empty);
+  const heads = names.map(([name, kind]) => make("th", { scope: "col", class: kind }, name));
+  const cells = (line) => line.map((value, at) => make("td", { class: names[at][1] }, value));
+  return make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...lines.map((line) => make("tr", {}, ...cells(line)))));
+}
+
 /** Words with what stands between backticks as code: commands are written so in what a node says. */
 export const coded = (words) => words.split(/`([^`]+)`/).map((part, at) => (at % 2 ? make("code", {}, part) : part));
 

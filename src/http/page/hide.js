@@ -1,7 +1,7 @@
 // Hides the segments of a stretch, here and on every node: shows which they are and which of the same time it does not hide, wants a reason and
 // the token for writing, and says what became of each.
 
-import { Refused, get, post, query } from "./api.js";
+import { Refused, get, mayNotWrite, post, query } from "./api.js";
 import { byId, fill, keep, make, recall, say } from "./dom.js";
 import { segmentsPath } from "./engine.js";
 import { DAY, HOUR, MINUTE, bytes, counted, duration, iso, parse } from "./time.js";
@@ -168,10 +168,9 @@ export class Hide {
 
   /** Why it was not done, and which token would do. */
   why(error) {
-    if (error.status !== 401 && error.status !== 403) return error.status ? error.message : "No answer from this node. Try again: repeating what is done changes nothing.";
-    keep("sessionStorage", KEPT, "");
-    const advice = "Use one from the file that this node's --write-tokens names; if it has none, start it with one";
-    return error.status === 403 ? `This token may not write, only read. ${advice}.` : `This token may not write. ${advice}.`;
+    const token = mayNotWrite(error);
+    if (token) keep("sessionStorage", KEPT, "");
+    return token ?? (error.status ? error.message : "No answer from this node. Try again: repeating what is done changes nothing.");
   }
 
   outcome({ path, outcome, why }) {

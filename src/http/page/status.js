@@ -2,9 +2,10 @@
 
 import { get, listen, path } from "./api.js";
 import { hideAway, showAway, whyAway } from "./away.js";
-import { atMost, byId, fill, make, say } from "./dom.js";
+import { atMost, byId, fill, make, say, table } from "./dom.js";
 import { inOrder } from "./order.js";
 import { isProblem, problemItem } from "./problems.js";
+import { RecorderCard } from "./recorders.js";
 import { SECOND, bytes, counted, duration, grouped as count, parse } from "./time.js";
 import { both, moment, offerSwitch } from "./zone.js";
 
@@ -125,13 +126,6 @@ function disk({ disk: state }) {
     known ? facts(["Used", `${bytes(state.total_bytes - state.free_bytes)} of ${bytes(state.total_bytes)}`], ...filled, ["Free", `${(free * 100).toFixed(1)} %`]) : null);
 }
 
-function table(names, lines, empty) {
-  if (!lines.length) return make("p", { class: "note" }, empty);
-  const heads = names.map(([name, kind]) => make("th", { scope: "col", class: kind }, name));
-  const cells = (line) => line.map((value, at) => make("td", { class: names[at][1] }, value));
-  return make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...lines.map((line) => make("tr", {}, ...cells(line)))));
-}
-
 const JOB_STATES = { waiting: "good", resting: "good", working: "busy", "backing-off": "bad", stalled: "bad", ended: "bad" };
 
 function jobs(list) {
@@ -201,6 +195,7 @@ async function lookAtSuspects() {
   }
 }
 
+const recorders = new RecorderCard();
 let asking = false;
 /** The latest answer, which another clock shows again. */
 let last = null;
@@ -212,6 +207,7 @@ const look = atMost(SECOND, async () => {
   try {
     last = await get(path("status"));
     draw(last);
+    await recorders.look();
     if (Date.now() - suspected > SUSPECTS) {
       suspected = Date.now();
       await lookAtSuspects();

@@ -1,0 +1,214 @@
+//! `/api/v1/recorders`: what this node records, and orders to start, stop and test.
+//!
+//! Every order wants a token for writing, the test as well: it makes this machine ask addresses that somebody names. Commands are never
+//! ordered here; only the settings name those.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::Problem;
+use super::app::{Answer, App};
+use super::problem::capital;
+use super::request::{FromBody, JsonBody};
+use crate::archive::{Channel, Quality, Stream};
+use crate::jobs::{JobRegistry, JobStatus};
+use crate::net::tls;
+use crate::record::{
+    OrderError, ProbedSource, RecordOptions, RecorderStatus, Recorders, SOURCE, SourceAddress, probe_hls,
+    probing_client,
+};
+use crate::wire::{RecorderList, RecorderReport, StartRecorder, StopRecorder, StreamRecorderReport, TestSource};
+
+/// Answers `GET /api/v1/recorders`.
+#[utoipa::path(
+    get, path = "/api/v1/recorders",
+    responses((status = 200, body = RecorderList, description = "by channel; empty if nothing is recorded here"))
+)]
+pub(super) async fn list(State(app): State<Arc<App>>) -> Json<RecorderList> {
+    Json(listed(&app))
+}
+
+/// Answers `POST /api/v1/recorders/start`.
+#[utoipa::path(
+    post, path = "/api/v1/recorders/start", request_body = StartRecorder, security(("bearer" = [])),
+    responses(
+        (status = 200, body = RecorderReport, description = "it records from now on, also after a restart"),
+        (status = 400, description = "invalid body, or a name or address is none"),
+        (status = 401, description = "unknown token"), (status = 403, description = "the token is one for reading"),
+        (status = 404, description = "no source is given, and no recorder has this channel"),
+        (status = 409, description = "the settings say where this channel is recorded from"),
+        (status = 503, description = "what was ordered before cannot be read"), (status = 507, description = "the disk is full")
+    )
+)]
+pub(super) async fn start(
+    State(app): State<Arc<App>>,
+    JsonBody(order): JsonBody<StartRecorder>,
+) -> Answer<RecorderReport> {
+    let channel = channel(&order.channel)?;
+    let options = options(&channel, &order)?;
+    ordered(app, channel, move |recorders, channel| match options {
+        Some(options) => recorders.start(options),
+        None => recorders.resume(channel),
+    })
+    .await
+}
+
+impl FromBody for StartRecorder {
+    const EXAMPLE: &'static str = "{\"channel\": \"NAME\", \"source\": \"https://live.example/live.m3u8\"}";
+}
+
+/// Answers `POST /api/v1/recorders/stop`.
+#[utoipa::path(
+    post, path = "/api/v1/recorders/stop", request_body = StopRecorder, security(("bearer" = [])),
+    responses(
+        (status = 200, body = RecorderList, description = "it records nothing more until it is started, also after a restart; this is what is left"),
+        (status = 400, description = "invalid body"), (status = 401, description = "unknown token"),
+        (status = 403, description = "the token is one for reading"), (status = 404, description = "no recorder has this channel"),
+        (status = 409, description = "to be forgotten, while the settings name it"),
+        (status = 503, description = "what was ordered before cannot be read"), (status = 507, description = "the disk is full")
+    )
+)]
+pub(super) async fn stop(
+    State(app): State<Arc<App>>,
+    JsonBody(StopRecorder { channel: name, forget }): JsonBody<StopRecorder>,
+) -> Answer<RecorderList> {
+    let channel = channel(&name)?;
+    let left = app.ask_light(move |node| {
+        let recorders = recorders(node)?;
+        let done = if forget { recorders.forget(&channel) } else { recorders.stop(&channel) };
+        done.map_err(Problem::from)?;
+        Ok(listed(node))
+    });
+    left.await.map(Json)
+}
+
+impl FromBody for StopRecorder {
+    const EXAMPLE: &'static str = "{\"channel\": \"NAME\"}";
+}
+
+/// Answers `POST /api/v1/recorders/test`.
+#[utoipa::path(
+    post, path = "/api/v1/recorders/test", request_body = TestSource, security(("bearer" = [])),
+    responses(
+        (status = 200, body = ProbedSource, description = "what the source has, after some seconds; nothing is recorded"),
+        (status = 400, description = "invalid body, or the address is none"),
+        (status = 401, description = "unknown token"), (status = 403, description = "the token is one for reading"),
+        (status = 502, description = "the source cannot be asked"), (status = 503, description = "another source is being tested")
+    )
+)]
+pub(super) async fn test(
+    State(app): State<Arc<App>>,
+    JsonBody(TestSource { source }): JsonBody<TestSource>,
+) -> Answer<ProbedSource> {
+    let source = address(&source)?;
+    let permit = Arc::clone(&app.probing).try_acquire_owned();
+    let _alone = permit.map_err(|_| Problem::unavailable(10, "another source is being tested"))?;
+    let reading = tokio::task::spawn_blocking(|| tls::trusting(None)).await;
+    let authorities = reading.ok().and_then(Result::ok).ok_or_else(|| Problem::internal("authorities-unreadable"))?;
+    let client = probing_client(&source, &authorities).map_err(|_| Problem::internal("no-client"))?;
+    tokio::select! {
+        probed = probe_hls(&source, &client) => probed.map(Json).map_err(|error| Problem::source_failed(&capital(&error.to_string()))),
+        () = app.ending().cancelled() => Err(Problem::unavailable(5, "the node is stopping")),
+    }
+}
+
+impl FromBody for TestSource {
+    const EXAMPLE: &'static str = "{\"source\": \"https://live.example/live.m3u8\"}";
+}
+
+/// Takes an order, and says how its channel is then.
+async fn ordered(
+    app: Arc<App>,
+    channel: Channel,
+    order: impl FnOnce(&Recorders, &Channel) -> Result<(), OrderError> + Send + 'static,
+) -> Answer<RecorderReport> {
+    let taken = app.ask_light(move |node| {
+        order(recorders(node)?, &channel).map_err(Problem::from)?;
+        let found = listed(node).recorders.into_iter().find(|report| report.channel == channel);
+        found.ok_or_else(|| Problem::from(OrderError::Unknown(channel.to_string())))
+    });
+    taken.await.map(Json)
+}
+
+fn recorders(app: &App) -> Result<&Recorders, Problem> {
+    app.node.recorders.as_deref().ok_or_else(|| Problem::unavailable(5, "no node runs here that could record"))
+}
+
+fn listed(app: &App) -> RecorderList {
+    let statuses = app.node.recorders.as_ref().map(|recorders| recorders.list()).unwrap_or_default();
+    RecorderList { recorders: statuses.into_iter().map(|status| report(status, &app.node.jobs)).collect() }
+}
+
+fn report(status: RecorderStatus, board: &JobRegistry) -> RecorderReport {
+    let RecorderStatus { options, is_in_settings, is_stopped } = status;
+    let jobs = board.jobs();
+    let stream = |quality: &Quality| {
+        let name = Stream { channel: options.channel.clone(), quality: quality.clone() }.to_string();
+        // One that has just been replaced may still be ending: the last one is the newer.
+        let job = jobs.iter().rfind(|job| job.kind == "record" && job.of.as_ref() == Some(&name));
+        job.map(|job| stream_report(quality.clone(), job))
+    };
+    RecorderReport {
+        source: options.source.to_string(),
+        in_settings: is_in_settings,
+        stopped: is_stopped,
+        streams: options.qualities.iter().filter_map(stream).collect(),
+        channel: options.channel.clone(),
+    }
+}
+
+fn stream_report(quality: Quality, job: &JobStatus) -> StreamRecorderReport {
+    let (error, error_time) = job.error.clone().map(|(error, at)| (error, at.into())).unzip();
+    StreamRecorderReport {
+        quality,
+        state: job.state.as_str().to_owned(),
+        doing: job.doing.clone(),
+        since: job.since.into(),
+        failures: job.failures,
+        error,
+        error_time,
+    }
+}
+
+fn channel(name: &str) -> Result<Channel, Problem> {
+    Channel::new(name)
+        .map_err(|_| Problem::bad_parameter("channel", name, "the name of a directory, such as desertbus"))
+}
+
+fn address(source: &str) -> Result<SourceAddress, Problem> {
+    // What is wrong with it is said without its secrets.
+    SourceAddress::parse(source).map_err(|error| Problem::bad_source(&capital(&error.to_string())))
+}
+
+fn options(channel: &Channel, order: &StartRecorder) -> Result<Option<RecordOptions>, Problem> {
+    let Some(source) = &order.source else {
+        return match order.qualities.first() {
+            Some(name) => Err(Problem::bad_parameter("qualities", name, "none without a source")),
+            None => Ok(None),
+        };
+    };
+    let source = address(source)?;
+    let quality = |name: &String| {
+        let read = Quality::new(name).ok().filter(|quality| !quality.is_chat());
+        read.ok_or_else(|| Problem::bad_parameter("qualities", name, "names of qualities such as source or 480p"))
+    };
+    let best = [SOURCE.to_owned()];
+    let names = if order.qualities.is_empty() { &best } else { &*order.qualities };
+    let mut qualities = names.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
+    qualities.sort_unstable();
+    qualities.dedup();
+    Ok(Some(RecordOptions { channel: channel.clone(), source, qualities }))
+}
+
+impl From<OrderError> for Problem {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::Unknown(channel) => Self::not_found(&format!("recorder of channel {channel:?}")),
+            OrderError::InSettings(_) | OrderError::TooMany => Self::conflict(&capital(&error.to_string())),
+            OrderError::Unreadable { .. } => Self::unavailable(60, &error.to_string()),
+            OrderError::Disk(error) => error.into(),
+        }
+    }
+}

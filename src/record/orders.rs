@@ -1,0 +1,181 @@
+//! What was ordered over the API: recorders beside those of the settings, and which of all are stopped. Kept in the state directory, so that
+//! a node that starts anew records what it recorded before.
+//!
+//! 1. The file is `recorders.json`, readable by its owner alone: addresses of streams hold keys.
+//! 2. It is on the disk before an order counts.
+//! 3. One that cannot be read is never written over: no order is taken until somebody has mended or removed it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::address::SourceAddress;
+use super::recorder::RecordOptions;
+use crate::archive::{Channel, Quality};
+use crate::disk::{Base, DiskError, atomic};
+
+/// What the file is called.
+const NAME: &str = "recorders.json";
+/// Recorders that may be ordered: far more than one machine records.
+const MOST: usize = 1_000;
+
+/// What was ordered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecorderOrders {
+    pub started: BTreeMap<Channel, RecordOptions>,
+    pub stopped: BTreeSet<Channel>,
+}
+
+/// The same as it is written.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenOrders {
+    started: Vec<WrittenRecorder>,
+    stopped: Vec<Channel>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRecorder {
+    channel: Channel,
+    source: String,
+    qualities: Vec<Quality>,
+}
+
+/// Why an order was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    #[error("no recorder has the channel {0:?}")]
+    Unknown(String),
+    #[error(
+        "the channel {0:?} is recorded because the settings name it; change its [[record]] there and have the node read them again"
+    )]
+    InSettings(String),
+    #[error("{MOST} recorders are ordered already; forget those that are not needed any more")]
+    TooMany,
+    #[error("{} cannot be read: {why}; mend or remove it. Until then no order is taken", file.display())]
+    Unreadable { file: PathBuf, why: String },
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Reads and writes them.
+#[derive(Debug)]
+pub(super) struct OrderFile {
+    dir: PathBuf,
+}
+
+impl OrderFile {
+    pub(super) fn new(state_dir: &Path) -> Self {
+        Self { dir: state_dir.to_owned() }
+    }
+
+    /// What was ordered; nothing where there is no file. Blocks.
+    pub(super) fn read(&self) -> Result<RecorderOrders, OrderError> {
+        let file = self.dir.join(NAME);
+        let unreadable = |why: String| OrderError::Unreadable { file: file.clone(), why };
+        let bytes = match std::fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(RecorderOrders::default()),
+            Err(error) => return Err(unreadable(error.to_string())),
+        };
+        let written: WrittenOrders = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
+        let mut orders = RecorderOrders { stopped: written.stopped.into_iter().collect(), ..RecorderOrders::default() };
+        for WrittenRecorder { channel, source, qualities } in written.started {
+            let source = SourceAddress::parse(&source).map_err(|error| unreadable(error.to_string()))?;
+            orders.started.insert(channel.clone(), RecordOptions { channel, source, qualities });
+        }
+        Ok(orders)
+    }
+
+    /// Blocks.
+    pub(super) fn write(&self, orders: &RecorderOrders) -> Result<(), OrderError> {
+        if orders.started.len() > MOST {
+            return Err(OrderError::TooMany);
+        }
+        let started = orders.started.values().map(|options| WrittenRecorder {
+            channel: options.channel.clone(),
+            source: options.source.url().to_string(),
+            qualities: options.qualities.clone(),
+        });
+        let written = WrittenOrders { started: started.collect(), stopped: orders.stopped.iter().cloned().collect() };
+        let unwritable =
+            |error: serde_json::Error| OrderError::Unreadable { file: self.dir.join(NAME), why: error.to_string() };
+        let bytes = serde_json::to_vec_pretty(&written).map_err(unwritable)?;
+        let Some(dir) = Base::open(&self.dir)?.dir(Path::new(""))? else {
+            return Err(unwritable_dir(&self.dir));
+        };
+        Ok(atomic::replace_secret(&dir, NAME.as_ref(), &bytes)?)
+    }
+}
+
+fn unwritable_dir(dir: &Path) -> OrderError {
+    OrderError::Unreadable { file: dir.join(NAME), why: "its directory is not there".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn options(channel: &str, source: &str) -> RecordOptions {
+        RecordOptions {
+            channel: Channel::new(channel).unwrap(),
+            source: SourceAddress::parse(source).unwrap(),
+            qualities: vec![Quality::new("source").unwrap()],
+        }
+    }
+
+    #[test]
+    fn orders_are_read_as_they_were_written_and_by_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OrderFile::new(dir.path());
+        assert_eq!(file.read().unwrap(), RecorderOrders::default());
+        let mut orders = RecorderOrders::default();
+        for name in ["a", "b"] {
+            let options = options(name, "https://user:secret@h/live.m3u8?key=x");
+            orders.started.insert(options.channel.clone(), options);
+        }
+        orders.stopped.insert(Channel::new("c").unwrap());
+        file.write(&orders).unwrap();
+        assert_eq!(file.read().unwrap(), orders);
+        let mode = std::fs::metadata(dir.path().join(NAME)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_with_its_file_and_no_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OrderFile::new(dir.path());
+        for text in [
+            "",
+            "{",
+            "[]",
+            "{\"started\": [], \"stopped\": [], \"more\": 1}",
+            "{\"started\": [], \"stopped\": [\"../x\"]}",
+            "{\"started\": [{\"channel\": \"a\", \"source\": \"gopher://u:secret@h\", \"qualities\": []}], \"stopped\": []}",
+        ] {
+            std::fs::write(dir.path().join(NAME), text).unwrap();
+            let said = file.read().unwrap_err().to_string();
+            assert!(said.contains("recorders.json cannot be read") && !said.contains("secret"), "{text}: {said}");
+        }
+        std::fs::remove_file(dir.path().join(NAME)).unwrap();
+        std::fs::create_dir(dir.path().join(NAME)).unwrap();
+        assert!(matches!(file.read(), Err(OrderError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn more_recorders_than_any_machine_needs_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut orders = RecorderOrders::default();
+        for number in 0..=MOST {
+            let options = options(&format!("c{number}"), "https://h/x");
+            orders.started.insert(options.channel.clone(), options);
+        }
+        assert!(matches!(OrderFile::new(dir.path()).write(&orders), Err(OrderError::TooMany)));
+        assert!(!dir.path().join(NAME).exists());
+    }
+}

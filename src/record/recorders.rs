@@ -1,0 +1,215 @@
+//! The recorders of a node: those that its settings name, those that were ordered over the API, and which of both are stopped.
+//!
+//! 1. What is wanted follows from the settings and from [`RecorderOrders`] alone; whatever changes one of them ends and begins what differs
+//!    from what runs, and lets the rest be.
+//! 2. A channel that the settings name is recorded as they say; orders can stop it, and not lead it elsewhere.
+//! 3. One that is changed begins anew at once: within the window of its playlist nothing is missed by that.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::job::{RecordParts, RecordedChannel};
+use super::orders::{OrderError, OrderFile, RecorderOrders};
+use super::recorder::RecordOptions;
+use crate::archive::Channel;
+
+/// What is known of a recorder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecorderStatus {
+    pub options: RecordOptions,
+    /// The settings name it.
+    pub is_in_settings: bool,
+    pub is_stopped: bool,
+}
+
+/// All recorders of a node.
+#[derive(Debug)]
+pub struct Recorders {
+    parts: Arc<RecordParts>,
+    file: OrderFile,
+    tasks: TaskTracker,
+    ending: CancellationToken,
+    handle: Handle,
+    state: Mutex<RecordersState>,
+}
+
+#[derive(Debug)]
+struct RecordersState {
+    configured: BTreeMap<Channel, RecordOptions>,
+    /// An error is why they are not known.
+    orders: Result<RecorderOrders, Arc<OrderError>>,
+    running: BTreeMap<Channel, RunningRecorder>,
+}
+
+#[derive(Debug)]
+struct RunningRecorder {
+    options: RecordOptions,
+    is_stopped: bool,
+    stop: CancellationToken,
+}
+
+impl Recorders {
+    /// None runs yet. Blocks while the orders are read. To be called within a runtime.
+    pub fn new(parts: RecordParts, state_dir: &Path) -> Self {
+        let state = RecordersState {
+            configured: BTreeMap::new(),
+            orders: Ok(RecorderOrders::default()),
+            running: BTreeMap::new(),
+        };
+        Self {
+            parts: Arc::new(parts),
+            file: OrderFile::new(state_dir),
+            tasks: TaskTracker::new(),
+            ending: CancellationToken::new(),
+            handle: Handle::current(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Records what the settings name, in the place of what they named before, and what was ordered. Blocks.
+    pub fn configure(&self, configured: Vec<RecordOptions>) {
+        let mut state = self.state.lock();
+        state.configured = configured.into_iter().map(|options| (options.channel.clone(), options)).collect();
+        state.orders = self.file.read().map_err(Arc::new);
+        if let Err(error) = &state.orders {
+            tracing::error!(name: "recorder_orders_unreadable", %error, "recorders that were started or stopped over the API are not known; all that the settings name is recorded");
+        }
+        self.settle(&mut state);
+    }
+
+    /// Records until then. Ends what runs.
+    pub async fn run(&self, stop: CancellationToken) {
+        stop.cancelled().await;
+        self.ending.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    pub fn list(&self) -> Vec<RecorderStatus> {
+        let state = self.state.lock();
+        let wanted = state.wanted().into_iter();
+        wanted
+            .map(|(channel, (options, is_stopped))| {
+                let is_in_settings = state.configured.contains_key(channel);
+                RecorderStatus { options: options.clone(), is_in_settings, is_stopped }
+            })
+            .collect()
+    }
+
+    /// Records a channel; one that was ordered before is led elsewhere by it. Blocks.
+    pub fn start(&self, options: RecordOptions) -> Result<(), OrderError> {
+        self.order(&options.channel.clone(), |state, orders| {
+            if state.configured.contains_key(&options.channel) {
+                return Err(OrderError::InSettings(options.channel.to_string()));
+            }
+            orders.stopped.remove(&options.channel);
+            orders.started.insert(options.channel.clone(), options);
+            Ok(())
+        })
+    }
+
+    /// Goes on with a channel that was stopped. Blocks.
+    pub fn resume(&self, channel: &Channel) -> Result<(), OrderError> {
+        self.order(channel, |state, orders| {
+            state.known(orders, channel)?;
+            orders.stopped.remove(channel);
+            Ok(())
+        })
+    }
+
+    /// Stops a channel until it is started again. Blocks.
+    pub fn stop(&self, channel: &Channel) -> Result<(), OrderError> {
+        self.order(channel, |state, orders| {
+            state.known(orders, channel)?;
+            orders.stopped.insert(channel.clone());
+            Ok(())
+        })
+    }
+
+    /// Stops a channel that was ordered, and keeps nothing of the order. What was recorded stays. Blocks.
+    pub fn forget(&self, channel: &Channel) -> Result<(), OrderError> {
+        self.order(channel, |state, orders| {
+            state.known(orders, channel)?;
+            if state.configured.contains_key(channel) {
+                return Err(OrderError::InSettings(channel.to_string()));
+            }
+            orders.started.remove(channel);
+            orders.stopped.remove(channel);
+            Ok(())
+        })
+    }
+
+    /// Changes the orders; what is not on the disk does not count.
+    fn order(
+        &self,
+        channel: &Channel,
+        change: impl FnOnce(&RecordersState, &mut RecorderOrders) -> Result<(), OrderError>,
+    ) -> Result<(), OrderError> {
+        let mut state = self.state.lock();
+        // Read anew: whoever has mended the file need not start the node again, and whoever has broken it loses nothing.
+        let mut orders = self.file.read()?;
+        change(&state, &mut orders)?;
+        self.file.write(&orders)?;
+        state.orders = Ok(orders);
+        self.settle(&mut state);
+        tracing::info!(name: "recorder_ordered", %channel, "a recorder was started, changed or stopped over the API");
+        Ok(())
+    }
+
+    fn settle(&self, state: &mut RecordersState) {
+        let wanted: BTreeMap<Channel, (RecordOptions, bool)> = state
+            .wanted()
+            .into_iter()
+            .map(|(channel, (options, stopped))| (channel.clone(), (options.clone(), stopped)))
+            .collect();
+        state.running.retain(|channel, running| {
+            let stays = wanted
+                .get(channel)
+                .is_some_and(|(options, is_stopped)| running.options == *options && running.is_stopped == *is_stopped);
+            if !stays {
+                running.stop.cancel();
+            }
+            stays
+        });
+        for (channel, (options, is_stopped)) in wanted {
+            state.running.entry(channel).or_insert_with(|| self.begin(options, is_stopped));
+        }
+    }
+
+    fn begin(&self, options: RecordOptions, is_stopped: bool) -> RunningRecorder {
+        let stop = self.ending.child_token();
+        let channel = RecordedChannel::new(options.clone(), Arc::clone(&self.parts));
+        let task = if is_stopped {
+            self.tasks.spawn_on(channel.show_stopped(stop.clone()), &self.handle)
+        } else {
+            self.tasks.spawn_on(channel.record(stop.clone()), &self.handle)
+        };
+        drop(task);
+        RunningRecorder { options, is_stopped, stop }
+    }
+}
+
+impl RecordersState {
+    /// What is to be recorded, and whether it is stopped.
+    fn wanted(&self) -> BTreeMap<&Channel, (&RecordOptions, bool)> {
+        let orders = self.orders.as_ref().ok();
+        let started = orders.into_iter().flat_map(|orders| &orders.started);
+        // The settings come last, and so go before.
+        let all = started.chain(&self.configured);
+        let is_stopped = |channel| orders.is_some_and(|orders| orders.stopped.contains(channel));
+        all.map(|(channel, options)| (channel, (options, is_stopped(channel)))).collect()
+    }
+
+    fn known(&self, orders: &RecorderOrders, channel: &Channel) -> Result<(), OrderError> {
+        if self.configured.contains_key(channel) || orders.started.contains_key(channel) {
+            return Ok(());
+        }
+        Err(OrderError::Unknown(channel.to_string()))
+    }
+}
