@@ -13,6 +13,8 @@ pub mod index;
 
 pub mod jobs;
 
+mod process;
+
 pub mod wire;
 
 pub mod net;

@@ -31,7 +31,7 @@ pub struct RecordArgs {
     /// The channel to record into; not needed with --test
     #[arg(value_name = "CHANNEL")]
     pub channel: Option<String>,
-    /// Where the stream is: the address of an HLS playlist
+    /// Where the stream is: the address of an HLS playlist, or one of rtmp, rtmps, rtsp, srt or udp
     #[arg(value_name = "URL")]
     pub source: Option<String>,
     /// Say what the source has and what would be written of it; nothing is recorded
@@ -94,19 +94,18 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
         RecorderEvents::new(move |event| printer.print(event))
     };
     let authorities = tls::trusting(None)?;
-    let recorder = Recorder::new(options, archive, &authorities, events)?.ending_with_the_stream();
+    let recorder =
+        Recorder::new(options, archive, &authorities, &config.playback.ffmpeg, events)?.ending_with_the_stream();
     let lasts = args.lasts.unwrap_or(Duration::MAX);
-    // A time that no clock reaches is none.
-    let over = async {
-        match tokio::time::Instant::now().checked_add(lasts) {
-            Some(until) => tokio::time::sleep_until(until).await,
-            None => std::future::pending().await,
+    let over = stop.clone();
+    tokio::spawn(async move {
+        // A time that no clock reaches is none.
+        if let Some(until) = tokio::time::Instant::now().checked_add(lasts) {
+            tokio::time::sleep_until(until).await;
+            over.cancel();
         }
-    };
-    tokio::select! {
-        () = recorder.run(stop) => {}
-        () = over => {}
-    }
+    });
+    recorder.run(stop).await;
     stderr_line(format_args!("{}", counts.summary()));
     Ok(counts.exit().into())
 }
@@ -153,7 +152,8 @@ fn options(args: &RecordArgs) -> Result<RecordOptions, UsageError> {
     let mut qualities = given.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
-    Ok(RecordOptions { channel, source, qualities })
+    let options = RecordOptions { channel, source, qualities };
+    options.refusal().map_or(Ok(options), |why| Err(UsageError(why)))
 }
 
 /// Prints what is recorded on standard output and what goes wrong on standard error.
@@ -284,7 +284,7 @@ mod tests {
         for (channel, source, quality, expected) in [
             ("..", "https://a/x", "source", "name of a directory"),
             ("a", "https://a/x", "chat", "a quality of the stream"),
-            ("a", "rtmp://a/live/key", "source", "only HLS"),
+            ("a", "rtmp://a/live/key", "480p", "RTMP has one quality"),
             ("a", "live.m3u8", "source", "not an address to record from"),
         ] {
             let said = read(channel, source, &[quality]).unwrap_err();

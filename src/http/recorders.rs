@@ -146,9 +146,9 @@ fn report(status: RecorderStatus, board: &JobRegistry) -> RecorderReport {
     let jobs = board.jobs();
     let stream = |quality: &Quality| {
         let name = Stream { channel: options.channel.clone(), quality: quality.clone() }.to_string();
-        // One that has just been replaced may still be ending: the last one is the newer.
-        let job = jobs.iter().rfind(|job| job.kind == "record" && job.of.as_ref() == Some(&name));
-        job.map(|job| stream_report(quality.clone(), job))
+        // One that has just been replaced may still be ending.
+        let named = jobs.iter().filter(|job| job.kind == "record" && job.of.as_ref() == Some(&name));
+        named.max_by_key(|job| job.since).map(|job| stream_report(quality.clone(), job))
     };
     RecorderReport {
         source: options.source.to_string(),
@@ -199,7 +199,11 @@ fn options(channel: &Channel, order: &StartRecorder) -> Result<Option<RecordOpti
     let mut qualities = names.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
-    Ok(Some(RecordOptions { channel: channel.clone(), source, qualities }))
+    let options = RecordOptions { channel: channel.clone(), source, qualities };
+    match options.refusal() {
+        Some(why) => Err(Problem::bad_source(&why)),
+        None => Ok(Some(options)),
+    }
 }
 
 impl From<OrderError> for Problem {

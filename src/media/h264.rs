@@ -24,7 +24,7 @@ pub(super) fn describe(stream: &[u8]) -> Described {
     nal::describe(stream, kind, parameters)
 }
 
-fn kind(unit: &[u8]) -> UnitKind<'_> {
+pub(super) fn kind(unit: &[u8]) -> UnitKind<'_> {
     let Some((header, payload)) = unit.split_first() else { return UnitKind::Other };
     match header & 0x1f {
         SEQUENCE_PARAMETERS => UnitKind::SequenceParameters(payload),

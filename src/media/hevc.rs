@@ -23,7 +23,7 @@ pub(super) fn describe(stream: &[u8]) -> Described {
     nal::describe(stream, kind, parameters)
 }
 
-fn kind(unit: &[u8]) -> UnitKind<'_> {
+pub(super) fn kind(unit: &[u8]) -> UnitKind<'_> {
     let [header, _, payload @ ..] = unit else { return UnitKind::Other };
     match header >> 1 & 0x3f {
         SEQUENCE_PARAMETERS => UnitKind::SequenceParameters(payload),

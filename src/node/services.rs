@@ -140,6 +140,7 @@ impl Services {
             board: Arc::clone(&board),
             metrics: RecordMetrics::register(registry)?,
             missed: missing,
+            ffmpeg: options.ffmpeg.program.clone(),
             authorities: OnceCell::new(),
         };
         let recorders = Arc::new(Recorders::new(recorders, state_dir));

@@ -93,6 +93,8 @@ pub struct RecordParts {
     pub metrics: RecordMetrics,
     /// Takes what they miss.
     pub missed: MissedSink,
+    /// The ffmpeg that brings streams that are no HLS.
+    pub ffmpeg: String,
     /// Whom they trust, once that was read.
     pub authorities: OnceCell<Arc<ClientConfig>>,
 }
@@ -152,7 +154,7 @@ impl RecordedChannel {
         let watched: HashMap<Stream, Recorded> = join_all(jobs.into_iter().map(look)).await.into_iter().collect();
         let watched = Arc::new(watched);
         let events = watching(Arc::clone(&watched), Arc::clone(&parts));
-        match Recorder::new(options, parts.archive.clone(), &tls, events) {
+        match Recorder::new(options, parts.archive.clone(), &tls, &parts.ffmpeg, events) {
             Ok(recorder) => recorder.run(stop).await,
             Err(error) => {
                 for recorded in watched.values() {

@@ -12,6 +12,7 @@
 
 mod address;
 mod decrypt;
+mod drift;
 mod events;
 mod follow;
 mod job;
@@ -26,6 +27,11 @@ mod recorder;
 mod recorders;
 mod segment_fetch;
 mod start_times;
+mod stream_recorder;
+mod stream_source;
+mod stream_times;
+mod stream_writer;
+mod ts_cutter;
 mod variants;
 
 pub use address::SourceAddress;

@@ -3,7 +3,8 @@
 //! 1. The master playlist is asked at the start, and again whenever a playlist has gone, fails or stands still. Its addresses may have
 //!    expired, or the stream may have been restarted under another one.
 //! 2. Where it leads elsewhere then, both addresses are followed side by side until the new one brings segments.
-//! 3. Nothing makes it give up but a source whose stream has ended, and one that cannot be recorded at all; a node tries even those again.
+//! 3. A stream that is no HLS has no playlists, and [`StreamRecorder`] records it.
+//! 4. Nothing makes it give up but a source whose stream has ended, and one that cannot be recorded at all; a node tries even those again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +15,16 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::address::SourceAddress;
+use super::address::{SourceAddress, SourceProtocol};
 use super::events::{RecorderEvent, RecorderEvents};
 use super::list_recorder::{ListRecorder, ListState, QualityParts};
 use super::origin::{OriginClient, OriginError, OriginLimits};
 use super::playlist::HlsPlaylist;
 use super::publish::RecordedQuality;
 use super::segment_fetch::ArchiveBase;
-use super::variants::{SEPARATE_SOUND, find_quality, offered_qualities};
+use super::stream_recorder::StreamRecorder;
+use super::stream_writer::StreamTarget;
+use super::variants::{SEPARATE_SOUND, SOURCE, find_quality, offered_qualities};
 use crate::archive::hole_reasons::HoleReason;
 use crate::archive::{Channel, Quality, Stream};
 use crate::jobs::Backoff;
@@ -41,12 +44,23 @@ pub struct RecordOptions {
     pub qualities: Vec<Quality>,
 }
 
+impl RecordOptions {
+    /// Why the source cannot have one of these qualities, whatever is there.
+    pub fn refusal(&self) -> Option<String> {
+        let is_hls = self.source.protocol() == SourceProtocol::Hls;
+        let other = self.qualities.iter().find(|quality| !is_hls && quality.as_str() != SOURCE)?;
+        let protocol = self.source.protocol().name();
+        Some(format!("{protocol} has one quality, which is called {SOURCE}, and not {other}"))
+    }
+}
+
 /// Records one channel.
 #[derive(Debug)]
 pub struct Recorder {
     options: RecordOptions,
     client: OriginClient,
     archive: ArchiveBase,
+    ffmpeg: String,
     events: RecorderEvents,
     /// It ends with the stream.
     ends: bool,
@@ -57,10 +71,11 @@ impl Recorder {
         options: RecordOptions,
         archive: ArchiveBase,
         tls: &ClientConfig,
+        ffmpeg: &str,
         events: RecorderEvents,
     ) -> Result<Self, OriginError> {
         let client = OriginClient::new(&options.source, tls, OriginLimits::default())?;
-        Ok(Self { options, client, archive, events, ends: false })
+        Ok(Self { options, client, archive, ffmpeg: ffmpeg.to_owned(), events, ends: false })
     }
 
     /// It ends when the stream has, and when it cannot be recorded.
@@ -71,12 +86,26 @@ impl Recorder {
 
     /// Records until it is stopped.
     pub async fn run(&self, stop: CancellationToken) {
+        if self.options.source.protocol() != SourceProtocol::Hls {
+            let each = self.options.qualities.iter().map(|quality| self.stream(quality, &stop));
+            futures_util::future::join_all(each).await;
+            return;
+        }
         let each = self.options.qualities.iter().map(|quality| self.quality(quality));
         let all = futures_util::future::join_all(each);
         tokio::select! {
             _ = all => {}
             () = stop.cancelled() => {}
         }
+    }
+
+    /// What was begun of it is on the disk when this ends.
+    async fn stream(&self, quality: &Quality, stop: &CancellationToken) {
+        let stream = Stream { channel: self.options.channel.clone(), quality: quality.clone() };
+        let recorded = RecordedQuality::new(stream, self.archive.clone());
+        let target = Arc::new(StreamTarget { quality: recorded, events: self.events.clone() });
+        let (source, ffmpeg) = (self.options.source.clone(), self.ffmpeg.clone());
+        StreamRecorder { source, ffmpeg, target, ends: self.ends }.run(stop).await;
     }
 
     async fn quality(&self, quality: &Quality) {

@@ -8,9 +8,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +20,9 @@ use super::job::{RecordParts, RecordedChannel};
 use super::orders::{OrderError, OrderFile, RecorderOrders};
 use super::recorder::RecordOptions;
 use crate::archive::Channel;
+
+/// How long a recorder that is changed is waited for.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is known of a recorder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +57,7 @@ struct RunningRecorder {
     options: RecordOptions,
     is_stopped: bool,
     stop: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 impl Recorders {
@@ -168,30 +174,41 @@ impl Recorders {
             .into_iter()
             .map(|(channel, (options, stopped))| (channel.clone(), (options.clone(), stopped)))
             .collect();
-        state.running.retain(|channel, running| {
-            let stays = wanted
-                .get(channel)
-                .is_some_and(|(options, is_stopped)| running.options == *options && running.is_stopped == *is_stopped);
-            if !stays {
+        let stays = |channel: &Channel, running: &RunningRecorder| {
+            let same = |(options, is_stopped): &(RecordOptions, bool)| {
+                running.options == *options && running.is_stopped == *is_stopped
+            };
+            wanted.get(channel).is_some_and(same)
+        };
+        let mut ended: BTreeMap<Channel, JoinHandle<()>> = BTreeMap::new();
+        for (channel, running) in std::mem::take(&mut state.running) {
+            if stays(&channel, &running) {
+                state.running.insert(channel, running);
+            } else {
                 running.stop.cancel();
+                ended.insert(channel, running.task);
             }
-            stays
-        });
+        }
         for (channel, (options, is_stopped)) in wanted {
-            state.running.entry(channel).or_insert_with(|| self.begin(options, is_stopped));
+            let before = ended.remove(&channel);
+            state.running.entry(channel).or_insert_with(|| self.begin(options, is_stopped, before));
         }
     }
 
-    fn begin(&self, options: RecordOptions, is_stopped: bool) -> RunningRecorder {
+    /// Begins when the one before it has ended: both may listen at the same port.
+    fn begin(&self, options: RecordOptions, is_stopped: bool, before: Option<JoinHandle<()>>) -> RunningRecorder {
         let stop = self.ending.child_token();
-        let channel = RecordedChannel::new(options.clone(), Arc::clone(&self.parts));
-        let task = if is_stopped {
-            self.tasks.spawn_on(channel.show_stopped(stop.clone()), &self.handle)
-        } else {
-            self.tasks.spawn_on(channel.record(stop.clone()), &self.handle)
+        let (channel, stopped) = (RecordedChannel::new(options.clone(), Arc::clone(&self.parts)), stop.clone());
+        let work = async move {
+            if let Some(before) = before
+                && tokio::time::timeout(ENDS_WITHIN, before).await.is_err()
+            {
+                tracing::warn!(name: "recorder_still_ends", "a recorder was changed, and what it was before has not ended yet");
+            }
+            if is_stopped { channel.show_stopped(stopped).await } else { channel.record(stopped).await }
         };
-        drop(task);
-        RunningRecorder { options, is_stopped, stop }
+        let task = self.tasks.spawn_on(work, &self.handle);
+        RunningRecorder { options, is_stopped, stop, task }
     }
 }
 

@@ -3,22 +3,17 @@
 //! 1. A time that is told is taken as it is: it is what makes names the same on every node.
 //! 2. Where none is told, the newest segment ends when it appeared, and each begins where the one before it ended. So times are held steady
 //!    along the numbers, whatever the network does to single playlists.
-//! 3. What durations and the clock here disagree about by and by (drift) is let out by at most [`STEP`] a segment, which is neither a hole
-//!    nor an overlap in this archive. Late are only those that always are: the least lateness of the last [`LOOKS`] windows counts.
+//! 3. What durations and the clock here disagree about by and by ([`Drift`]) is let out by at most 5 ms a segment, which is neither a hole
+//!    nor an overlap in this archive. Late are only those that always are: the least lateness of the last 16 windows counts.
 //! 4. A segment that comes much too late after a window that stood still, or after numbers that nobody saw, begins anew by when it appeared,
 //!    and never before the end of the one before: what is between is a true hole.
 
-use std::collections::VecDeque;
-
+use super::drift::Drift;
 use super::follow::NewSegments;
 use super::playlist::ListedSegment;
 use crate::archive::time::SECOND_US;
 use crate::archive::{Span, Timestamp};
 
-/// How much of a drift is let out with one segment. More than 10 ms would be a hole.
-pub const STEP: Span = Span::from_us(5_000);
-/// Windows with something new, of which the least late says how late all are.
-const LOOKS: usize = 16;
 /// Later than this, or than three segments of the longest duration, is no drift.
 const BREAK_US: i64 = 5 * SECOND_US;
 /// A told time that lies further before the end of the segment before contradicts it.
@@ -46,7 +41,7 @@ struct ChainEnd {
 #[derive(Debug, Default)]
 pub struct StartTimes {
     last: Option<ChainEnd>,
-    late: VecDeque<i64>,
+    late: Drift,
 }
 
 impl StartTimes {
@@ -72,7 +67,7 @@ impl StartTimes {
         let late = goes_on.map(|last| (beginning(rest, appeared) - last.end).us());
         let (anew, step) = match late {
             _ if rest.iter().any(|segment| segment.time.is_some()) => (goes_on.is_none().then_some(by_clock), Span(0)),
-            Some(late) if late <= (3 * target.us()).max(BREAK_US) => (None, self.step(late)),
+            Some(late) if late <= (3 * target.us()).max(BREAK_US) => (None, self.late.step(late)),
             _ => {
                 self.late.clear();
                 (Some(by_clock), Span(0))
@@ -95,23 +90,6 @@ impl StartTimes {
 
     fn not_before_the_end(&self, start: Timestamp) -> Timestamp {
         self.last.map_or(start, |last| start.max(last.end))
-    }
-
-    /// How far each segment is moved.
-    fn step(&mut self, late: i64) -> Span {
-        self.late.push_back(late);
-        if self.late.len() > LOOKS {
-            self.late.pop_front();
-        }
-        let least = self.late.iter().copied().min().unwrap_or_default();
-        // One that appeared before it could have ended says so at once; that all are late is known when enough have come.
-        let drift = if late < 0 { late } else { least };
-        let is_known = late < 0 || self.late.len() == LOOKS;
-        let step = if is_known { drift.clamp(-STEP.us(), STEP.us()) } else { 0 };
-        for known in &mut self.late {
-            *known -= step;
-        }
-        Span(step)
     }
 
     /// One after the other: what is not told begins where the one before ended, and the first at that time if one is given.

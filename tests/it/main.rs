@@ -72,6 +72,7 @@ mod shrinking;
 mod status;
 mod storm;
 mod strangers;
+mod streams;
 mod timeline;
 mod tombstones;
 mod watching;

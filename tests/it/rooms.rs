@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // What the index remembers of a segment is what `media` says of it.
     ("archive", &["media"]),
     ("jobs", &[]),
+    ("process", &[]),
     ("wire", &[]),
     ("net/tls", &[]),
     ("net/tokens", &[]),
@@ -33,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sync/scrub", &["sync/crawl", "disk", "index", "media", "jobs", "wire"]),
     // What was damaged is a reason for a hole, and is not fetched again.
     ("replicate/hole_reasons", &["sync/scrub", "index", "jobs"]),
-    ("play/ffmpeg", &["sync/crawl", "media", "play/playback"]),
+    ("play/ffmpeg", &["sync/crawl", "media", "play/playback", "process"]),
     (
         "replicate/backfill",
         &[
@@ -107,7 +108,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("demo", &[]),
     // What comes is judged by what is in it.
-    ("record", &["disk", "jobs", "media", "net/tls", "net/without_secrets"]),
+    ("record", &["disk", "jobs", "media", "net/tls", "net/without_secrets", "process"]),
     (
         "report/doctor",
         &["sync/check", "disk", "index", "replicate/peer", "lifecycle/retention", "net/tls", "net/tokens", "wire"],

@@ -48,7 +48,7 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wr
                 let read = SourceAddress::parse(&written.text).map_err(|error| (value.span(), error.to_string()));
                 source = Some(read?);
             }
-            ("source", _) => return Err(wrong("the address of an HLS playlist")),
+            ("source", _) => return Err(wrong("the address of a stream, such as https://example.org/live.m3u8")),
             ("qualities", Some(Shape::List)) if !written.text.is_empty() => {
                 qualities = written.text.lines().map(str::to_owned).collect();
             }
@@ -72,7 +72,11 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wr
     let mut qualities = qualities.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
-    Ok(RecordOptions { channel, source, qualities })
+    let options = RecordOptions { channel, source, qualities };
+    match options.refusal() {
+        Some(why) => Err((span.clone(), format!("record.qualities: {why}"))),
+        None => Ok(options),
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +111,8 @@ mod tests {
             ("record = 5\n".to_owned(), "line 1: record is no list"),
             (head.to_owned(), "line 1: a [[record]] has no source"),
             ("[[record]]\nsource = \"https://h/x\"\n".to_owned(), "has no channel"),
-            (format!("{head}source = \"rtmp://u:secret@h/x?secret\"\n"), "line 3: \"rtmp://…@h/x\" is not an address"),
+            (format!("{head}source = \"ftp://u:secret@h/x?secret\"\n"), "line 3: \"ftp://…@h/x\" is not an address"),
+            (format!("{head}source = \"srt://h:9\"\nqualities = [\"480p\"]\n"), "SRT has one quality"),
             (format!("{whole}qualities = \"source\"\n"), "line 4: record.qualities is the text"),
             (format!("{whole}qualities = [\"chat\"]\n"), "has \"chat\""),
             (format!("{whole}url = \"x\"\n"), "line 4: unknown key \"url\" in [[record]]"),

@@ -91,7 +91,7 @@ qualities = [\"source\", \"480p\"]
 | key | default | what |
 |---|---|---|
 | `channel` | | The channel to record into. |
-| `source` | | The address of its HLS playlist. Users, passwords and queries in it are not shown or logged; keep the file private if it has any. |
+| `source` | | The address of its HLS playlist, or of [another stream](recorder.md#streams-that-are-no-hls) by `rtmp`, `rtmps`, `srt`, `rtsp` or `udp`. Users, passwords, queries and keys in it are not shown or logged; keep the file private if it has any. |
 | `qualities` | `[\"source\"]` | [Qualities](recorder.md#qualities) to record; `source` is the best one. |
 ";
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::process::ProcessError;
+
 /// Why there is no picture, sound or cut.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FfmpegError {
@@ -50,4 +52,11 @@ pub enum FfmpegError {
     /// The node is ending.
     #[error("the node is ending")]
     Ending,
+}
+
+impl From<ProcessError> for FfmpegError {
+    fn from(error: ProcessError) -> Self {
+        let ProcessError { program, why } = error;
+        Self::NotInstalled { program, why }
+    }
 }

@@ -14,7 +14,6 @@ mod frame;
 mod metrics;
 mod plan;
 mod pool;
-mod process;
 mod segment;
 mod smart;
 mod suitable;

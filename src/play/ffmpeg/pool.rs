@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::FfmpegError;
 use super::metrics::Metrics;
-use super::process::{Process, last_words};
+use crate::process::{Process, ProcessOrder, last_words};
 
 /// How long a question waits for its turn before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,6 +43,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The file that a process was started with, as its last argument: it can go back in it, which it cannot in a pipe. `-protocol_whitelist` in
 /// front of the inputs does not apply to it.
 pub(super) const TO_FILE: &str = "file:/proc/self/fd/1";
+/// Below everything that serves and records, above the crawl.
+const NICENESS: i32 = 10;
 /// What has ended has said what it had to say.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -152,7 +154,7 @@ impl Pool {
         if seen.is_some_and(|at| at.elapsed() < SEEN) {
             return Ok(());
         }
-        let started = Process::start(&self.options.program, &["-version".to_owned()], Stdio::piped());
+        let started = self.process(&["-version".to_owned()], Stdio::piped());
         started.inspect_err(|error| self.told(work, Err(error)))?.end().await;
         *self.seen.lock() = Some(Instant::now());
         Ok(())
@@ -220,12 +222,18 @@ impl Pool {
             None => Stdio::piped(),
             Some(file) => file.try_clone().map_err(|error| failed(&error))?.into(),
         };
-        let process = Process::start(&self.options.program, &arguments(&order.args), to);
+        let process = self.process(&arguments(&order.args), to);
         let process = process.inspect_err(|error| self.told(order.work, Err(error)))?;
         let (sender, output) = mpsc::channel(WAITING);
         let pool = Arc::clone(self);
         tokio::spawn(async move { pool.attend(order, process, input, sender, file, turn).await });
         Ok(output)
+    }
+
+    fn process(&self, args: &[String], stdout: Stdio) -> Result<Process, FfmpegError> {
+        let program = &self.options.program;
+        let stdin = Stdio::piped();
+        Ok(Process::start(ProcessOrder { program, args, environment: &[], stdin, stdout, niceness: NICENESS })?)
     }
 
     /// Stays with a process until nothing is left of it.

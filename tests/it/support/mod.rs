@@ -19,6 +19,7 @@ pub mod origin;
 pub mod peer;
 pub mod postgres;
 pub mod recording;
+pub mod sender;
 pub mod trouble;
 pub mod video;
 

@@ -64,6 +64,11 @@ pub fn gapless(base: &Path, args: &[&str]) -> Outcome {
     finish(command(base).args(args))
 }
 
+/// Begins `gapless --base-dir BASE ARGS…`, for whoever ends it.
+pub fn gapless_begun(base: &Path, args: &[&str]) -> Child {
+    command(base).args(args).spawn().unwrap()
+}
+
 /// The same, started by another program that becomes it, such as `prlimit`.
 pub fn gapless_through(wrapper: &[&str], base: &Path, args: &[&str]) -> Outcome {
     let wrapper: Vec<String> = wrapper.iter().map(|&word| word.to_owned()).collect();

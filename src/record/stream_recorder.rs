@@ -1,0 +1,157 @@
+//! Records a stream that comes through ffmpeg, for as long as it is not stopped.
+//!
+//! 1. ffmpeg brings it as MPEG-TS on a pipe ([`stream_source`]); it is cut here, and what was cut goes to the disk while more comes.
+//! 2. Whatever ends it, it is begun again, later each time that brings nothing. What was cut off in the middle is kept as `partial`.
+//! 3. A stream from which nothing comes for [`SILENCE`] is begun anew. Whoever is listened for may stay away for as long as he likes.
+//!
+//! Memory is one piece of a segment, whatever comes.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::io::AsyncReadExt as _;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::address::SourceAddress;
+use super::events::RecorderEvent;
+use super::stream_source::{SILENCE, arguments, reason};
+use super::stream_writer::{StreamTarget, StreamWriter};
+use crate::archive::hole_reasons::HoleReason;
+use crate::archive::{Stream, Timestamp};
+use crate::jobs::Backoff;
+use crate::process::{Process, ProcessOrder, last_words};
+
+/// The first wait before a stream is begun again, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// Until the first byte: connections, and what ffmpeg looks at before it begins.
+const BEGINS: Duration = Duration::from_secs(20);
+/// What ffmpeg says at its end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// What is read at once.
+const PIECE: usize = 64 << 10;
+/// After so many bytes of which none could be cut, it is no stream that can be.
+const NOTHING_IN: u64 = 64 << 20;
+
+/// How a stream ended.
+enum SessionEnd {
+    Stopped,
+    Failed(HoleReason, String),
+    /// It will not be otherwise next time.
+    Refused(String),
+}
+
+/// Records one stream.
+#[derive(Debug)]
+pub struct StreamRecorder {
+    pub source: SourceAddress,
+    /// The program.
+    pub ffmpeg: String,
+    pub target: Arc<StreamTarget>,
+    /// It ends where nothing can be recorded.
+    pub ends: bool,
+}
+
+impl StreamRecorder {
+    /// Records until it is stopped; what was begun is then on the disk.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let mut writer = StreamWriter::begin(Arc::clone(&self.target)).await;
+        let mut failures = 0_u32;
+        loop {
+            let before = writer.published();
+            let end = self.session(&mut writer, stop).await;
+            failures = if writer.published() > before { 1 } else { failures.saturating_add(1) };
+            match end {
+                SessionEnd::Stopped => return,
+                SessionEnd::Failed(reason, why) => self.tell(|stream| RecorderEvent::Fails { stream, reason, why }),
+                SessionEnd::Refused(why) => {
+                    self.tell(|stream| RecorderEvent::Refused { stream, why });
+                    if self.ends {
+                        return;
+                    }
+                }
+            }
+            tokio::select! {
+                () = sleep(Backoff::new(RETRY.0, RETRY.1).wait(failures)) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    fn tell(&self, event: impl FnOnce(Stream) -> RecorderEvent) {
+        self.target.events.tell(&event(self.target.quality.stream.clone()));
+    }
+
+    /// From one beginning of the stream to its end.
+    async fn session(&self, writer: &mut StreamWriter, stop: &CancellationToken) -> SessionEnd {
+        let source = &self.source;
+        let order = ProcessOrder {
+            program: &self.ffmpeg,
+            args: &arguments(source),
+            environment: &[],
+            stdin: Stdio::null(),
+            stdout: Stdio::piped(),
+            niceness: 0,
+        };
+        let mut process = match Process::start(order) {
+            Ok(process) => process,
+            Err(error) => {
+                let hint = "install Debian's package ffmpeg, or say with playback.ffmpeg where it is";
+                return SessionEnd::Refused(format!("{error}; {hint}"));
+            }
+        };
+        let words = tokio::spawn(last_words(process.stderr.take()));
+        let ended = self.bring(&mut process, writer, stop).await;
+        writer.finish().await;
+        let SessionEnd::Failed(HoleReason::SourceOffline, why) = ended else {
+            process.end().await;
+            return ended;
+        };
+        let status = timeout(LAST_WORDS, process.ended()).await.ok().and_then(Result::ok);
+        process.end().await;
+        let said = timeout(LAST_WORDS, words).await.ok().and_then(Result::ok).unwrap_or_default();
+        let is_error = status.is_none_or(|status| !status.success());
+        let said = reason(&said, source).filter(|_| is_error);
+        SessionEnd::Failed(HoleReason::SourceOffline, said.map_or(why, |said| format!("{source}: {said}")))
+    }
+
+    /// Takes what comes until no more does.
+    async fn bring(&self, process: &mut Process, writer: &mut StreamWriter, stop: &CancellationToken) -> SessionEnd {
+        let source = &self.source;
+        let Some(mut output) = process.stdout.take() else {
+            return SessionEnd::Refused("ffmpeg has no output".to_owned());
+        };
+        let (mut piece, mut has_begun, began) = (vec![0; PIECE], false, Instant::now());
+        loop {
+            let patience = if has_begun { SILENCE } else { BEGINS };
+            let read = tokio::select! {
+                read = timeout(patience, output.read(&mut piece)) => read,
+                () = stop.cancelled() => return SessionEnd::Stopped,
+            };
+            let read = match read {
+                Ok(Ok(read @ 1..)) => read,
+                Ok(_) => return SessionEnd::Failed(HoleReason::SourceOffline, format!("{source} has ended")),
+                Err(_) if has_begun => {
+                    let why = format!("{source} sent nothing more for {} s", patience.as_secs());
+                    return SessionEnd::Failed(HoleReason::SourceStalled, why);
+                }
+                Err(_) if source.is_listened_for() => {
+                    let why = format!("nobody has sent anything to {source} for {} s", began.elapsed().as_secs());
+                    self.tell(|stream| RecorderEvent::Fails { stream, reason: HoleReason::SourceOffline, why });
+                    continue;
+                }
+                Err(_) => {
+                    let why = format!("{source} sent nothing within {} s", patience.as_secs());
+                    return SessionEnd::Failed(HoleReason::SourceOffline, why);
+                }
+            };
+            has_begun = true;
+            let arrived = Timestamp::from(SystemTime::now());
+            writer.take(piece.get(..read).unwrap_or_default(), arrived).await;
+            if writer.skipped() > NOTHING_IN {
+                return SessionEnd::Refused(format!("{source} has no pictures and no sound that could be cut"));
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What ffmpeg is told to bring a stream that is no HLS: its address, and nothing that could make it open anything else.
+//!
+//! 1. It copies picture and sound into MPEG-TS on its standard output, and decodes nothing.
+//! 2. Only the protocols of the address are allowed, and the format is given where the protocol has one: what comes cannot lead elsewhere.
+//! 3. What it says is passed on without what is secret in the address.
+
+use std::time::Duration;
+
+use super::address::{SourceAddress, SourceProtocol};
+
+/// How long it waits for a silent peer; it is stopped from here a little later all the same.
+pub const SILENCE: Duration = Duration::from_secs(10);
+
+/// Pictures of the first stream of them, and all sound.
+const COPIED: [&str; 10] = ["-map", "0:v:0?", "-map", "0:a?", "-c", "copy", "-sn", "-dn", "-flush_packets", "1"];
+/// To where it is read.
+const OUTPUT: [&str; 5] = ["-f", "mpegts", "-muxdelay", "0", "pipe:1"];
+
+/// The arguments for a source.
+pub fn arguments(source: &SourceAddress) -> Vec<String> {
+    let (protocols, format): (&str, &[&str]) = match source.protocol() {
+        SourceProtocol::Hls => ("https,http,tls,tcp", &[]),
+        SourceProtocol::Rtmp => ("rtmp,rtmps,tls,tcp", &["-f", "live_flv"]),
+        SourceProtocol::Rtsp => ("rtsp,rtp,tcp,udp", &["-rtsp_flags", "prefer_tcp", "-f", "rtsp"]),
+        SourceProtocol::Srt => ("srt", &["-f", "mpegts"]),
+        SourceProtocol::Udp => ("udp", &["-f", "mpegts"]),
+    };
+    let silence = SILENCE.as_micros().to_string();
+    let mut all = vec!["-nostdin", "-hide_banner", "-nostats", "-v", "error", "-protocol_whitelist", protocols];
+    // Whoever is listened for may come at any time.
+    if !source.is_listened_for() {
+        all.extend([if source.protocol() == SourceProtocol::Rtsp { "-timeout" } else { "-rw_timeout" }, &silence]);
+    }
+    all.extend(["-analyzeduration", "3000000"]);
+    all.extend(format);
+    all.extend(["-i", source.url().as_str()]);
+    all.extend(COPIED);
+    if source.protocol() == SourceProtocol::Rtsp {
+        // Cameras tell their parameters once, and not with each key frame.
+        all.extend(["-bsf:v", "dump_extra=freq=keyframe"]);
+    }
+    all.extend(OUTPUT);
+    all.into_iter().map(str::to_owned).collect()
+}
+
+/// The last line of what it said, without secrets.
+pub fn reason(said: &str, source: &SourceAddress) -> Option<String> {
+    let line = said.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    let mut line = line.replace(source.url().as_str(), &source.to_string());
+    for secret in source.secrets() {
+        line = line.replace(&secret, "…");
+    }
+    Some(line.chars().take(300).collect())
+}
