@@ -29,6 +29,7 @@ fn edges(hour: u32, segment: u32) -> Edges {
         begins: tracks,
         ends: tracks,
         independent: Some(true),
+        init: None,
     }
 }
 

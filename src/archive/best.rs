@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 
+use super::container::Container;
 use super::contents::HourContents;
 use super::segment::{Hash, SegmentFile, SegmentKind};
 use super::time::{Hour, Span, Timestamp};
@@ -18,6 +19,9 @@ pub enum Preference {
     /// Full before suspect before partial.
     #[error("its type is better")]
     Kind,
+    /// MPEG-TS before MP4: all tools of this field play it, and a list that changes between the two makes players begin anew each time.
+    #[error("it is a transport stream, which is preferred to MP4")]
+    Container,
     /// Of full ones the longest.
     #[error("it is longer")]
     Duration,
@@ -29,11 +33,11 @@ pub enum Preference {
     Hash,
 }
 
-type MeritRank = (Reverse<SegmentKind>, u32, u64, Hash);
+type MeritRank = (Reverse<SegmentKind>, Reverse<Container>, u32, u64, Hash);
 
 fn rank(file: &SegmentFile) -> MeritRank {
     let duration = if file.key.kind == SegmentKind::Full { file.key.duration_us } else { 0 };
-    (Reverse(file.key.kind), duration, file.size, file.key.hash)
+    (Reverse(file.key.kind), Reverse(file.key.container), duration, file.size, file.key.hash)
 }
 
 /// Why `better`, which is the best for its start, is preferred to `other`.
@@ -42,8 +46,10 @@ pub fn merit(better: &SegmentFile, other: &SegmentFile) -> Preference {
     if a.0 != b.0 {
         Preference::Kind
     } else if a.1 != b.1 {
-        Preference::Duration
+        Preference::Container
     } else if a.2 != b.2 {
+        Preference::Duration
+    } else if a.3 != b.3 {
         Preference::Size
     } else {
         Preference::Hash
@@ -52,7 +58,7 @@ pub fn merit(better: &SegmentFile, other: &SegmentFile) -> Preference {
 
 /// The best of the visible video segments for each start time of an hour, in order of start.
 ///
-/// Full before suspect before partial; of full ones the longest; then the largest file; then the highest hash.
+/// Full before suspect before partial; transport streams before MP4; of full ones the longest; then the largest file; then the highest hash.
 pub fn best_per_start(contents: &HourContents) -> Vec<&SegmentFile> {
     best_of(contents.visible(), |file| file)
 }

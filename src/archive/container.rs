@@ -10,16 +10,19 @@ pub enum Container {
     /// An MPEG transport stream.
     #[default]
     Ts = 0,
+    /// A fragmented MP4 that plays by itself: an initialisation segment, and behind it the media as the origin sent it.
+    Mp4 = 1,
 }
 
 impl Container {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Ts];
+    pub const ALL: [Self; 2] = [Self::Ts, Self::Mp4];
 
     /// What names of segments end in.
     pub const fn suffix(self) -> &'static str {
         match self {
             Self::Ts => ".ts",
+            Self::Mp4 => ".mp4",
         }
     }
 
@@ -32,6 +35,7 @@ impl Container {
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Ts => "video/MP2T",
+            Self::Mp4 => "video/mp4",
         }
     }
 
@@ -86,7 +90,7 @@ mod tests {
             assert_eq!(FileEnding::of(format!("x{}", ending.suffix())), Some(*ending));
             assert!(endings.iter().all(|other| other == ending || !other.suffix().ends_with(ending.suffix())));
         }
-        for other in ["ts", "x.TS", "x.ts.txt", "x.tombstones", "", "."] {
+        for other in ["ts", "x.TS", "x.ts.txt", "x.m4s", "x.tombstones", "", "."] {
             assert_eq!(FileEnding::of(other), None, "{other}");
         }
         assert_eq!(FileEnding::of(b"\xff.ts"), Some(FileEnding::Segment(Container::Ts)));

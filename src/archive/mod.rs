@@ -57,4 +57,4 @@ pub use time::{Hour, Span, Timestamp};
 pub use totals::{Digest, HourTotals};
 
 /// What the index keeps of what is in a segment.
-pub use crate::media::{Edges, Extent, TimeStamp, Tracks};
+pub use crate::media::{Edges, Extent, InitSection, TimeStamp, Tracks};

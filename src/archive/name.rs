@@ -259,7 +259,7 @@ mod tests {
             let zeros = "0".repeat(stem - "00:00-2.-full-".len() - H.len());
             format!("00:00-2.{zeros}-full-{H}.{extension}")
         };
-        for extension in ["ts", "tombstone"] {
+        for extension in ["ts", "mp4", "tombstone"] {
             assert!(matches!(parse_file_name(&name(245, extension)), FileName::Understood(_)), "{extension}");
             assert_eq!(parse_file_name(&name(246, extension)), FileName::Foreign, "{extension}");
         }
@@ -292,12 +292,12 @@ mod tests {
         #[test]
         fn understood_names_come_back_to_the_byte_or_are_kept_exactly(
             time in plain_time(), duration in any_duration(), kind in "full|suspect|partial",
-            hash in prop::array::uniform32(0_u8..), tombstone: bool,
+            hash in prop::array::uniform32(0_u8..), extension in "ts|mp4|tombstone",
         ) {
-            let extension = if tombstone { "tombstone" } else { "ts" };
             let name = format!("{time}-{duration}-{kind}-{}.{extension}", Hash(hash));
             let read = key(&name);
-            prop_assert_eq!(read.tombstone, tombstone);
+            prop_assert_eq!(read.tombstone, extension == "tombstone");
+            prop_assert_eq!(read.container == Container::Mp4, extension == "mp4");
             prop_assert_eq!(read.hash, Hash(hash));
             let spelled_plainly = !(duration.len() > 1 && duration.starts_with('0') && !duration.starts_with("0."))
                 && duration.split_once('.').is_none_or(|(_, fraction)| fraction.len() <= 6);
@@ -322,6 +322,10 @@ mod tests {
             let keys: std::collections::HashSet<_> = names.iter().map(|name| key(name)).filter(|key| key.spelling != Spelling::EXACT).collect();
             let plain = names.iter().filter(|name| key(name).spelling != Spelling::EXACT).count();
             prop_assert_eq!(keys.len(), plain);
+            for key in keys.iter().map(|key| SegmentKey { container: Container::Mp4, ..*key }) {
+                prop_assert!(!keys.contains(&key), "the same in another container is another file");
+                prop_assert_eq!(key.as_tombstone().hideable().count(), Container::ALL.len());
+            }
         }
 
         #[test]
@@ -330,7 +334,7 @@ mod tests {
         }
 
         #[test]
-        fn nearly_right_names_never_panic(name in "[0-9:.-]{0,20}(full|temp|-)[-A-Za-z0-9_]{0,44}\\.(ts|json|tombstone)") {
+        fn nearly_right_names_never_panic(name in "[0-9:.-]{0,20}(full|temp|-)[-A-Za-z0-9_]{0,44}\\.(ts|mp4|json|tombstone)") {
             if let FileName::Understood(key) = parse_file_name(&name)
                 && key.spelling != Spelling::EXACT {
                 prop_assert_eq!(SegmentFile { key, size: 0, exact: None }.name(), name);

@@ -236,9 +236,15 @@ impl SegmentKey {
     }
 }
 
-/// The hour and the name of a new segment in MPEG-TS, as recorders of this field write it: the start with six digits, the duration with as many
+/// The hour and the name of a new segment, as recorders of this field write it: the start with six digits, the duration with as many
 /// as it needs and one at least.
-pub fn recorded_name(start: Timestamp, duration: Span, kind: SegmentKind, hash: Hash) -> (Hour, String) {
+pub fn recorded_name(
+    start: Timestamp,
+    duration: Span,
+    kind: SegmentKind,
+    container: Container,
+    hash: Hash,
+) -> (Hour, String) {
     let hour = start.hour();
     let within = |us: i64| u32::try_from(us).unwrap_or_default();
     let duration_us = within(duration.us());
@@ -246,7 +252,7 @@ pub fn recorded_name(start: Timestamp, duration: Span, kind: SegmentKind, hash: 
     let duration_digits = u8::try_from(6 - digits).unwrap_or(6);
     let key = SegmentKey {
         start_us: within((start - hour.start()).us()),
-        container: Container::Ts,
+        container,
         kind,
         tombstone: false,
         duration_us,

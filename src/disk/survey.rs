@@ -42,7 +42,7 @@ struct Listed {
 }
 
 impl TreeSurvey {
-    /// Directories that hold video and are no hours; of these hours, what in them is no transport stream.
+    /// Directories that hold video and are no hours; of these hours, what in them does not end as segments do.
     pub fn look(&mut self, base: &Base, hours: &[HourPlace]) -> Vec<VideoDir> {
         let (mut pending, mut found, mut looked_at) = (vec![String::new()], Vec::new(), 0);
         let mut known = std::mem::take(&mut self.known);
@@ -142,7 +142,7 @@ mod tests {
             "cam/2026-03-04/10/c.ts",
             "cam/2026-03-04/10/d.ts",
             "cam/source/2026-03-04T10/e.ts",
-            "cam/source/2026-03-04T10/f.mp4",
+            "cam/source/2026-03-04T10/f.mkv",
             "cam/source/2026-03-04T09/g.mp4",
             ".gapless/h.ts",
             "emotes/1/light",

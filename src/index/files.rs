@@ -364,11 +364,11 @@ mod tests {
     use crate::index::codec::hour_key;
 
     fn any_key() -> impl Strategy<Value = SegmentKey> {
-        (0..3_600_000_000_u32, 0..4_u8, any::<bool>(), 0..=3_600_000_000_u32, 0..49_u8, any::<[u8; 32]>()).prop_map(
+        (0..3_600_000_000_u32, 0..8_u8, any::<bool>(), 0..=3_600_000_000_u32, 0..49_u8, any::<[u8; 32]>()).prop_map(
             |(start_us, kind, tombstone, duration_us, spelling, hash)| SegmentKey {
                 start_us,
-                container: Container::Ts,
-                kind: SegmentKind::from_number(kind).unwrap(),
+                container: Container::from_number(kind / 4).unwrap(),
+                kind: SegmentKind::from_number(kind % 4).unwrap(),
                 tombstone,
                 duration_us,
                 spelling: Spelling::from_number(spelling).unwrap(),

@@ -19,6 +19,8 @@ pub mod m0005_visitors;
 pub mod m0006_facts;
 #[path = "../../migrations/m0007_missed.rs"]
 pub mod m0007_missed;
+#[path = "../../migrations/m0008_containers.rs"]
+pub mod m0008_containers;
 
 type Migration = fn(&WriteTransaction) -> Result<(), IndexError>;
 
@@ -31,10 +33,11 @@ const STEPS: &[Migration] = &[
     m0005_visitors::run,
     m0006_facts::run,
     m0007_missed::run,
+    m0008_containers::run,
 ];
 
 /// The format that this version writes.
-pub const FORMAT: u32 = 7;
+pub const FORMAT: u32 = 8;
 const _: () = assert!(STEPS.len() == FORMAT as usize, "one step per format");
 
 /// A number beyond this is damage and not a later version.

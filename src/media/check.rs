@@ -3,12 +3,12 @@
 //!
 //! 1. The bytes come in pieces of any size; memory is constant, and no bytes make this panic.
 //! 2. Where a file begins with three packets it is a transport stream. Anything else (another container, a short file, a stream behind
-//!    something else) is not judged: [`TsVerdict::Other`]. A file of nothing but zeros is a fault, and so is one of nothing.
+//!    something else) is not judged: [`StreamVerdict::Other`]. A file of nothing but zeros is a fault, and so is one of nothing.
 //! 3. Judged are: every packet's sync byte and error mark, the counters of each program's packets, leaps of its time stamps,
 //!    and how long the time stamps last against the duration in the name.
 //!
 //! Only what is broken without doubt is a fault. How long a stream lasts is none where pictures come rarely or its tables change: that is
-//! [`TsVerdict::Odd`].
+//! [`StreamVerdict::Odd`].
 //!
 //! **Tolerances.** A playlist's durations may be rounded to whole seconds (RFC 8216, 4.3.2.1: off by up to 0.5 s), and duplicates of
 //! one recording with durations 0.5 s apart are known; so the time stamps may last [`TOLERANCE_US`] and one frame longer or
@@ -17,7 +17,7 @@
 //! there, the torn frame counted for half, still lasts as long as the name says.
 
 use super::coding::Role;
-use super::fault::TsFault;
+use super::fault::StreamFault;
 use super::packet::{LEN, Packet};
 use super::pes::{self, Begin, Times};
 use super::psi::Program;
@@ -57,15 +57,15 @@ const REPEATED: u8 = 0x80;
 
 /// What the bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TsVerdict {
+pub enum StreamVerdict {
     /// No transport stream: nothing can be said.
     Other,
     /// A transport stream with nothing wrong.
     Sound,
     /// What is strange, and may be as it was sent: it proves nothing. Never empty.
-    Odd(Vec<TsFault>),
+    Odd(Vec<StreamFault>),
     /// What is wrong, in the order in which it was found; never empty.
-    Faulty(Vec<TsFault>),
+    Faulty(Vec<StreamFault>),
 }
 
 /// The check of one file while its bytes come.
@@ -85,10 +85,10 @@ struct Packets {
     timed: Vec<Timed>,
     /// How often a stream has said that clocks begin anew.
     epoch: u32,
-    faults: Vec<TsFault>,
-    leaps: Vec<TsFault>,
+    faults: Vec<StreamFault>,
+    leaps: Vec<StreamFault>,
     /// What is strange and proves nothing.
-    odd: Vec<TsFault>,
+    odd: Vec<StreamFault>,
     /// The tables have said something else than before.
     has_changed: bool,
 }
@@ -144,24 +144,24 @@ impl TsCheck {
     }
 
     /// All bytes have come: what they are, for a file that is to last this long.
-    pub fn finish(mut self, named_us: u64) -> TsVerdict {
+    pub fn finish(mut self, named_us: u64) -> StreamVerdict {
         if self.length == 0 && named_us > 0 {
-            return TsVerdict::Faulty(vec![TsFault::Empty]);
+            return StreamVerdict::Faulty(vec![StreamFault::Empty]);
         }
         if self.zeros_only && self.length > 0 {
-            return TsVerdict::Faulty(vec![TsFault::AllZero]);
+            return StreamVerdict::Faulty(vec![StreamFault::AllZero]);
         }
         self.reader.finish(&mut self.packets);
         let begins = self.reader.first().is_some_and(|(at, distance)| at == 0 || at + LEN as u64 == distance as u64);
         let mut packets = self.packets;
         if !begins || self.length < ENOUGH {
-            return TsVerdict::Other;
+            return StreamVerdict::Other;
         }
         packets.judge_length(named_us, self.reader.torn());
         match (packets.faults.is_empty(), packets.odd.is_empty()) {
-            (true, true) => TsVerdict::Sound,
-            (true, false) => TsVerdict::Odd(packets.odd),
-            (false, _) => TsVerdict::Faulty([packets.faults, packets.odd].concat()),
+            (true, true) => StreamVerdict::Sound,
+            (true, false) => StreamVerdict::Odd(packets.odd),
+            (false, _) => StreamVerdict::Faulty([packets.faults, packets.odd].concat()),
         }
     }
 }
@@ -173,7 +173,7 @@ impl Sink for Packets {
     fn packet(&mut self, at: u64, packet: &Packet<'_>) {
         if packet.damaged {
             // Nothing else in it can be relied on.
-            self.fault(TsFault::Damaged { at, pid: packet.pid });
+            self.fault(StreamFault::Damaged { at, pid: packet.pid });
             return;
         }
         if packet.discontinuity {
@@ -200,8 +200,8 @@ impl Sink for Packets {
     }
 
     fn lost(&mut self, at: u64, found: u8) {
-        if !self.faults.iter().any(|fault| matches!(fault, TsFault::NoSync { .. })) {
-            self.fault(TsFault::NoSync { at, found });
+        if !self.faults.iter().any(|fault| matches!(fault, StreamFault::NoSync { .. })) {
+            self.fault(StreamFault::NoSync { at, found });
         }
     }
 
@@ -230,7 +230,7 @@ impl Packets {
         if repeats && before & REPEATED == 0 {
             *last = found | REPEATED;
         } else if found != expected {
-            self.fault(TsFault::Continuity { at, pid: packet.pid, expected, found });
+            self.fault(StreamFault::Continuity { at, pid: packet.pid, expected, found });
         }
     }
 
@@ -250,11 +250,11 @@ impl Packets {
         let by_us = by.saturating_mul(100) / 9;
         if by < -BACKWARDS {
             known.rebase(epoch, stamps);
-            self.fault(TsFault::Jump { at, pid, by_us });
+            self.fault(StreamFault::Jump { at, pid, by_us });
         } else {
             known.go_on(stamps);
             if by > FORWARDS && self.leaps.len() < MOST_FAULTS {
-                self.leaps.push(TsFault::Jump { at, pid, by_us });
+                self.leaps.push(StreamFault::Jump { at, pid, by_us });
             }
         }
     }
@@ -272,17 +272,17 @@ impl Packets {
         let Some((found_us, frame_us)) = lasting.and_then(Lasting::us) else {
             // One picture or none: nothing to measure by.
             if torn > 0 && !self.timed.is_empty() && !is_as_named {
-                self.fault(TsFault::Torn { bytes: torn });
+                self.fault(StreamFault::Torn { bytes: torn });
             }
             return;
         };
         let is_slow = self.timed.iter().all(|timed| timed.step >= SLOW);
         if torn > 0 && found_us.saturating_sub(frame_us / 2) < named_us {
-            self.fault(TsFault::Torn { bytes: torn });
+            self.fault(StreamFault::Torn { bytes: torn });
         }
         if !is_as_named {
             let mut found = std::mem::take(&mut self.leaps);
-            found.push(TsFault::Span { named_us, found_us });
+            found.push(StreamFault::Span { named_us, found_us });
             // Where pictures come rarely, or streams change, nobody knows when the last one ends.
             if is_slow || self.has_changed {
                 self.odd = found;
@@ -294,7 +294,7 @@ impl Packets {
         }
     }
 
-    fn fault(&mut self, fault: TsFault) {
+    fn fault(&mut self, fault: StreamFault) {
         if self.faults.len() < MOST_FAULTS {
             self.faults.push(fault);
         }

@@ -9,7 +9,7 @@
 //! 4. Coding is the parameter sets of the picture and what the frames of the sound say of themselves.
 //! 5. What was not found is unknown, and nothing unknown is a change. No bytes make this panic.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use super::coding::{Coding, Role};
 use super::facts::{Head, Heads};
@@ -62,6 +62,32 @@ pub struct Edges {
     pub ends: Tracks,
     /// Whether decoding can begin with it: a key frame with its parameters, behind the tables.
     pub independent: Option<bool>,
+    /// Of MP4: the initialisation segment with which it begins.
+    pub init: Option<InitSection>,
+}
+
+/// The initialisation segment at the beginning of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InitSection {
+    length: NonZeroU32,
+    print: u32,
+}
+
+impl InitSection {
+    /// Of so many bytes, with this fingerprint.
+    pub fn new(length: u32, print: u32) -> Option<Self> {
+        Some(Self { length: NonZeroU32::new(length)?, print })
+    }
+
+    /// How many bytes it has.
+    pub const fn length(self) -> u32 {
+        self.length.get()
+    }
+
+    /// What two that are alike have in common, beside their length.
+    pub const fn print(self) -> u32 {
+        self.print
+    }
 }
 
 /// What is not the same from one segment to the next.
@@ -203,6 +229,7 @@ impl Front {
             begins: begin.begin(first).or(end.begin(last).coding_if(streams(first) == streams(last))),
             ends: end.end(last).or(begin.end(first).coding_if(streams(first) == streams(last))),
             independent: self.main().and_then(independent),
+            init: None,
         }
     }
 

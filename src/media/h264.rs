@@ -24,6 +24,12 @@ pub(super) fn describe(stream: &[u8]) -> Described {
     nal::describe(stream, kind, parameters)
 }
 
+/// The codec, as a configuration record says it (ISO/IEC 14496-15, 5.3.3.1).
+pub(super) fn codec(record: &[u8]) -> Option<String> {
+    let [_, profile, constraints, level, ..] = record else { return None };
+    Some(format!("avc1.{profile:02x}{constraints:02x}{level:02x}"))
+}
+
 pub(super) fn kind(unit: &[u8]) -> UnitKind<'_> {
     let Some((header, payload)) = unit.split_first() else { return UnitKind::Other };
     match header & 0x1f {

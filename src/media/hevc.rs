@@ -58,6 +58,11 @@ pub(super) fn marks(unit: &[u8]) -> Marks {
     Marks { random_access: begins, entry: Some(entry).filter(|_| begins && parameters), reference: false }
 }
 
+/// The codec, as a configuration record says it (ISO/IEC 14496-15, 8.3.3.1): a byte, and then the same fields.
+pub(super) fn codec(record: &[u8]) -> Option<String> {
+    profile(&mut Bits::plain(record.get(..13)?.to_vec())).map(|(codec, _)| codec)
+}
+
 /// The codec, and how many sub-layers there are below the highest.
 fn profile(bits: &mut Bits) -> Option<(String, u32)> {
     bits.skip(4)?;

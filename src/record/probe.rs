@@ -24,7 +24,7 @@ use super::segment_fetch::{FetchFailure, judged_kind};
 use super::start_times::{StartTime, StartTimes};
 use super::variants::{OfferedQuality, SEPARATE_SOUND, offered_qualities};
 use crate::archive::segment::recorded_name;
-use crate::archive::{Hash, Span, Timestamp};
+use crate::archive::{Container, Hash, Span, Timestamp};
 use crate::media::{TsCheck, facts};
 use crate::net::tls::ClientConfig;
 
@@ -275,7 +275,7 @@ pub(super) fn segment_report(
     let length = bytes.len() as u64;
     let (kind, fault) = judged_kind(check.finish(duration.us().unsigned_abs()), bytes, length, took)?;
     let found = facts(bytes).facts;
-    let (hour, name) = recorded_name(start, duration, kind, Hash(Sha256::digest(bytes).into()));
+    let (hour, name) = recorded_name(start, duration, kind, Container::Ts, Hash(Sha256::digest(bytes).into()));
     let (width, height) = found.size.unzip();
     Ok(ProbedSegment {
         path: format!("{hour}/{name}"),

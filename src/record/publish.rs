@@ -15,7 +15,7 @@ use super::segment_fetch::{ArchiveBase, FetchFailure, FetchedSegment};
 use crate::archive::segment::recorded_name;
 use crate::archive::time::SECOND_US;
 use crate::archive::{
-    FileName, Hash, Hour, HourPlace, SegmentKey, SegmentKind, Span, Stream, Timestamp, parse_file_name,
+    Container, FileName, Hash, Hour, HourPlace, SegmentKey, SegmentKind, Span, Stream, Timestamp, parse_file_name,
 };
 use crate::disk::{Base, DiskError, DownloadError, Published};
 
@@ -75,7 +75,7 @@ impl RecordedQuality {
             self.remember(hash, there, kind);
             return Ok(RecordedSegment { start: there, duration, kind, fault, bytes, hash, path: None });
         }
-        let (hour, name) = recorded_name(start, duration, kind, hash);
+        let (hour, name) = recorded_name(start, duration, kind, Container::Ts, hash);
         let place = HourPlace { stream: self.stream.clone(), hour };
         let dir = base.make_hour_dir(&place)?;
         let published = file.publish(&dir, &name).map_err(|error| match error {

@@ -16,7 +16,7 @@ use super::playlist::ByteRange;
 use crate::archive::quantity::size;
 use crate::archive::{HourPlace, SegmentKind, Span};
 use crate::disk::{Base, BaseGuard, DiskError, NewSegment};
-use crate::media::{TsCheck, TsFault, TsVerdict};
+use crate::media::{StreamFault, StreamVerdict, TsCheck};
 
 /// What is collected before it is written.
 const PIECE: usize = 128 << 10;
@@ -223,20 +223,20 @@ impl Intake {
 
 /// The type of what came whole, and why it is not `full`; an error is what it looks like where it is no transport stream.
 pub(super) fn judged_kind(
-    verdict: TsVerdict,
+    verdict: StreamVerdict,
     head: &[u8],
     bytes: u64,
     took: Duration,
 ) -> Result<(SegmentKind, Option<String>), Option<&'static str>> {
     // Too few packets to be judged may be a segment all the same.
-    let is_short = verdict == TsVerdict::Other && head.first() == Some(&SYNC) && bytes.is_multiple_of(PACKET);
-    if verdict == TsVerdict::Other && bytes > 0 && !is_short {
+    let is_short = verdict == StreamVerdict::Other && head.first() == Some(&SYNC) && bytes.is_multiple_of(PACKET);
+    if verdict == StreamVerdict::Other && bytes > 0 && !is_short {
         return Err(looks_like(head));
     }
     Ok(match verdict {
         _ if bytes == 0 => (SegmentKind::Suspect, Some("it is empty".to_owned())),
-        TsVerdict::Faulty(faults) => {
-            let is_torn = faults.iter().any(|fault| matches!(fault, TsFault::Torn { .. }));
+        StreamVerdict::Faulty(faults) => {
+            let is_torn = faults.iter().any(|fault| matches!(fault, StreamFault::Torn { .. }));
             let kind = if is_torn { SegmentKind::Partial } else { SegmentKind::Suspect };
             (kind, faults.first().map(ToString::to_string))
         }

@@ -52,6 +52,7 @@ mod master;
 mod mid_crawl;
 mod mistakes;
 mod monitoring;
+mod mp4;
 mod names;
 mod naming;
 mod page;

@@ -1,19 +1,19 @@
 //! Files of video that lie where no segment is looked for: above the hours, in a tree that is laid out in another way, or in containers that
-//! are not transport streams. Nothing of them is listed, played or fetched, which without a word would look like an archive without holes.
+//! segments do not come in. Nothing of them is listed, played or fetched, which without a word would look like an archive without holes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EXAMPLES, NAMES_PAGE, NodeProblem, ProblemKind, Severity};
 use crate::archive::quantity::count;
-use crate::archive::{Container, Hour, Stream};
+use crate::archive::{Container, FileEnding, Hour, Stream};
 
-/// Endings of files that hold video, apart from those of segments.
+/// Endings of files that hold video and are no transport streams. Outside of hours MP4 is more often a finished video than a segment.
 const OTHER_ENDINGS: [&str; 9] = ["mp4", "m4s", "m4v", "mkv", "webm", "mov", "flv", "avi", "m2ts"];
 
 /// What a file's name says of what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VideoFormat {
-    /// What segments are in.
+    /// What nothing but segments is in: transport streams.
     Segments,
     /// Something else that players play.
     Other,
@@ -24,7 +24,7 @@ impl VideoFormat {
     pub fn of(name: &str) -> Option<Self> {
         let (_, ending) = name.rsplit_once('.')?;
         let is = |known: &str| ending.eq_ignore_ascii_case(known);
-        if Container::ALL.iter().any(|container| is(container.extension())) {
+        if is(Container::Ts.extension()) {
             return Some(Self::Segments);
         }
         OTHER_ENDINGS.iter().any(|known| is(known)).then_some(Self::Other)
@@ -48,7 +48,9 @@ impl VideoDir {
     /// Counts a file, if it is one of video and of interest here.
     pub fn count(&mut self, name: &str) {
         let is_hour = is_hour(&self.path);
-        match VideoFormat::of(name) {
+        // What ends as segments do is listed there, by a right name or as a bad one.
+        let is_listed = is_hour && matches!(FileEnding::of(name), Some(FileEnding::Segment(_)));
+        match VideoFormat::of(name).filter(|_| !is_listed) {
             Some(VideoFormat::Segments) if !is_hour => self.segments += 1,
             Some(VideoFormat::Other) => self.others += 1,
             _ => return,
@@ -98,7 +100,7 @@ impl Misplacement {
 
     const fn sentence(self) -> &'static str {
         match self {
-            Self::Container => "not taken, because segments are MPEG transport streams (.ts)",
+            Self::Container => "not taken, because segments are MPEG transport streams (.ts) or fragmented MP4 (.mp4)",
             Self::AboveTheHours => "not in an hour: segments lie in CHANNEL/QUALITY/YYYY-MM-DDTHH",
             Self::OtherDates => "in a tree of another layout: directories are CHANNEL/QUALITY/YYYY-MM-DDTHH, in UTC",
             Self::Elsewhere => "in directories that are no hours: segments lie in CHANNEL/QUALITY/YYYY-MM-DDTHH",
@@ -197,14 +199,14 @@ mod tests {
             dir("", &["movie.mkv"]),
             dir("cam", &["a.ts", "b.ts"]),
             dir("cam/source", &["c.ts", "d.TS", "e.ts", "f.ts"]),
-            dir("cam/source/2026-03-04T10", &["g.ts", "h.mp4", "init.m4s"]),
+            dir("cam/source/2026-03-04T10", &["g.ts", "g.mp4", "h.mkv", "init.m4s"]),
             dir("cam/source/old", &["i.ts"]),
         ];
         let problems = misplaced(&all, &channels(&["cam"]));
         let counts: Vec<(&str, Option<u64>)> =
             problems.iter().map(|problem| (problem.place.as_deref().unwrap(), problem.count)).collect();
         assert_eq!(counts, [("cam", Some(2)), ("cam", Some(6)), ("cam", Some(1))], "containers, above, elsewhere");
-        assert!(problems[0].what.contains("cam/source/2026-03-04T10/h.mp4"), "{:?}", problems[0]);
+        assert!(problems[0].what.contains("cam/source/2026-03-04T10/h.mkv"), "{:?}", problems[0]);
         assert_eq!(problems[1].examples, ["cam/a.ts", "cam/b.ts", "cam/source/c.ts"]);
     }
 

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::start_time::{length, other_container};
 use crate::archive::{FileName, Hash, HourPlace, LARGEST_FILE, SegmentKind, Span, Timestamp, parse_file_name};
 use crate::disk::directory_id;
-use crate::media::{StampMeter, StampSpan, TsCheck, TsFault, TsVerdict};
+use crate::media::{StampMeter, StampSpan, StreamFault, StreamVerdict, TsCheck};
 
 const PIECE: usize = 256 << 10;
 
@@ -122,20 +122,20 @@ impl Original {
         })
         .map_err(|cause| format!("it cannot be read: {cause}"))?;
         if let Some(container) = other_container(&head) {
-            return Err(format!("it is {container}, and segments are MPEG-TS: {}", convert(&self.path)));
+            return Err(format!("it is {container}, and only MPEG-TS is imported as yet: {}", convert(&self.path)));
         }
         let clock = measure.finish();
         let length_us = clock.as_ref().map_or(1, |clock| length(clock).us()).unsigned_abs();
         let faults = match check.finish(length_us) {
-            TsVerdict::Other => return Err(format!("it is not an MPEG transport stream: {}", convert(&self.path))),
-            TsVerdict::Sound | TsVerdict::Odd(_) => Vec::new(),
-            TsVerdict::Faulty(faults) => faults,
+            StreamVerdict::Other => return Err(format!("it is not an MPEG transport stream: {}", convert(&self.path))),
+            StreamVerdict::Sound | StreamVerdict::Odd(_) => Vec::new(),
+            StreamVerdict::Faulty(faults) => faults,
         };
         let Some(clock) = clock else {
             let why = faults.first().map_or_else(|| "it has too few time stamps".to_owned(), ToString::to_string);
             return Err(format!("nothing says how long it lasts: {why}"));
         };
-        let is_cut_short = faults.iter().any(|fault| matches!(fault, TsFault::Torn { .. }));
+        let is_cut_short = faults.iter().any(|fault| matches!(fault, StreamFault::Torn { .. }));
         let (kind, fault) = match faults.first() {
             Some(_) if is_cut_short => (SegmentKind::Partial, Some("its last packet is incomplete".to_owned())),
             Some(fault) => (SegmentKind::Suspect, Some(fault.to_string())),

@@ -12,7 +12,7 @@ use std::fmt;
 
 use crate::archive::segment::recorded_name;
 use crate::archive::time::{HOUR_US, SECOND_US};
-use crate::archive::{Hash, Hour, SegmentKind, Span, Timestamp};
+use crate::archive::{Container, Hash, Hour, SegmentKind, Span, Timestamp};
 use crate::media::{StampSpan, distance};
 /// Time stamps that are off by so much from the end of the one before go on from it.
 const JOINT_US: i64 = SECOND_US / 2;
@@ -167,7 +167,7 @@ impl Placement {
 
     /// The hour that it lies in and its name there.
     pub fn name(&self, kind: SegmentKind, hash: Hash) -> (Hour, String) {
-        recorded_name(self.start, self.length, kind, hash)
+        recorded_name(self.start, self.length, kind, Container::Ts, hash)
     }
 }
 

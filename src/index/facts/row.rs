@@ -2,7 +2,7 @@
 
 use super::super::codec::{HourKey, check};
 use super::{Id, MOST_ROWS, row_key};
-use crate::archive::{Edges, Extent, TimeStamp, Tracks};
+use crate::archive::{Edges, Extent, InitSection, TimeStamp, Tracks};
 
 /// Bytes of a row: with its key and what the page needs it fills a page.
 const ROW: usize = 4_060;
@@ -51,6 +51,9 @@ fn encode_row(known: &[(Id, Edges)]) -> (Vec<u8>, usize) {
         for (extent, expects) in [edges.picture, edges.sound].iter().zip(&mut later) {
             push_extent(&mut entry, extent, expects);
         }
+        if let Some(init) = edges.init {
+            entry.extend([init.length(), init.print()].map(u32::to_le_bytes).concat());
+        }
         let pairs_after = pairs.len() + usize::from(found.is_none());
         if HEAD + pairs_after * PAIR + written.len() + entry.len() > ROW || pairs_after > usize::from(u8::MAX) {
             break;
@@ -72,11 +75,11 @@ fn encode_row(known: &[(Id, Edges)]) -> (Vec<u8>, usize) {
     (body, usize::from(taken))
 }
 
-/// Which times are known, and what is known of the beginning.
+/// Which times are known, and what is known of the beginning. The bit before the last came with format 8.
 fn marks(edges: &Edges) -> u8 {
     let times = [edges.picture.first, edges.picture.end, edges.sound.first, edges.sound.end];
     let known = times.iter().enumerate().map(|(bit, time)| u8::from(time.is_some()) << bit).sum::<u8>();
-    known | edges.independent.map_or(0, |is| 0x10 | u8::from(is) << 5)
+    known | u8::from(edges.init.is_some()) << 6 | edges.independent.map_or(0, |is| 0x10 | u8::from(is) << 5)
 }
 
 fn push_extent(entry: &mut Vec<u8>, extent: &Extent, expected: &mut ExpectedEdge) {
@@ -103,6 +106,15 @@ fn take_extent(bytes: &mut &[u8], known: u8, expected: &mut ExpectedEdge) -> Opt
         extent.end = Some(end);
     }
     Some(extent)
+}
+
+fn take_init<'b>(bytes: &mut &'b [u8]) -> Option<InitSection> {
+    let mut word = || {
+        let (four, rest): (&[u8; 4], &'b [u8]) = bytes.split_first_chunk()?;
+        *bytes = rest;
+        Some(u32::from_le_bytes(*four))
+    };
+    InitSection::new(word()?, word()?)
 }
 
 /// The entries of a row, one after the other.
@@ -147,7 +159,8 @@ impl<'r> Entries<'r> {
         let picture = take_extent(&mut self.rest, *marks, of_picture)?;
         let sound = take_extent(&mut self.rest, *marks >> 2, of_sound)?;
         let independent = (marks & 0x10 != 0).then_some(marks & 0x20 != 0);
-        Some((*id, Edges { picture, sound, begins, ends, independent }))
+        let init = if marks & 0x40 == 0 { None } else { Some(take_init(&mut self.rest)?) };
+        Some((*id, Edges { picture, sound, begins, ends, independent, init }))
     }
 }
 

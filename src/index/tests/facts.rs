@@ -5,7 +5,7 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _};
 
 use super::model::{hour, options, stream};
 use crate::archive::test_names::hash_text;
-use crate::archive::{AnyFile, Edges, Extent, HourChange, SegmentFile, TimeStamp, Tracks};
+use crate::archive::{AnyFile, Edges, Extent, HourChange, InitSection, SegmentFile, TimeStamp, Tracks};
 use crate::index::facts::{Entries, Id, encode, row_key};
 use crate::index::{Batch, HourUpdate, Index, Learnt, StampUpdate, codec, facts};
 
@@ -28,6 +28,7 @@ fn edges(number: u8) -> Edges {
         begins: tracks,
         ends: tracks,
         independent: Some(true),
+        init: InitSection::new(u32::from(number % 3) * 700, 0x8000_0000 | u32::from(number)),
     }
 }
 
@@ -140,7 +141,8 @@ fn an_hour_of_an_ordinary_stream_takes_a_dozen_bytes_a_segment() {
             let sound = Extent { first: Some(TimeStamp::new(heard)), end: Some(TimeStamp::new(ends)) };
             heard = ends;
             let picture = Extent { first: Some(TimeStamp::new(shown)), end: Some(TimeStamp::new(shown + 180_180)) };
-            (number.to_be_bytes(), Edges { picture, sound, begins: tracks, ends: tracks, independent: Some(true) })
+            let (independent, init) = (Some(true), None);
+            (number.to_be_bytes(), Edges { picture, sound, begins: tracks, ends: tracks, independent, init })
         })
         .collect();
     let rows = encode(codec::hour_key(1, hour(2)), &all);
@@ -156,8 +158,10 @@ fn any_extent() -> impl Strategy<Value = Extent> {
 fn any_edges() -> impl Strategy<Value = Edges> {
     let tracks =
         || (0..3_u32, 0..3_u32, any::<u32>()).prop_map(|(a, b, c)| Tracks { streams: a, picture: b, sound: c % 5 });
-    (any_extent(), any_extent(), tracks(), tracks(), any::<Option<bool>>())
-        .prop_map(|(picture, sound, begins, ends, independent)| Edges { picture, sound, begins, ends, independent })
+    let init = any::<(u32, u32)>().prop_map(|(length, print)| InitSection::new(length % 3, print));
+    (any_extent(), any_extent(), tracks(), tracks(), any::<Option<bool>>(), init).prop_map(
+        |(picture, sound, begins, ends, independent, init)| Edges { picture, sound, begins, ends, independent, init },
+    )
 }
 
 proptest! {

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use redb::{Database, ReadableDatabase as _, TableDefinition};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use super::model::{IndexModel, Names, hour, options, ordinary_names, stamp};
 use crate::archive::test_names::hash_text;
@@ -16,6 +16,7 @@ use crate::index::{HourRow, Index, IndexError, meta, schema};
 
 /// The summary of an hour in format 1 is that of format 2 without its last 20 bytes.
 const OLD_ROW: usize = 177;
+const HOURS: TableDefinition<'static, &[u8; 8], &[u8]> = TableDefinition::new("hours.2");
 const OLD_HOURS: TableDefinition<'static, &[u8; 8], &[u8]> = TableDefinition::new("hours.1");
 
 fn fixture(name: &str) -> PathBuf {
@@ -137,7 +138,7 @@ fn format_1_is_brought_up_with_every_hour_as_it_was() {
         assert_eq!(index.archive().unwrap(), model.archive);
         assert_eq!(index.log_position().unwrap().1, 3);
         let row = index.hour_row("desertbus/chat", hour(2)).unwrap().unwrap();
-        assert_eq!((row.stamp, row.changed), (Some(stamp(1)), 3));
+        assert_eq!((row.stamp, row.changed), (None, 3), "it is to be read again: there may be MP4 in it");
     }
 }
 
@@ -199,6 +200,29 @@ fn in_format_6_recorders_missed_nothing_yet() {
         assert_eq!((index.report().migrated_from, &index.report().set_aside), (migrated_from, &None));
         archive().assert_is(&index);
         assert_eq!(index.missed().unwrap(), []);
+    }
+}
+
+#[test]
+fn every_hour_of_format_7_is_to_be_read_again_as_there_may_be_mp4_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = copy("index-format-7.redb", &directory);
+    {
+        let old = Database::open(&path).unwrap();
+        let hours = old.begin_read().unwrap().open_table(HOURS).unwrap();
+        let stamps = hours.iter().unwrap().map(|row| {
+            let (key, value) = row.unwrap();
+            HourRow::decode(*key.value(), value.value()).unwrap().stamp
+        });
+        assert!(stamps.into_iter().all(|stamp| stamp.is_some()));
+    }
+    for migrated_from in [Some(7), None] {
+        let index = Index::open(&path, options()).unwrap();
+        assert_eq!((index.report().migrated_from, &index.report().set_aside), (migrated_from, &None));
+        archive().assert_is(&index);
+        for (stream, at) in archive().hours.into_keys() {
+            assert_eq!(index.hour_row(&stream, at).unwrap().unwrap().stamp, None, "{stream} {at}");
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use crate::media::packet::{LEN, SYNC};
-use crate::media::{TsCheck, TsFault, TsVerdict};
+use crate::media::{StreamFault, StreamVerdict, TsCheck};
 
 /// Content and named duration of the real `full` segments of some quality.
 fn samples(quality: &str) -> Vec<(String, Vec<u8>, u64)> {
@@ -39,7 +39,7 @@ fn two() -> [Vec<u8>; 2] {
     TWO.clone()
 }
 
-fn verdict(bytes: &[u8], named_us: u64) -> TsVerdict {
+fn verdict(bytes: &[u8], named_us: u64) -> StreamVerdict {
     let mut check = TsCheck::default();
     check.feed(bytes);
     check.finish(named_us)
@@ -47,11 +47,11 @@ fn verdict(bytes: &[u8], named_us: u64) -> TsVerdict {
 
 fn kinds(bytes: &[u8]) -> Vec<&'static str> {
     match verdict(bytes, 2_000_000) {
-        TsVerdict::Faulty(faults) => {
+        StreamVerdict::Faulty(faults) => {
             assert!(!faults.is_empty() && faults.iter().all(|fault| fault.to_string().len() > 30));
-            faults.iter().map(TsFault::kind).collect()
+            faults.iter().map(StreamFault::kind).collect()
         }
-        TsVerdict::Other | TsVerdict::Sound | TsVerdict::Odd(_) => Vec::new(),
+        StreamVerdict::Other | StreamVerdict::Sound | StreamVerdict::Odd(_) => Vec::new(),
     }
 }
 
@@ -83,7 +83,7 @@ fn every_full_sample_is_sound() {
         let all = samples(quality);
         assert!(all.len() > 500);
         for (name, bytes, named_us) in all {
-            assert_eq!(verdict(&bytes, named_us), TsVerdict::Sound, "{quality} {name}");
+            assert_eq!(verdict(&bytes, named_us), StreamVerdict::Sound, "{quality} {name}");
         }
     }
 }
@@ -129,15 +129,15 @@ fn a_splice_that_no_counter_shows_is_found_by_its_time_stamps() {
 
 #[test]
 fn time_stamps_may_start_over_and_begin_anew_where_that_is_announced() {
-    assert_eq!(verdict(&film((1 << 33) - 90_000, 0, 20), 2_000_000), TsVerdict::Sound);
+    assert_eq!(verdict(&film((1 << 33) - 90_000, 0, 20), 2_000_000), StreamVerdict::Sound);
     let announced = [film(900_000, 0, 10), picture(3, 77, true), film(77 + 9_000, 4, 9)].concat();
-    assert_eq!(verdict(&announced, 2_000_000), TsVerdict::Sound);
+    assert_eq!(verdict(&announced, 2_000_000), StreamVerdict::Sound);
 }
 
 #[test]
 fn pictures_that_the_source_lost_are_no_fault() {
     let gap = [film(900_000, 0, 5), film(900_000 + 90_000 * 9, 5, 10)].concat();
-    assert_eq!(verdict(&gap, 10_000_000), TsVerdict::Sound);
+    assert_eq!(verdict(&gap, 10_000_000), StreamVerdict::Sound);
     assert_eq!(kinds(&gap), ["jump", "span"], "but not where the name says otherwise");
 }
 
@@ -155,29 +155,32 @@ fn what_is_only_strange_proves_nothing() {
         (0..count).flat_map(|number| picture(number, 900_000 + step * u64::from(number), false)).collect()
     };
     // A picture each five seconds, without sound that says more.
-    assert!(matches!(verdict(&spaced(450_000, 3), 15_000_000), TsVerdict::Odd(_)));
+    assert!(matches!(verdict(&spaced(450_000, 3), 15_000_000), StreamVerdict::Odd(_)));
     // A picture each 40 ms that ends too soon is a segment that was cut short, and one beside sound that goes on is a frozen camera.
     let frozen = spaced(3_600, 50);
     assert_eq!(kinds(&frozen[..40 * LEN]), [] as [&str; 0]);
-    assert!(matches!(verdict(&frozen, 4_000_000), TsVerdict::Faulty(_)));
+    assert!(matches!(verdict(&frozen, 4_000_000), StreamVerdict::Faulty(_)));
     let mut sound = spaced(3_600, 100);
     for packet in sound.chunks_mut(LEN) {
         (packet[2], packet[9]) = (1, 0xc0);
     }
-    assert_eq!(verdict(&[frozen, sound].concat(), 4_000_000), TsVerdict::Sound);
+    assert_eq!(verdict(&[frozen, sound].concat(), 4_000_000), StreamVerdict::Sound);
 }
 
 #[test]
 fn what_is_no_transport_stream_is_not_judged() {
     let mp4 = [&b"\0\0\0\x18ftypiso5"[..], &[0x11; 4_000]].concat();
     for bytes in [&b"G"[..], b"video", &mp4, &[0x47; 300]] {
-        assert_eq!(verdict(bytes, 2_000_000), TsVerdict::Other);
+        assert_eq!(verdict(bytes, 2_000_000), StreamVerdict::Other);
     }
-    assert_eq!(verdict(b"", 2_000_000), TsVerdict::Faulty(vec![TsFault::Empty]));
-    assert_eq!(verdict(b"", 0), TsVerdict::Other);
+    assert_eq!(verdict(b"", 2_000_000), StreamVerdict::Faulty(vec![StreamFault::Empty]));
+    assert_eq!(verdict(b"", 0), StreamVerdict::Other);
     // Packets that only fill time, and what has no time stamps, have no length to compare.
-    assert_eq!(verdict(&[&[0x47, 0x1f, 0xff, 0x10][..], &[0xff; 184]].concat().repeat(5), 2_000_000), TsVerdict::Sound);
-    assert_eq!(verdict(&[0x47; 5_000], 2_000_000), TsVerdict::Sound);
+    assert_eq!(
+        verdict(&[&[0x47, 0x1f, 0xff, 0x10][..], &[0xff; 184]].concat().repeat(5), 2_000_000),
+        StreamVerdict::Sound
+    );
+    assert_eq!(verdict(&[0x47; 5_000], 2_000_000), StreamVerdict::Sound);
 }
 
 proptest! {

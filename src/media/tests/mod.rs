@@ -4,6 +4,7 @@ mod check;
 mod edges;
 mod exact;
 mod facts;
+mod mp4;
 mod probe;
 mod reader;
 mod segment;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::media::{Mux, TsCheck, TsVerdict};
+use crate::media::{Mux, StreamVerdict, TsCheck};
 
 /// A segment as it was cut.
 type CutSegment = (Vec<u8>, CutEnd);
@@ -76,7 +76,7 @@ fn segments_begin_with_key_frames_and_nothing_is_lost_between_them() {
     for (segment, end) in &segments {
         let mut check = TsCheck::default();
         check.feed(segment);
-        assert_eq!(check.finish(end.duration.us().unsigned_abs()), TsVerdict::Sound);
+        assert_eq!(check.finish(end.duration.us().unsigned_abs()), StreamVerdict::Sound);
     }
 }
 

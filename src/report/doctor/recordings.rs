@@ -134,7 +134,8 @@ mod tests {
         assert_eq!(with(&paused, &recorded), warn("silent"), "yesterday it was recorded at this time");
         assert_eq!(checks(&["cam/source/2026-03-04T10/seg00001.ts"]), warn("bad-names"), "as ffmpeg names them");
         assert_eq!(checks(&["cam/2026-03-04/10/seg00001.ts"]), warn("layout"), "another layout");
-        assert_eq!(checks(&["cam/source/2026-03-04T10/a.mp4"]), warn("layout"), "another container");
+        assert_eq!(checks(&["cam/source/2026-03-04T10/a.mkv"]), warn("layout"), "another container");
+        assert_eq!(checks(&["cam/source/2026-03-04T10/a.mp4"]), warn("bad-names"), "no name of a segment");
         assert_eq!(checks(&[]), warn("empty"));
     }
 }

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::archive::{Container, Hash, LARGEST_FILE, SegmentKey, SegmentKind};
 use crate::disk::{Dir, DiskError, WholeFile};
-use crate::media::{TsCheck, TsFault, TsVerdict};
+use crate::media::{StreamCheck, StreamFault, StreamVerdict};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -29,12 +29,12 @@ pub enum Fault {
     },
     /// Its content is the one in its name, and its stream is strange, which proves nothing.
     Odd {
-        faults: Vec<TsFault>,
+        faults: Vec<StreamFault>,
         size: u64,
     },
-    /// Its content is the one in its name, and is no complete and untouched transport stream.
+    /// Its content is the one in its name, and is no complete and untouched stream.
     Structure {
-        faults: Vec<TsFault>,
+        faults: Vec<StreamFault>,
         size: u64,
     },
 }
@@ -96,7 +96,7 @@ impl Fault {
 pub struct Check {
     key: SegmentKey,
     hasher: Sha256,
-    stream: Option<TsCheck>,
+    stream: Option<StreamCheck>,
     size: u64,
     zeros: bool,
 }
@@ -105,7 +105,8 @@ impl Check {
     /// Nothing is read yet. `structure` says whether to judge the stream in a `full` segment, too.
     pub fn new(key: &SegmentKey, structure: bool) -> Self {
         let stream = (structure && key.kind == SegmentKind::Full).then(|| match key.container {
-            Container::Ts => TsCheck::default(),
+            Container::Ts => StreamCheck::ts(),
+            Container::Mp4 => StreamCheck::mp4(),
         });
         Self { key: *key, hasher: Sha256::new(), stream, size: 0, zeros: true }
     }
@@ -152,9 +153,9 @@ impl Check {
             return FileVerdict::Bad(if is_zero { Fault::Zeros { found, size } } else { Fault::Hash { found, size } });
         }
         match self.stream.take().map(|stream| stream.finish(self.key.duration_us.into())) {
-            Some(TsVerdict::Faulty(faults)) => FileVerdict::Bad(Fault::Structure { faults, size }),
-            Some(TsVerdict::Odd(faults)) => FileVerdict::Bad(Fault::Odd { faults, size }),
-            Some(TsVerdict::Sound | TsVerdict::Other) | None => FileVerdict::Sound { size },
+            Some(StreamVerdict::Faulty(faults)) => FileVerdict::Bad(Fault::Structure { faults, size }),
+            Some(StreamVerdict::Odd(faults)) => FileVerdict::Bad(Fault::Odd { faults, size }),
+            Some(StreamVerdict::Sound | StreamVerdict::Other) | None => FileVerdict::Sound { size },
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod invariants;
 pub mod link;
 pub mod mischief;
 pub mod model;
+pub mod mp4;
 pub mod network;
 pub mod node;
 pub mod origin;

@@ -22,7 +22,7 @@ pub struct Name {
 pub fn read_name(name: &str) -> Option<Name> {
     let (stem, extension) = name.rsplit_once('.')?;
     match extension {
-        "ts" => read_video(stem),
+        "ts" | "mp4" => read_video(stem),
         "json" => read_chat(stem),
         "tombstone" => read_video(stem).or_else(|| read_chat(stem)),
         _ => None,
@@ -36,7 +36,7 @@ pub fn listing(names: &[String], tombstones: bool) -> Vec<String> {
         .iter()
         .filter(|name| !name.starts_with('.') && !is_temporary(name))
         .filter(|name| match name.rsplit_once('.') {
-            Some((stem, "ts" | "json")) => !hidden.contains(stem),
+            Some((stem, "ts" | "mp4" | "json")) => !hidden.contains(stem),
             Some((_, "tombstone")) => tombstones,
             _ => false,
         })
