@@ -46,11 +46,13 @@ pub enum HoleReason {
     DiskFull = 12,
     /// The recorder here did not run.
     NotRecording = 13,
+    /// The recorder here: it is an ad, and those are left out.
+    Ad = 14,
 }
 
 impl HoleReason {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::PeerHas,
         Self::Fetching,
         Self::NobodyHas,
@@ -65,6 +67,7 @@ impl HoleReason {
         Self::NotReceived,
         Self::DiskFull,
         Self::NotRecording,
+        Self::Ad,
     ];
 
     /// Whether it says why this node has not got it in the first place, which it can say although some peers were not asked.
@@ -78,6 +81,7 @@ impl HoleReason {
                 | Self::NotReceived
                 | Self::DiskFull
                 | Self::NotRecording
+                | Self::Ad
         )
     }
 
@@ -98,6 +102,7 @@ impl HoleReason {
             Self::NotReceived => "not_received",
             Self::DiskFull => "disk_full",
             Self::NotRecording => "not_recording",
+            Self::Ad => "ad",
         }
     }
 

@@ -52,6 +52,9 @@ pub struct RecordArgs {
     /// The quality to record, such as source (the best) or 480p; repeatable [default: source]
     #[arg(long, value_name = "QUALITY")]
     pub quality: Vec<String>,
+    /// Leave out ads that the source stitches in
+    #[arg(long, conflicts_with_all = ["test", "list", "stop", "forget"])]
+    pub skip_ads: bool,
     /// End after this time; otherwise at the end of the stream, or by ctrl-C
     #[arg(long = "for", conflicts_with = "instead", value_name = "DURATION", value_parser = |text: &str| time_between(text, "1s", "3650days"))]
     pub lasts: Option<Duration>,
@@ -68,7 +71,8 @@ impl RecordArgs {
             Some(RecordOrder::List)
         } else if self.start {
             let qualities = self.quality.iter().map(|name| unshown(name).into_owned()).collect();
-            Some(RecordOrder::Start(StartRecorder { channel: channel()?, source: self.source.clone(), qualities }))
+            let (source, skip_ads) = (self.source.clone(), self.skip_ads);
+            Some(RecordOrder::Start(StartRecorder { channel: channel()?, source, qualities, skip_ads }))
         } else if self.stop || self.forget {
             Some(RecordOrder::Stop(StopRecorder { channel: channel()?, forget: self.forget }))
         } else {
@@ -152,7 +156,7 @@ fn options(args: &RecordArgs) -> Result<RecordOptions, UsageError> {
     let mut qualities = given.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
-    let options = RecordOptions { channel, source, qualities };
+    let options = RecordOptions { channel, source, qualities, skips_ads: args.skip_ads };
     options.refusal().map_or(Ok(options), |why| Err(UsageError(why)))
 }
 
@@ -163,6 +167,7 @@ struct RecordPrinter {
     segments: AtomicU64,
     bytes: AtomicU64,
     given_up: AtomicU64,
+    ads: AtomicU64,
     is_refused: AtomicBool,
     /// Something failed, and nothing has come since.
     is_silent: AtomicBool,
@@ -194,6 +199,9 @@ impl RecordPrinter {
                 self.given_up.fetch_add(1, Ordering::Relaxed);
                 let seconds = duration.seconds();
                 stderr_line(format_args!("{stream}: {seconds:.1} s from {start} on are missing: {why}"));
+            }
+            RecorderEvent::AdLeftOut { .. } => {
+                self.ads.fetch_add(1, Ordering::Relaxed);
             }
             RecorderEvent::Jumped { stream, missed, .. } => {
                 self.given_up.fetch_add(*missed, Ordering::Relaxed);
@@ -244,7 +252,9 @@ impl RecordPrinter {
         let (segments, bytes) = (self.segments.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         let missing = self.given_up.load(Ordering::Relaxed);
         let missing = if missing > 0 { format!(", {missing} missing") } else { String::new() };
-        format!("{}, {}{missing}", count(segments, "segment"), size(bytes))
+        let ads = self.ads.load(Ordering::Relaxed);
+        let left_out = if ads > 0 { format!(", {} left out", count(ads, "ad segment")) } else { String::new() };
+        format!("{}, {}{missing}{left_out}", count(segments, "segment"), size(bytes))
     }
 
     fn exit(&self) -> Exit {

@@ -83,6 +83,7 @@ mod tests {
         let recorder = |name: &str, in_settings, stopped, failures| RecorderReport {
             channel: Channel::new(name).unwrap(),
             source: "https://h/x?…".to_owned(),
+            skip_ads: false,
             in_settings,
             stopped,
             streams: vec![stream(failures)],

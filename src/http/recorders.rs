@@ -152,6 +152,7 @@ fn report(status: RecorderStatus, board: &JobRegistry) -> RecorderReport {
     };
     RecorderReport {
         source: options.source.to_string(),
+        skip_ads: options.skips_ads,
         in_settings: is_in_settings,
         stopped: is_stopped,
         streams: options.qualities.iter().filter_map(stream).collect(),
@@ -186,6 +187,7 @@ fn options(channel: &Channel, order: &StartRecorder) -> Result<Option<RecordOpti
     let Some(source) = &order.source else {
         return match order.qualities.first() {
             Some(name) => Err(Problem::bad_parameter("qualities", name, "none without a source")),
+            None if order.skip_ads => Err(Problem::bad_parameter("skip_ads", "true", "none without a source")),
             None => Ok(None),
         };
     };
@@ -199,7 +201,7 @@ fn options(channel: &Channel, order: &StartRecorder) -> Result<Option<RecordOpti
     let mut qualities = names.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
-    let options = RecordOptions { channel: channel.clone(), source, qualities };
+    let options = RecordOptions { channel: channel.clone(), source, qualities, skips_ads: order.skip_ads };
     match options.refusal() {
         Some(why) => Err(Problem::bad_source(&why)),
         None => Ok(Some(options)),

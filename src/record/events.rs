@@ -16,6 +16,8 @@ pub enum RecorderEvent {
     SegmentFails { stream: Stream, why: String },
     /// A segment is not tried again, or the source left out so much, and there is a hole.
     GivenUp { stream: Stream, start: Timestamp, duration: Span, reason: HoleReason, why: String },
+    /// A segment is an ad, and is left out as it was asked for.
+    AdLeftOut { stream: Stream, start: Timestamp, duration: Span },
     /// So many segments went out of the window before anybody saw them.
     Jumped { stream: Stream, missed: u64, reason: HoleReason },
     /// The numbers of the playlist began anew.
@@ -37,6 +39,7 @@ impl RecorderEvent {
             Self::Recorded { stream, .. }
             | Self::SegmentFails { stream, .. }
             | Self::GivenUp { stream, .. }
+            | Self::AdLeftOut { stream, .. }
             | Self::Jumped { stream, .. }
             | Self::Restarted { stream }
             | Self::ClockDiffers { stream, .. }

@@ -171,6 +171,7 @@ mod tests {
             is_gap: false,
             range: None,
             cipher: None,
+            is_ad: false,
             needs_map: false,
         }
     }

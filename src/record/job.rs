@@ -35,6 +35,7 @@ pub struct RecordMetrics {
     segments: IntCounterVec,
     seconds: CounterVec,
     lost: IntCounterVec,
+    ads: IntCounterVec,
 }
 
 impl RecordMetrics {
@@ -51,6 +52,11 @@ impl RecordMetrics {
         Ok(Self {
             segments: counts("segments_downloaded_total", "Segments recorded here", &types)?,
             seconds,
+            ads: counts(
+                "ad_segments_ignored_total",
+                "Segments that were ads and were left out, as the settings ask",
+                &["channel", "quality"],
+            )?,
             lost: counts(
                 "gapless_record_lost_segments_total",
                 "Segments that were listed or skipped by a source and did not come",
@@ -66,6 +72,7 @@ impl RecordMetrics {
         self.segments.with_label_values(&full).inc_by(0);
         self.seconds.with_label_values(&full).inc_by(0.0);
         self.lose(stream, 0);
+        self.ads(stream, 0);
     }
 
     fn count(&self, event: &RecorderEvent) {
@@ -76,9 +83,14 @@ impl RecordMetrics {
                 self.seconds.with_label_values(&labels).inc_by(segment.duration.seconds());
             }
             RecorderEvent::GivenUp { stream, .. } => self.lose(stream, 1),
+            RecorderEvent::AdLeftOut { stream, .. } => self.ads(stream, 1),
             RecorderEvent::Jumped { stream, missed, .. } => self.lose(stream, *missed),
             _ => {}
         }
+    }
+
+    fn ads(&self, stream: &Stream, count: u64) {
+        self.ads.with_label_values(&[stream.channel.as_str(), stream.quality.as_str()]).inc_by(count);
     }
 
     fn lose(&self, stream: &Stream, count: u64) {
@@ -230,6 +242,10 @@ fn report(handle: &JobHandle, event: &RecorderEvent) {
         }
         RecorderEvent::GivenUp { stream, start, why, .. } => {
             tracing::warn!(name: "segment_lost", %stream, %start, why, "a segment did not come and is not tried any more");
+        }
+        RecorderEvent::AdLeftOut { .. } => {
+            handle.working("leaves out an ad");
+            handle.succeeded();
         }
         RecorderEvent::Jumped { stream, missed, .. } => {
             tracing::warn!(name: "segments_skipped", %stream, missed, "segments went out of the playlist before it could be asked");

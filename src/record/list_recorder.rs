@@ -78,6 +78,8 @@ pub struct QualityParts {
     pub client: OriginClient,
     pub quality: RecordedQuality,
     pub events: RecorderEvents,
+    /// Ads are left out.
+    pub skips_ads: bool,
     /// Keys by their address; they rotate, and few are used at a time.
     pub keys: Mutex<HashMap<Url, [u8; 16]>>,
 }
@@ -274,6 +276,11 @@ impl ListRecorder {
         }
         let now = Instant::now();
         for (segment, time) in fresh {
+            if segment.is_ad && self.parts.skips_ads {
+                let (start, duration) = (time.start, segment.duration);
+                self.tell(|stream| RecorderEvent::AdLeftOut { stream, start, duration });
+                continue;
+            }
             if segment.is_gap {
                 let why = "the source has marked it as missing".to_owned();
                 self.tell(|stream| RecorderEvent::GivenUp {

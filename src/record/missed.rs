@@ -86,6 +86,14 @@ impl MissedWatch {
                 let missed = Stretch { start: *start, end: *start + *duration };
                 vec![MissedRecording { missed, reason: *reason, detail: why.clone() }]
             }
+            RecorderEvent::AdLeftOut { start, duration, .. } => {
+                let missed = Stretch { start: *start, end: *start + *duration };
+                vec![MissedRecording {
+                    missed,
+                    reason: HoleReason::Ad,
+                    detail: "it is an ad, and these are left out".to_owned(),
+                }]
+            }
             RecorderEvent::Jumped { reason, missed, .. } => {
                 let why = format!("the playlist went on {missed} segments later than it had ended");
                 self.only(*reason, why);

@@ -42,6 +42,8 @@ struct WrittenRecorder {
     channel: Channel,
     source: String,
     qualities: Vec<Quality>,
+    #[serde(default)]
+    skip_ads: bool,
 }
 
 /// Why an order was not taken.
@@ -83,9 +85,9 @@ impl OrderFile {
         };
         let written: WrittenOrders = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
         let mut orders = RecorderOrders { stopped: written.stopped.into_iter().collect(), ..RecorderOrders::default() };
-        for WrittenRecorder { channel, source, qualities } in written.started {
+        for WrittenRecorder { channel, source, qualities, skip_ads: skips_ads } in written.started {
             let source = SourceAddress::parse(&source).map_err(|error| unreadable(error.to_string()))?;
-            orders.started.insert(channel.clone(), RecordOptions { channel, source, qualities });
+            orders.started.insert(channel.clone(), RecordOptions { channel, source, qualities, skips_ads });
         }
         Ok(orders)
     }
@@ -99,6 +101,7 @@ impl OrderFile {
             channel: options.channel.clone(),
             source: options.source.url().to_string(),
             qualities: options.qualities.clone(),
+            skip_ads: options.skips_ads,
         });
         let written = WrittenOrders { started: started.collect(), stopped: orders.stopped.iter().cloned().collect() };
         let unwritable =
@@ -126,6 +129,7 @@ mod tests {
             channel: Channel::new(channel).unwrap(),
             source: SourceAddress::parse(source).unwrap(),
             qualities: vec![Quality::new("source").unwrap()],
+            skips_ads: channel == "a",
         }
     }
 

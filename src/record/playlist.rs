@@ -7,14 +7,17 @@
 //!
 //! `docs/recorder.md` says why no library does this. Nothing is fetched here, and no address is resolved.
 
+mod ads;
 mod attributes;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use attributes::Attributes;
+use ads::{AdTimes, ad_range};
+use attributes::{Attributes, micros};
 
+use crate::archive::coverage::Stretch;
 use crate::archive::time::HOUR_US;
 use crate::archive::{Span, Timestamp};
 
@@ -94,6 +97,7 @@ pub struct MediaList {
 
 /// One segment of the window.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a playlist says each of it by itself")]
 pub struct ListedSegment {
     pub sequence: u64,
     pub uri: String,
@@ -107,6 +111,8 @@ pub struct ListedSegment {
     /// It is this part of what its address leads to.
     pub range: Option<ByteRange>,
     pub cipher: Option<Arc<SegmentCipher>>,
+    /// A server has stitched it in as an ad, as far as the playlist says so.
+    pub is_ad: bool,
     /// It cannot be read without an initialisation segment (`EXT-X-MAP`): fragmented MP4.
     pub needs_map: bool,
 }
@@ -192,6 +198,8 @@ struct PlaylistReader {
     range_end: Option<(String, u64)>,
     cipher: Option<Arc<SegmentCipher>>,
     needs_map: bool,
+    /// When ads are shown.
+    ads: Vec<Stretch>,
 }
 
 /// What was said of the segment whose address is to come.
@@ -239,6 +247,12 @@ impl PlaylistReader {
             "-X-PROGRAM-DATE-TIME" => {
                 let time = Timestamp::parse(value.trim());
                 self.time = Some(time.ok_or("expected a time such as 2019-11-13T02:55:08.000Z")?);
+            }
+            "-X-DATERANGE" => {
+                if self.ads.len() >= MOST_SEGMENTS {
+                    return Err(LineProblem::TooMany("date ranges of ads", MOST_SEGMENTS));
+                }
+                self.ads.extend(ad_range(value));
             }
             "-X-GAP" => self.next.is_gap = true,
             "-X-BYTERANGE" => self.next.range = Some(byte_range(value)?),
@@ -338,6 +352,7 @@ impl PlaylistReader {
             time: self.time,
             is_discontinuous: next.is_discontinuous,
             is_gap: next.is_gap,
+            is_ad: false,
             range,
             cipher: self.cipher.clone(),
             needs_map: self.needs_map,
@@ -360,6 +375,10 @@ impl PlaylistReader {
             self.media.target = longest.unwrap_or_default();
         }
         before_the_first_time(&mut self.media.segments);
+        let ads = AdTimes::new(self.ads);
+        for segment in &mut self.media.segments {
+            segment.is_ad = segment.time.is_some_and(|start| ads.is_ad(start, segment.duration));
+        }
         Ok(HlsPlaylist::Media(self.media))
     }
 }
@@ -418,23 +437,6 @@ fn byte_range(value: &str) -> Result<(u64, Option<u64>), LineProblem> {
 /// Decimal seconds of at most an hour, which is as long as a segment's name can say.
 fn duration(text: &str) -> Option<Span> {
     micros(text).filter(|us| *us <= HOUR_US).map(Span::from_us)
-}
-
-/// A decimal number in millionths, to the nearest; half goes up.
-fn micros(text: &str) -> Option<i64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let are_digits = whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
-    if !are_digits || whole.is_empty() && fraction.is_empty() || whole.len() > 10 {
-        return None;
-    }
-    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut below = 0;
-    let mut digits = fraction.bytes().map(|byte| i64::from(byte - b'0'));
-    for _ in 0..6 {
-        below = below * 10 + digits.next().unwrap_or_default();
-    }
-    let rounded = i64::from(digits.next().unwrap_or_default() >= 5);
-    Some(whole * 1_000_000 + below + rounded)
 }
 
 /// `0x` and up to 32 hexadecimal digits.

@@ -42,6 +42,8 @@ pub struct RecordOptions {
     pub source: SourceAddress,
     /// `source` is the best one.
     pub qualities: Vec<Quality>,
+    /// Ads that the source stitches in are left out.
+    pub skips_ads: bool,
 }
 
 impl RecordOptions {
@@ -114,6 +116,7 @@ impl Recorder {
             client: self.client.clone(),
             quality: RecordedQuality::new(stream, self.archive.clone()),
             events: self.events.clone(),
+            skips_ads: self.options.skips_ads,
             keys: parking_lot::Mutex::default(),
         });
         let mut followed = FollowedLists { parts, lists: Vec::new() };

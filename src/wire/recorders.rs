@@ -21,6 +21,8 @@ pub struct RecorderReport {
     pub channel: Channel,
     /// Where the stream is, without what may be secret in it.
     pub source: String,
+    /// Ads that the source stitches in are left out.
+    pub skip_ads: bool,
     /// The settings name it; otherwise it was ordered over the API.
     pub in_settings: bool,
     /// It was stopped, and records nothing until it is started.
@@ -63,6 +65,9 @@ pub struct StartRecorder {
     /// Which qualities; `source`, the best, where none is named.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub qualities: Vec<String>,
+    /// Leave out ads that the source stitches in.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub skip_ads: bool,
 }
 
 /// Stops the recorder of a channel.

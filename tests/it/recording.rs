@@ -223,6 +223,36 @@ fn the_ledger_says_why_the_recorder_has_holes_also_after_a_restart_and_a_rebuild
 }
 
 #[test]
+fn ads_are_left_out_where_that_is_asked_for_and_the_hole_says_so() {
+    let origin = Origin::new(0, 0);
+    origin.encode_at_once(9, &["-hls_list_size", "0"]);
+    let begin = SystemTime::now() - Duration::from_secs(15);
+    let from: DateTime<Utc> = (begin + Duration::from_millis(2_600)).into();
+    let range = format!(
+        "#EXT-X-DATERANGE:ID=\"stitched-ad-1\",CLASS=\"twitch-stitched-ad\",START-DATE=\"{}\",DURATION=3.0\n",
+        from.to_rfc3339_opts(SecondsFormat::Millis, true)
+    );
+    let segments: Vec<(u64, u64, &str)> = (0..8).map(|at| (at, at, if at == 0 { &*range } else { "" })).collect();
+    origin.write("live.m3u8", listing(begin, 0, &segments).as_bytes());
+    let archive = TestArchive::empty();
+    let source = origin.url("live.m3u8");
+    let config = format!(
+        "[[record]]\nchannel = \"all\"\nsource = \"{source}\"\n[[record]]\nchannel = \"some\"\nsource = \"{source}\"\nskip_ads = true\n"
+    );
+    let node = TestNode::plan(&archive).config(&config).start();
+    eventually(SOON, || recorded(&archive, "all/source").len() == 8 && recorded(&archive, "some/source").len() == 5);
+    eventually(SOON, || {
+        let holes = node.get("/api/v1/holes/some/source").json()["holes"].clone();
+        (&holes[0]["seconds"], &holes[0]["reason"], holes.as_array().map(Vec::len))
+            == (&3.0.into(), &"ad".into(), Some(1))
+    });
+    assert!(metrics(&node).contains("ad_segments_ignored_total{channel=\"some\",quality=\"source\"} 3"));
+    assert!(metrics(&node).contains("ad_segments_ignored_total{channel=\"all\",quality=\"source\"} 0"));
+    assert!(metrics(&node).contains("gapless_record_lost_segments_total{channel=\"some\",quality=\"source\"} 0"));
+    node.terminate();
+}
+
+#[test]
 fn a_source_is_looked_at_without_recording_anything() {
     let mut origin = Origin::new(0, 0);
     origin.encode(30, &["-hls_flags", "program_date_time"]);

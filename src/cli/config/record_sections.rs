@@ -33,6 +33,7 @@ pub(super) fn read_recorded(value: &DeValue<'_>, span: &Range<usize>) -> Result<
 
 fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wrong> {
     let (mut channel, mut source, mut qualities) = (None, None, vec![SOURCE.to_owned()]);
+    let mut skips_ads = false;
     for (key, value) in table {
         let written = Written::new(value.get_ref(), 0);
         let wrong = |expected: &str| {
@@ -53,9 +54,12 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wr
                 qualities = written.text.lines().map(str::to_owned).collect();
             }
             ("qualities", _) => return Err(wrong("a list of qualities such as [\"source\", \"480p\"]")),
+            ("skip_ads", Some(Shape::Boolean)) => skips_ads = written.text == "true",
+            ("skip_ads", _) => return Err(wrong("true or false")),
             (other, _) => {
-                let problem =
-                    format!("unknown key {other:?} in [[record]], expected one of channel, source, qualities");
+                let problem = format!(
+                    "unknown key {other:?} in [[record]], expected one of channel, source, qualities, skip_ads"
+                );
                 return Err((key.span(), problem));
             }
         }
@@ -72,7 +76,7 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wr
     let mut qualities = qualities.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
-    let options = RecordOptions { channel, source, qualities };
+    let options = RecordOptions { channel, source, qualities, skips_ads };
     match options.refusal() {
         Some(why) => Err((span.clone(), format!("record.qualities: {why}"))),
         None => Ok(options),
@@ -90,7 +94,8 @@ mod tests {
         let file = File::parse(Path::new("c.toml"), text, SETTINGS).map_err(|error| error.to_string())?;
         let shown = |one: &super::RecordOptions| {
             let qualities: Vec<String> = one.qualities.iter().map(ToString::to_string).collect();
-            format!("{} {} {}", one.channel, one.source, qualities.join(","))
+            let ads = if one.skips_ads { " without ads" } else { "" };
+            format!("{} {} {}{ads}", one.channel, one.source, qualities.join(","))
         };
         Ok(file.recorded().iter().map(shown).collect())
     }
@@ -98,8 +103,8 @@ mod tests {
     #[test]
     fn what_is_recorded_is_read_with_the_best_quality_by_default() {
         let text = "name = \"n\"\n[[record]]\nchannel = \"a\"\nsource = \"https://h/a.m3u8?key=x\"\n\
-                    [[record]]\nchannel = \"b\"\nsource = \"http://h/b\"\nqualities = [\"480p\", \"source\"]\n";
-        assert_eq!(read(text).unwrap(), ["a https://h/a.m3u8?… source", "b http://h/b 480p,source"]);
+                    [[record]]\nchannel = \"b\"\nsource = \"http://h/b\"\nqualities = [\"480p\", \"source\"]\nskip_ads = true\n";
+        assert_eq!(read(text).unwrap(), ["a https://h/a.m3u8?… source", "b http://h/b 480p,source without ads"]);
         assert_eq!(read("name = \"n\"\n").unwrap(), Vec::<String>::new());
     }
 
@@ -115,6 +120,10 @@ mod tests {
             (format!("{head}source = \"srt://h:9\"\nqualities = [\"480p\"]\n"), "SRT has one quality"),
             (format!("{whole}qualities = \"source\"\n"), "line 4: record.qualities is the text"),
             (format!("{whole}qualities = [\"chat\"]\n"), "has \"chat\""),
+            (
+                format!("{whole}skip_ads = \"yes\"\n"),
+                "line 4: record.skip_ads is the text \"yes\", expected true or false",
+            ),
             (format!("{whole}url = \"x\"\n"), "line 4: unknown key \"url\" in [[record]]"),
             (format!("{whole}{whole}"), "two [[record]] for the channel \"a\""),
         ] {

@@ -79,7 +79,7 @@ At least one of `max_age` and `max_bytes` is required. Besides, `max_bytes` and 
 const RECORD: &str = "
 ## `[[record]]`: live streams that the node records
 
-Only in the file, one section a channel; they apply from the start of the node. Without any, the node records nothing by itself:
+Only in the file, one section a channel; they are read again at SIGHUP ([recorders of a node](recorder.md#recorders-of-a-node)). Without any, the node records nothing by itself:
 
 ```toml
 [[record]]
@@ -93,6 +93,7 @@ qualities = [\"source\", \"480p\"]
 | `channel` | | The channel to record into. |
 | `source` | | The address of its HLS playlist, or of [another stream](recorder.md#streams-that-are-no-hls) by `rtmp`, `rtmps`, `srt`, `rtsp` or `udp`. Users, passwords, queries and keys in it are not shown or logged; keep the file private if it has any. |
 | `qualities` | `[\"source\"]` | [Qualities](recorder.md#qualities) to record; `source` is the best one. |
+| `skip_ads` | `false` | Leave out [ads](recorder.md#ads) that the source stitches in. |
 ";
 
 fn titles(table: &str) -> &'static str {

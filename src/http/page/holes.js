@@ -16,7 +16,7 @@ const REASONS = {
   peer_has: "a peer has it", nobody_has: "nobody has it", fetching: "being fetched", tombstoned: "deleted on purpose",
   retention: "not kept", disk_away: "the disk was away", not_asked: "not asked yet", lost: "damaged here; nobody else has it",
   source_offline: "the source was offline", source_stalled: "the source stood still", source_skipped: "the source left it out",
-  not_received: "it did not come", disk_full: "the disk was full", not_recording: "nobody recorded",
+  not_received: "it did not come", disk_full: "the disk was full", not_recording: "nobody recorded", ad: "it is an ad",
 };
 
 /** The reason of a hole in words; nothing where none is known. */

@@ -156,3 +156,65 @@ proptest! {
         prop_assert_eq!(list.segments.len(), durations.len());
     }
 }
+
+/// Which of six segments of two seconds are ads.
+fn ads(ranges: &str) -> Vec<u64> {
+    let begin = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PROGRAM-DATE-TIME:2019-11-13T02:00:00Z\n";
+    let segments = "#EXTINF:2,\nx.ts\n".repeat(6);
+    match parse_playlist(format!("{begin}{ranges}{segments}").as_bytes()) {
+        Ok(HlsPlaylist::Media(list)) => list.segments.iter().filter(|one| one.is_ad).map(|one| one.sequence).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn range(attributes: &str, second: &str) -> String {
+    format!("#EXT-X-DATERANGE:{attributes},START-DATE=\"2019-11-13T02:00:{second}Z\"\n")
+}
+
+#[test]
+fn ads_are_known_by_their_class_their_id_and_their_messages() {
+    let class = "ID=\"x\",CLASS=\"twitch-stitched-ad\"";
+    assert_eq!(ads(&range(&format!("{class},DURATION=4.02"), "01.99")), [1, 2]);
+    assert_eq!(ads(&range("ID=\"stitched-ad-17-23\",DURATION=30", "08")), [4, 5]);
+    assert_eq!(ads(&range("ID=\"7\",SCTE35-OUT=0xFC30,PLANNED-DURATION=2", "00")), [0]);
+    assert_eq!(ads(&range(&format!("{class},END-DATE=\"2019-11-13T02:00:04Z\",PLANNED-DURATION=60"), "02")), [1]);
+    let two = range(&format!("{class},DURATION=8"), "00") + &range(&format!("{class},DURATION=1"), "01");
+    assert_eq!(ads(&two), [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_might_be_the_stream_itself_is_no_ad() {
+    let class = "ID=\"x\",CLASS=\"twitch-stitched-ad\"";
+    for other in [
+        range(class, "00"),
+        range(&format!("{class},DURATION=0"), "00"),
+        range(&format!("{class},DURATION=x"), "00"),
+        range(&format!("{class},DURATION=4"), "99"),
+        format!("#EXT-X-DATERANGE:{class},DURATION=4\n"),
+        range("ID=\"x\",CLASS=\"twitch-session\",DURATION=60", "00"),
+        "#EXT-X-DATERANGE:nonsense\n".to_owned(),
+        "#EXT-X-DATERANGE:ID=\"open\n".to_owned(),
+    ] {
+        assert_eq!(ads(&other), Vec::<u64>::new(), "{other}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_segment_is_an_ad_if_its_middle_is_in_any_range(ranges in prop::collection::vec((0..12_i64, 1..9_i64), 0..6)) {
+        let told = ranges.iter().map(|(at, long)| {
+            range(&format!("ID=\"stitched-ad-x\",DURATION={long}"), &format!("{at:02}"))
+        });
+        let expected = (0..6).filter(|number| {
+            let middle = i64::try_from(*number).unwrap() * 2 + 1;
+            ranges.iter().any(|(at, long)| (*at..at + long).contains(&middle))
+        });
+        prop_assert_eq!(ads(&told.collect::<String>()), expected.collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn no_attributes_make_this_panic(text in ".{0,200}") {
+        let found = ad_range(&text);
+        prop_assert!(found.is_none_or(|ad| ad.start < ad.end));
+    }
+}

@@ -142,7 +142,7 @@ fn missed_most(missed: &[MissedRecording]) -> Option<(HoleReason, Span)> {
 
 /// Whether it is said of one segment each; the others are said of all that lies between two segments that came.
 const fn is_exact(reason: HoleReason) -> bool {
-    matches!(reason, HoleReason::SourceSkipped | HoleReason::NotReceived | HoleReason::DiskFull)
+    matches!(reason, HoleReason::SourceSkipped | HoleReason::NotReceived | HoleReason::DiskFull | HoleReason::Ad)
 }
 
 /// How much time stretches cover together.
