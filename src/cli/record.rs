@@ -20,7 +20,7 @@ use crate::archive::{Channel, Quality};
 use crate::net::tls;
 use crate::record::{
     ArchiveBase, ProbedQuality, RecordOptions, RecordedSegment, Recorder, RecorderEvent, RecorderEvents, SOURCE,
-    SourceAddress, probe_hls, probing_client,
+    SourceAddress, StreamTools, probe_hls, probing_client,
 };
 use crate::wire::{StartRecorder, StopRecorder};
 
@@ -98,8 +98,8 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
         RecorderEvents::new(move |event| printer.print(event))
     };
     let authorities = tls::trusting(None)?;
-    let recorder =
-        Recorder::new(options, archive, &authorities, &config.playback.ffmpeg, events)?.ending_with_the_stream();
+    let recorder = Recorder::new(options, archive, &authorities, &StreamTools::new(&config.playback.ffmpeg), events)?
+        .ending_with_the_stream();
     let lasts = args.lasts.unwrap_or(Duration::MAX);
     let over = stop.clone();
     tokio::spawn(async move {

@@ -25,7 +25,7 @@ use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionParts, Runs, free_space};
 use crate::play::ffmpeg::Pool;
 use crate::play::playback::{FactsVisitor, Playback};
-use crate::record::{ArchiveBase, MissedSink, RecordMetrics, RecordParts, Recorders};
+use crate::record::{ArchiveBase, MissedSink, RecordMetrics, RecordParts, Recorders, StreamTools};
 use crate::replicate::HourRules;
 use crate::replicate::backfill::{Backfill, BackfillParts, PeerState, PeerStatus};
 use crate::replicate::hole_reasons::{Knowledge, MissedQueue, PeerQuery, ReasonFinder};
@@ -140,7 +140,7 @@ impl Services {
             board: Arc::clone(&board),
             metrics: RecordMetrics::register(registry)?,
             missed: missing,
-            ffmpeg: options.ffmpeg.program.clone(),
+            tools: StreamTools::new(&options.ffmpeg.program),
             authorities: OnceCell::new(),
         };
         let recorders = Arc::new(Recorders::new(recorders, state_dir));

@@ -91,9 +91,12 @@ impl SourceAddress {
             url.query_pairs_mut().append_pair("mode", "listener");
         }
         if protocol == SourceProtocol::Rtmp && is_listened_for {
-            return Err(wrong(
-                "listening for RTMP is not there as yet; give the name of the server that is to be asked",
-            ));
+            if url.scheme() != "rtmp" {
+                return Err(wrong("only rtmp is listened for; encryption is for a proxy in front, such as stunnel"));
+            }
+            if url.path().split('/').filter(|part| !part.is_empty()).count() < 2 {
+                return Err(wrong("it names no application and key, as rtmp://0.0.0.0:1935/live/KEY does"));
+            }
         }
         Ok(Self { url, protocol, is_listened_for })
     }
@@ -109,6 +112,20 @@ impl SourceAddress {
     /// Whoever sends connects to this machine.
     pub const fn is_listened_for(&self) -> bool {
         self.is_listened_for
+    }
+
+    /// Where publishers of RTMP connect to, and the path that they have to name.
+    pub fn rtmp_place(&self) -> Option<(SocketAddr, String)> {
+        /// Of RTMP.
+        const PORT: u16 = 1935;
+        if self.protocol != SourceProtocol::Rtmp || !self.is_listened_for {
+            return None;
+        }
+        let ip = bare(self.url.host_str()?).parse().ok()?;
+        let path = percent_encoding::percent_decode_str(self.url.path()).decode_utf8_lossy();
+        // What stands behind a key is a part of it.
+        let query = self.url.query().map_or_else(String::new, |query| format!("?{query}"));
+        Some((SocketAddr::new(ip, self.url.port().unwrap_or(PORT)), format!("{path}{query}")))
     }
 
     /// What may be secret in it, as others may repeat it.
@@ -376,12 +393,19 @@ mod tests {
             ("srt://:9000?mode=listener", "srt://0.0.0.0:9000?…", true),
             ("udp://@239.1.1.1:5000", "udp://239.1.1.1:5000", true),
             ("udp://:5000", "udp://0.0.0.0:5000", true),
+            ("rtmp://0.0.0.0/live/key", "rtmp://0.0.0.0/live/…", true),
+            ("rtmp://[::1]:1936/live/key", "rtmp://[::1]:1936/live/…", true),
+            ("rtmp://localhost/live/key", "rtmp://localhost/live/…", false),
         ] {
             assert_eq!(read(text).unwrap(), (shown.to_owned(), is_listened_for), "{text}");
         }
-        for text in ["udp://h", "srt://h", "rtsp://", "ftp://h/x", "live/x"] {
+        for text in
+            ["udp://h", "srt://h", "rtsp://", "ftp://h/x", "live/x", "rtmp://0.0.0.0/live", "rtmp://0.0.0.0/live/"]
+        {
             assert!(read(text).is_err(), "{text}");
         }
+        let place = SourceAddress::parse("rtmp://127.0.0.1/live/a%20b?c").unwrap().rtmp_place();
+        assert_eq!(place, Some(("127.0.0.1:1935".parse().unwrap(), "/live/a b?c".to_owned())));
         let source = SourceAddress::parse("rtmp://u:pass@h/live/key?token=1234").unwrap();
         assert_eq!(source.secrets(), ["token=1234", "pass", "1234", "key", "u"]);
     }

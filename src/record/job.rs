@@ -17,6 +17,7 @@ use super::missed::{MissedSink, MissedWatch};
 use super::publish::RecordedQuality;
 use super::recorder::{RecordOptions, Recorder};
 use super::segment_fetch::ArchiveBase;
+use super::stream_recorder::StreamTools;
 use crate::archive::{Stream, Timestamp};
 use crate::jobs::{JobHandle, JobRegistry, JobState};
 use crate::net::tls::{self, ClientConfig};
@@ -105,8 +106,8 @@ pub struct RecordParts {
     pub metrics: RecordMetrics,
     /// Takes what they miss.
     pub missed: MissedSink,
-    /// The ffmpeg that brings streams that are no HLS.
-    pub ffmpeg: String,
+    /// What brings streams that are no HLS.
+    pub tools: StreamTools,
     /// Whom they trust, once that was read.
     pub authorities: OnceCell<Arc<ClientConfig>>,
 }
@@ -166,7 +167,7 @@ impl RecordedChannel {
         let watched: HashMap<Stream, Recorded> = join_all(jobs.into_iter().map(look)).await.into_iter().collect();
         let watched = Arc::new(watched);
         let events = watching(Arc::clone(&watched), Arc::clone(&parts));
-        match Recorder::new(options, parts.archive.clone(), &tls, &parts.ffmpeg, events) {
+        match Recorder::new(options, parts.archive.clone(), &tls, &parts.tools, events) {
             Ok(recorder) => recorder.run(stop).await,
             Err(error) => {
                 for recorded in watched.values() {

@@ -4,8 +4,10 @@
 //! 2. `address` and `origin` ask, within limits; nothing else here opens connections.
 //! 3. `segment_fetch` brings one segment to the disk, `publish` gives it its name; `list_recorder` does so with all of one playlist, and
 //!    [`Recorder`] with all qualities of a channel.
-//! 4. `probe` says what a source has, and records nothing.
-//! 5. [`Recorders`] are those of a node, by its settings and by `orders` of the API; `job` runs each, shows and counts what it tells, and
+//! 4. What is no HLS comes through ffmpeg or, where OBS pushes it, by [`rtmp`]; `stream_recorder` brings it, `ts_cutter` cuts it, `stream_writer`
+//!    publishes what was cut.
+//! 5. `probe` says what a source has, and records nothing.
+//! 6. [`Recorders`] are those of a node, by its settings and by `orders` of the API; `job` runs each, shows and counts what it tells, and
 //!    `missed` works out from it why there are holes.
 //!
 //! Nothing here reads or writes the index: a daemon sees these files as it sees those of any recorder.
@@ -25,6 +27,7 @@ mod probe;
 mod publish;
 mod recorder;
 mod recorders;
+mod rtmp;
 mod segment_fetch;
 mod start_times;
 mod stream_recorder;
@@ -44,4 +47,5 @@ pub use publish::RecordedSegment;
 pub use recorder::{RecordOptions, Recorder};
 pub use recorders::{RecorderStatus, Recorders};
 pub use segment_fetch::ArchiveBase;
+pub use stream_recorder::StreamTools;
 pub use variants::SOURCE;

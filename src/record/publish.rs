@@ -64,17 +64,29 @@ impl RecordedQuality {
         duration: Span,
         is_told: bool,
     ) -> Result<RecordedSegment, FetchFailure> {
-        let FetchedSegment { file, kind, fault } = fetched;
-        let (bytes, hash) = (file.bytes(), file.hash());
-        let base = self.archive.base()?;
+        let (bytes, hash, kind) = (fetched.file.bytes(), fetched.file.hash(), fetched.kind);
         let there = match self.remembered(&hash, start, kind) {
-            None if !is_told && bytes > 0 => self.on_disk(&base, &hash, start, kind)?,
+            None if !is_told && bytes > 0 => self.on_disk(&*self.archive.base()?, &hash, start, kind)?,
             known => known,
         };
         if let Some(there) = there {
             self.remember(hash, there, kind);
+            let fault = fetched.fault;
             return Ok(RecordedSegment { start: there, duration, kind, fault, bytes, hash, path: None });
         }
+        self.publish_anyway(fetched, start, duration)
+    }
+
+    /// Publishes a segment that begins then, whatever else has the same bytes. Blocks.
+    pub fn publish_anyway(
+        &self,
+        fetched: FetchedSegment,
+        start: Timestamp,
+        duration: Span,
+    ) -> Result<RecordedSegment, FetchFailure> {
+        let FetchedSegment { file, kind, fault } = fetched;
+        let (bytes, hash) = (file.bytes(), file.hash());
+        let base = self.archive.base()?;
         let (hour, name) = recorded_name(start, duration, kind, Container::Ts, hash);
         let place = HourPlace { stream: self.stream.clone(), hour };
         let dir = base.make_hour_dir(&place)?;

@@ -22,7 +22,7 @@ use super::origin::{OriginClient, OriginError, OriginLimits};
 use super::playlist::HlsPlaylist;
 use super::publish::RecordedQuality;
 use super::segment_fetch::ArchiveBase;
-use super::stream_recorder::StreamRecorder;
+use super::stream_recorder::{StreamRecorder, StreamTools};
 use super::stream_writer::StreamTarget;
 use super::variants::{SEPARATE_SOUND, SOURCE, find_quality, offered_qualities};
 use crate::archive::hole_reasons::HoleReason;
@@ -62,7 +62,7 @@ pub struct Recorder {
     options: RecordOptions,
     client: OriginClient,
     archive: ArchiveBase,
-    ffmpeg: String,
+    tools: StreamTools,
     events: RecorderEvents,
     /// It ends with the stream.
     ends: bool,
@@ -73,11 +73,11 @@ impl Recorder {
         options: RecordOptions,
         archive: ArchiveBase,
         tls: &ClientConfig,
-        ffmpeg: &str,
+        tools: &StreamTools,
         events: RecorderEvents,
     ) -> Result<Self, OriginError> {
         let client = OriginClient::new(&options.source, tls, OriginLimits::default())?;
-        Ok(Self { options, client, archive, ffmpeg: ffmpeg.to_owned(), events, ends: false })
+        Ok(Self { options, client, archive, tools: tools.clone(), events, ends: false })
     }
 
     /// It ends when the stream has, and when it cannot be recorded.
@@ -106,8 +106,8 @@ impl Recorder {
         let stream = Stream { channel: self.options.channel.clone(), quality: quality.clone() };
         let recorded = RecordedQuality::new(stream, self.archive.clone());
         let target = Arc::new(StreamTarget { quality: recorded, events: self.events.clone() });
-        let (source, ffmpeg) = (self.options.source.clone(), self.ffmpeg.clone());
-        StreamRecorder { source, ffmpeg, target, ends: self.ends }.run(stop).await;
+        let (source, tools) = (self.options.source.clone(), self.tools.clone());
+        StreamRecorder { source, tools, target, ends: self.ends }.run(stop).await;
     }
 
     async fn quality(&self, quality: &Quality) {

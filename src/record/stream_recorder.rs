@@ -2,10 +2,12 @@
 //!
 //! 1. ffmpeg brings it as MPEG-TS on a pipe ([`stream_source`]); it is cut here, and what was cut goes to the disk while more comes.
 //! 2. Whatever ends it, it is begun again, later each time that brings nothing. What was cut off in the middle is kept as `partial`.
-//! 3. A stream from which nothing comes for [`SILENCE`] is begun anew. Whoever is listened for may stay away for as long as he likes.
+//! 3. Where publishers of RTMP are waited for, each is one beginning of the stream.
+//! 4. A stream from which nothing comes for [`SILENCE`] is begun anew. Whoever is listened for may stay away for as long as he likes.
 //!
 //! Memory is one piece of a segment, whatever comes.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,9 +15,11 @@ use std::time::{Duration, SystemTime};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::address::SourceAddress;
 use super::events::RecorderEvent;
+use super::rtmp::{Publisher, RtmpPorts, RtmpWaiter};
 use super::stream_source::{SILENCE, arguments, reason};
 use super::stream_writer::{StreamTarget, StreamWriter};
 use crate::archive::hole_reasons::HoleReason;
@@ -34,6 +38,21 @@ const PIECE: usize = 64 << 10;
 /// After so many bytes of which none could be cut, it is no stream that can be.
 const NOTHING_IN: u64 = 64 << 20;
 
+/// What brings streams.
+#[derive(Debug, Clone)]
+pub struct StreamTools {
+    /// The program.
+    pub ffmpeg: String,
+    /// Where publishers are waited for.
+    pub ports: RtmpPorts,
+}
+
+impl StreamTools {
+    pub fn new(ffmpeg: &str) -> Self {
+        Self { ffmpeg: ffmpeg.to_owned(), ports: RtmpPorts::default() }
+    }
+}
+
 /// How a stream ended.
 enum SessionEnd {
     Stopped,
@@ -46,8 +65,7 @@ enum SessionEnd {
 #[derive(Debug)]
 pub struct StreamRecorder {
     pub source: SourceAddress,
-    /// The program.
-    pub ffmpeg: String,
+    pub tools: StreamTools,
     pub target: Arc<StreamTarget>,
     /// It ends where nothing can be recorded.
     pub ends: bool,
@@ -57,10 +75,10 @@ impl StreamRecorder {
     /// Records until it is stopped; what was begun is then on the disk.
     pub async fn run(&self, stop: &CancellationToken) {
         let mut writer = StreamWriter::begin(Arc::clone(&self.target)).await;
-        let mut failures = 0_u32;
+        let (mut failures, mut waiter) = (0_u32, None);
         loop {
             let before = writer.published();
-            let end = self.session(&mut writer, stop).await;
+            let end = self.session(&mut writer, &mut waiter, stop).await;
             failures = if writer.published() > before { 1 } else { failures.saturating_add(1) };
             match end {
                 SessionEnd::Stopped => return,
@@ -84,13 +102,25 @@ impl StreamRecorder {
     }
 
     /// From one beginning of the stream to its end.
-    async fn session(&self, writer: &mut StreamWriter, stop: &CancellationToken) -> SessionEnd {
+    async fn session(
+        &self,
+        writer: &mut StreamWriter,
+        waiter: &mut Option<RtmpWaiter>,
+        stop: &CancellationToken,
+    ) -> SessionEnd {
         let source = &self.source;
+        let publisher = match source.rtmp_place() {
+            None => None,
+            Some(place) => match self.publisher(waiter, place, stop).await {
+                Ok(publisher) => Some(publisher),
+                Err(end) => return end,
+            },
+        };
         let order = ProcessOrder {
-            program: &self.ffmpeg,
+            program: &self.tools.ffmpeg,
             args: &arguments(source),
             environment: &[],
-            stdin: Stdio::null(),
+            stdin: if publisher.is_some() { Stdio::piped() } else { Stdio::null() },
             stdout: Stdio::piped(),
             niceness: 0,
         };
@@ -101,6 +131,11 @@ impl StreamRecorder {
                 return SessionEnd::Refused(format!("{error}; {hint}"));
             }
         };
+        let _feeding = publisher.zip(process.stdin.take()).map(|(mut publisher, mut input)| {
+            // That one of them has gone is seen at the other end.
+            let feeding = async move { tokio::io::copy(&mut publisher.media, &mut input).await.map(drop) };
+            AbortOnDropHandle::new(tokio::spawn(feeding))
+        });
         let words = tokio::spawn(last_words(process.stderr.take()));
         let ended = self.bring(&mut process, writer, stop).await;
         writer.finish().await;
@@ -114,6 +149,34 @@ impl StreamRecorder {
         let is_error = status.is_none_or(|status| !status.success());
         let said = reason(&said, source).filter(|_| is_error);
         SessionEnd::Failed(HoleReason::SourceOffline, said.map_or(why, |said| format!("{source}: {said}")))
+    }
+
+    /// Waits for somebody who publishes.
+    async fn publisher(
+        &self,
+        waiter: &mut Option<RtmpWaiter>,
+        (address, path): (SocketAddr, String),
+        stop: &CancellationToken,
+    ) -> Result<Publisher, SessionEnd> {
+        let began = Instant::now();
+        let offline = |why| SessionEnd::Failed(HoleReason::SourceOffline, why);
+        let waiting = match waiter {
+            Some(waiting) => waiting,
+            none => {
+                let waiting = self.tools.ports.wait_on(address, &path);
+                none.insert(waiting.map_err(|error| offline(format!("cannot wait on {}: {error}", self.source)))?)
+            }
+        };
+        loop {
+            tokio::select! {
+                publisher = waiting.next() => return publisher.ok_or_else(|| offline("its port was closed".to_owned())),
+                () = stop.cancelled() => return Err(SessionEnd::Stopped),
+                () = sleep(BEGINS) => {
+                    let why = format!("nobody has published to {} for {} s", self.source, began.elapsed().as_secs());
+                    self.tell(|stream| RecorderEvent::Fails { stream, reason: HoleReason::SourceOffline, why });
+                }
+            }
+        }
     }
 
     /// Takes what comes until no more does.

@@ -1,8 +1,9 @@
 //! What ffmpeg is told to bring a stream that is no HLS: its address, and nothing that could make it open anything else.
 //!
 //! 1. It copies picture and sound into MPEG-TS on its standard output, and decodes nothing.
-//! 2. Only the protocols of the address are allowed, and the format is given where the protocol has one: what comes cannot lead elsewhere.
-//! 3. What it says is passed on without what is secret in the address.
+//! 2. What a publisher of RTMP sends is fed to it, and it opens nothing.
+//! 3. Only the protocols of the address are allowed, and the format is given where the protocol has one: what comes cannot lead elsewhere.
+//! 4. What it says is passed on without what is secret in the address.
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ const OUTPUT: [&str; 5] = ["-f", "mpegts", "-muxdelay", "0", "pipe:1"];
 pub fn arguments(source: &SourceAddress) -> Vec<String> {
     let (protocols, format): (&str, &[&str]) = match source.protocol() {
         SourceProtocol::Hls => ("https,http,tls,tcp", &[]),
+        SourceProtocol::Rtmp if source.is_listened_for() => ("pipe", &["-f", "live_flv"]),
         SourceProtocol::Rtmp => ("rtmp,rtmps,tls,tcp", &["-f", "live_flv"]),
         SourceProtocol::Rtsp => ("rtsp,rtp,tcp,udp", &["-rtsp_flags", "prefer_tcp", "-f", "rtsp"]),
         SourceProtocol::Srt => ("srt", &["-f", "mpegts"]),
@@ -33,7 +35,8 @@ pub fn arguments(source: &SourceAddress) -> Vec<String> {
     }
     all.extend(["-analyzeduration", "3000000"]);
     all.extend(format);
-    all.extend(["-i", source.url().as_str()]);
+    let is_fed = source.rtmp_place().is_some();
+    all.extend(["-i", if is_fed { "pipe:0" } else { source.url().as_str() }]);
     all.extend(COPIED);
     if source.protocol() == SourceProtocol::Rtsp {
         // Cameras tell their parameters once, and not with each key frame.

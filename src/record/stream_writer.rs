@@ -152,8 +152,8 @@ impl StreamFiles {
         let (start, duration) = (placed.start, cut.duration);
         let published = match (self.open.take(), self.failure.take()) {
             (Some(open), None) => {
-                // Whoever else records the stream cuts other bytes from it, so that there are no twins to be looked for.
-                open.judge(cut).and_then(|fetched| self.target.quality.publish(fetched, start, duration, true))
+                // Bytes that were there before come from a sender who began anew with the same picture, at another time.
+                open.judge(cut).and_then(|fetched| self.target.quality.publish_anyway(fetched, start, duration))
             }
             (_, failure) => Err(failure.unwrap_or(FetchFailure::Stopping)),
         };

@@ -1,8 +1,12 @@
 //! Streams that are no HLS: what a real sender sends over real protocols is in the archive, picture by picture, in segments that play alone.
 
+use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Child;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::NamedTempFile;
 
 use crate::recording::{in_order, recorded};
 use crate::support::node::gapless_begun;
@@ -13,22 +17,29 @@ use crate::support::{SOON, TestArchive, eventually};
 struct Recording<'a> {
     archive: &'a TestArchive,
     child: Child,
+    /// What it says.
+    said: NamedTempFile,
 }
 
 impl<'a> Recording<'a> {
     fn begin(archive: &'a TestArchive, url: &str) -> Self {
-        Self { archive, child: gapless_begun(archive.path(), &["record", "c", url, "--for", "100s"]) }
+        let said = NamedTempFile::new().unwrap();
+        let args = ["record", "c", url, "--for", "100s"];
+        Self { archive, child: gapless_begun(archive.path(), &args, said.reopen().unwrap()), said }
     }
 
     fn count(&self, kind: &str) -> usize {
         recorded(self.archive, "c/source").keys().filter(|path| path.contains(kind)).count()
     }
 
-    /// Stops it as ctrl-C does.
-    fn stop(mut self) {
+    /// Stops it as ctrl-C does, and gives what it said.
+    fn stop(mut self) -> String {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::INT).unwrap();
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        let code = self.child.wait().unwrap().code();
+        let said = fs::read_to_string(self.said.path()).unwrap();
+        assert_eq!(code, Some(0), "{said}");
+        said
     }
 }
 
@@ -76,4 +87,65 @@ fn packets_of_udp_are_recorded_as_they_come() {
     let recorded = recorded_pictures(&archive);
     // What was on its way when it was stopped is not there.
     assert!(recorded.len() >= 60 && sent.starts_with(&recorded), "{} of {}", recorded.len(), sent.len());
+}
+
+/// What a publisher of this key is told to send to.
+fn rtmp(port: u16, key: &str) -> String {
+    format!("rtmp\\://127.0.0.1\\:{port}/live/{key}")
+}
+
+#[test]
+fn what_is_pushed_with_the_right_key_is_recorded_to_its_last_picture_again_and_again() {
+    let (port, _) = free_ports();
+    let archive = TestArchive::empty();
+    let recording = Recording::begin(&archive, &format!("rtmp://127.0.0.1:{port}/live/key-of-mine"));
+    eventually(SOON, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    assert!(!Sender::begin(4, "flv", &rtmp(port, "key-of-mind")).succeeds());
+    assert_eq!(recorded(&archive, "c/source").len(), 0);
+    let sent = Sender::begin(4, "flv", &rtmp(port, "key-of-mine")).finish();
+    eventually(SOON, || recording.count("-partial-") == 1);
+    assert_eq!(recorded_pictures(&archive), sent);
+    // The place is taken while somebody publishes, and free when he has gone without a word.
+    let mut second = Sender::begin(30, "flv", &rtmp(port, "key-of-mine"));
+    eventually(SOON, || recording.count("-full-") >= 3);
+    assert!(!Sender::begin(4, "flv", &rtmp(port, "key-of-mine")).succeeds());
+    second.kill();
+    eventually(SOON, || recording.count("-partial-") == 2);
+    let said = recording.stop();
+    assert!(!said.contains("key-of"), "{said}");
+    // The second one sent the same pictures, and then more.
+    let all = recorded(&archive, "c/source");
+    let found: Vec<String> = in_order(&all).iter().flat_map(|(.., bytes)| pictures(bytes)).collect();
+    assert!(found.starts_with(&[sent.clone(), sent].concat()), "{}: {:?}", found.len(), all.keys());
+}
+
+#[test]
+fn peers_that_say_nothing_or_nonsense_keep_no_publisher_away() {
+    let (port, _) = free_ports();
+    let archive = TestArchive::empty();
+    let recording = Recording::begin(&archive, &format!("rtmp://127.0.0.1:{port}/live/key-of-mine"));
+    let connect = || {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(SOON))?;
+        Ok::<_, std::io::Error>(stream)
+    };
+    let is_hung_up = |mut stream: &TcpStream| {
+        stream.read(&mut [0]).map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |read| read == 0)
+    };
+    eventually(SOON, || connect().is_ok());
+    let mut nonsense = connect().unwrap();
+    nonsense.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    assert!(is_hung_up(&nonsense));
+    // A handshake, and then a message that never ends.
+    let mut endless = connect().unwrap();
+    endless.write_all(&[3; 1 + 2 * 1_536]).unwrap();
+    endless.read_exact(&mut [0; 1 + 2 * 1_536]).unwrap();
+    endless.write_all(&[4, 0, 0, 0, 0xff, 0xff, 0xff, 9, 0, 0, 0, 0]).unwrap();
+    assert!(is_hung_up(&endless));
+    let silent: Vec<TcpStream> = (0..16).map(|_| connect().unwrap()).collect();
+    assert!(is_hung_up(&connect().unwrap()), "there are too many");
+    drop(silent);
+    eventually(SOON, || Sender::begin(1, "flv", &rtmp(port, "key-of-mine")).succeeds());
+    eventually(SOON, || recording.count("-partial-") == 1);
+    recording.stop();
 }

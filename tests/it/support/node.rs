@@ -64,9 +64,9 @@ pub fn gapless(base: &Path, args: &[&str]) -> Outcome {
     finish(command(base).args(args))
 }
 
-/// Begins `gapless --base-dir BASE ARGS…`, for whoever ends it.
-pub fn gapless_begun(base: &Path, args: &[&str]) -> Child {
-    command(base).args(args).spawn().unwrap()
+/// Begins `gapless --base-dir BASE ARGS…`, which says all into a file, for whoever ends it.
+pub fn gapless_begun(base: &Path, args: &[&str], said: fs::File) -> Child {
+    command(base).args(args).stdout(said.try_clone().unwrap()).stderr(said).spawn().unwrap()
 }
 
 /// The same, started by another program that becomes it, such as `prlimit`.

@@ -37,7 +37,7 @@ impl Sender {
             "+global_header",
         ]);
         command.args(["-map", "0:v", "-map", "1:a", "-f", "tee"]);
-        command.arg(format!("[f={format}]{address}|[f=mpegts]{}", kept.display()));
+        command.arg(format!("[f={format}:onfail=abort]{address}|[f=mpegts]{}", kept.display()));
         Self { child: command.stdin(Stdio::null()).spawn().unwrap(), sent }
     }
 
@@ -45,6 +45,17 @@ impl Sender {
     pub fn finish(&mut self) -> Vec<String> {
         assert!(self.child.wait().unwrap().success());
         self.pictures()
+    }
+
+    /// Whether all was taken.
+    pub fn succeeds(&mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
+
+    /// It goes away in the middle, without a word.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     fn pictures(&self) -> Vec<String> {
