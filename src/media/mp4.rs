@@ -36,8 +36,8 @@ const BACKWARDS: i64 = 500_000;
 const FORWARDS: i64 = 2_000_000;
 
 /// What a file of this format may begin with.
-const FIRST: [BoxName; 10] =
-    [*b"ftyp", *b"styp", *b"moov", *b"moof", *b"sidx", *b"emsg", *b"prft", *b"free", *b"skip", *b"mdat"];
+const FIRST: [BoxName; 11] =
+    [*b"ftyp", *b"styp", *b"moov", *b"moof", *b"sidx", *b"emsg", *b"prft", *b"free", *b"skip", *b"uuid", *b"mdat"];
 
 /// The bytes of one file, as they come.
 #[derive(Debug)]

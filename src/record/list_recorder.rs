@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::events::{RecorderEvent, RecorderEvents};
 use super::follow::{PlaylistFollower, WindowChange};
+use super::init_segment::{InitOrder, InitSegments};
 use super::origin::{OriginClient, OriginError};
 use super::playlist::{HlsPlaylist, ListedSegment, MediaList, SegmentCipher};
 use super::publish::{RecordedQuality, RecordedSegment};
@@ -112,6 +113,7 @@ pub struct ListRecorder {
     drain: CancellationToken,
     follower: PlaylistFollower,
     times: StartTimes,
+    inits: Arc<InitSegments>,
     wanted: BTreeMap<(u64, u64), Box<WantedSegment>>,
     steps: JoinSet<Step>,
     fetching: usize,
@@ -147,6 +149,7 @@ impl ListRecorder {
             drain,
             follower: PlaylistFollower::default(),
             times: StartTimes::default(),
+            inits: Arc::default(),
             wanted: BTreeMap::new(),
             steps: JoinSet::new(),
             fetching: 0,
@@ -227,6 +230,7 @@ impl ListRecorder {
             Err(error) if error.is_final() => self.end = Some(ListState::Refused(error.to_string())),
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
+                self.inits.fetch_again();
                 let wait = (self.target / 2).max(LEAST_POLL) * self.failures.min(8);
                 self.next_poll = began + wait.min(LONGEST_RETRY);
                 self.state.send_replace(ListState::Fails { reason: HoleReason::SourceOffline, why: error.to_string() });
@@ -311,12 +315,16 @@ impl ListRecorder {
         let asked = std::mem::replace(&mut self.asked, (Instant::now(), window(list)));
         match change {
             WindowChange::Jumped { missed } => {
+                self.inits.fetch_again();
                 // Whoever asks in time sees each segment, unless the source leaves some out.
                 let in_time = self.failures == 0 && asked.0.elapsed() < length(asked.1) / 2;
                 let reason = if in_time { HoleReason::SourceSkipped } else { HoleReason::NotReceived };
                 self.tell(|stream| RecorderEvent::Jumped { stream, missed, reason });
             }
-            WindowChange::Restarted => self.tell(|stream| RecorderEvent::Restarted { stream }),
+            WindowChange::Restarted => {
+                self.inits.fetch_again();
+                self.tell(|stream| RecorderEvent::Restarted { stream });
+            }
             WindowChange::First | WindowChange::Grew | WindowChange::Still | WindowChange::Stale => {}
         }
     }
@@ -383,9 +391,10 @@ impl ListRecorder {
         for key in due.into_iter().take(most.saturating_sub(self.fetching)) {
             if let Some(wanted) = self.wanted.remove(&key) {
                 self.fetching += 1;
-                let (parts, shift) = (Arc::clone(&self.parts), self.shift_of(wanted.run));
+                let (parts, inits) = (Arc::clone(&self.parts), Arc::clone(&self.inits));
+                let shift = self.shift_of(wanted.run);
                 self.steps.spawn(async move {
-                    let attempt = attempt(&parts, &wanted, shift).await;
+                    let attempt = attempt(&parts, &inits, &wanted, shift).await;
                     Step::Fetched(wanted, attempt)
                 });
             }
@@ -464,7 +473,9 @@ impl ListRecorder {
         let is_over = match error {
             FetchFailure::Origin(error) if error.is_final() => true,
             FetchFailure::Origin(error) if error.is_gone() => !self.is_listed(wanted),
-            FetchFailure::NotTs { .. } => wanted.attempts >= 3 && !self.is_listed(wanted),
+            FetchFailure::OtherMedia { .. } | FetchFailure::Init { .. } => {
+                wanted.attempts >= 3 && !self.is_listed(wanted)
+            }
             FetchFailure::Stopping => true,
             _ => wanted.since.elapsed() > TRIED_FOR,
         };
@@ -473,21 +484,22 @@ impl ListRecorder {
 }
 
 /// None if what came is not `full` and no more than what is here.
-async fn attempt(parts: &Arc<QualityParts>, wanted: &WantedSegment, shift: Span) -> Attempt {
+async fn attempt(parts: &Arc<QualityParts>, inits: &InitSegments, wanted: &WantedSegment, shift: Span) -> Attempt {
     let listed = &wanted.listed;
     let rules = parts.client.rules();
     let url = rules.join(&wanted.base, &listed.uri).map_err(OriginError::from)?;
-    let cipher = match listed.cipher.as_deref() {
-        Some(SegmentCipher::Aes128 { uri, iv }) => {
-            let address = rules.join_key(&wanted.base, uri).map_err(OriginError::from)?;
-            let key = key(parts, &address).await?;
-            Some((key, iv.unwrap_or(u128::from(listed.sequence).to_be_bytes())))
+    let cipher = cipher(parts, wanted, listed.cipher.as_deref()).await?;
+    let init = match &listed.map {
+        Some(map) => {
+            let address = rules.join(&wanted.base, &map.uri).map_err(OriginError::from)?;
+            let of_map = self::cipher(parts, wanted, map.cipher.as_deref()).await?;
+            Some(inits.get(&parts.client, InitOrder { url: address, range: map.range, cipher: of_map }).await?)
         }
-        Some(SegmentCipher::Other(_)) | None => None,
+        None => None,
     };
     let start = wanted.time.start + if wanted.time.is_told { Span::default() } else { shift };
     let place = parts.quality.place(start);
-    let order = SegmentOrder { url, range: listed.range, cipher, duration: listed.duration, place };
+    let order = SegmentOrder { url, range: listed.range, cipher, init, duration: listed.duration, place };
     let mut fetched = fetch_segment(&parts.client, &parts.quality.archive, &order).await?;
     if wanted.time.is_doubtful && fetched.kind == SegmentKind::Full {
         fetched.kind = SegmentKind::Suspect;
@@ -501,6 +513,18 @@ async fn attempt(parts: &Arc<QualityParts>, wanted: &WantedSegment, shift: Span)
     let publishing = move || parts.quality.publish(fetched, start, duration, is_told);
     let published = tokio::task::spawn_blocking(publishing).await;
     Ok(Some(published.map_err(|_| FetchFailure::Stopping)??))
+}
+
+/// Key and first block.
+async fn cipher(
+    parts: &QualityParts,
+    wanted: &WantedSegment,
+    listed: Option<&SegmentCipher>,
+) -> Result<Option<([u8; 16], [u8; 16])>, OriginError> {
+    let Some(SegmentCipher::Aes128 { uri, iv }) = listed else { return Ok(None) };
+    let address = parts.client.rules().join_key(&wanted.base, uri)?;
+    let key = key(parts, &address).await?;
+    Ok(Some((key, iv.unwrap_or(u128::from(wanted.listed.sequence).to_be_bytes()))))
 }
 
 async fn key(parts: &QualityParts, address: &Url) -> Result<[u8; 16], OriginError> {
@@ -525,18 +549,13 @@ fn window(list: &MediaList) -> Span {
 
 /// Why segments like this one cannot be recorded.
 pub(super) fn refusal(segment: &ListedSegment) -> Option<String> {
-    if segment.needs_map {
-        return Some(
-            "its segments are fragmented MP4 (EXT-X-MAP), and only MPEG-TS is recorded as yet; many servers offer both"
-                .to_owned(),
-        );
-    }
-    match segment.cipher.as_deref() {
-        Some(SegmentCipher::Other(method)) => Some(format!(
+    let of_map = segment.map.as_deref().and_then(|map| map.cipher.as_deref());
+    [segment.cipher.as_deref(), of_map].into_iter().flatten().find_map(|cipher| match cipher {
+        SegmentCipher::Other(method) => Some(format!(
             "its segments are encrypted by {method}, of which no recorder has the key; AES-128 is decrypted"
         )),
-        Some(SegmentCipher::Aes128 { .. }) | None => None,
-    }
+        SegmentCipher::Aes128 { .. } => None,
+    })
 }
 
 fn length(span: Span) -> Duration {

@@ -2,7 +2,7 @@
 //!
 //! 1. `playlist`, `variants`, `follow` and `start_times` are pure: what is listed, which quality is which, what is new, and when it begins.
 //! 2. `address` and `origin` ask, within limits; nothing else here opens connections.
-//! 3. `segment_fetch` brings one segment to the disk, `publish` gives it its name; `list_recorder` does so with all of one playlist, and
+//! 3. `segment_fetch` brings one segment to the disk, with what `init_segment` has of it in front, `publish` gives it its name; `list_recorder` does so with all of one playlist, and
 //!    [`Recorder`] with all qualities of a channel.
 //! 4. What is no HLS comes through ffmpeg or, where OBS pushes it, by [`rtmp`]; `stream_recorder` brings it, `ts_cutter` cuts it, `stream_writer`
 //!    publishes what was cut.
@@ -17,6 +17,7 @@ mod decrypt;
 mod drift;
 mod events;
 mod follow;
+mod init_segment;
 mod job;
 mod list_recorder;
 mod missed;

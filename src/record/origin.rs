@@ -20,6 +20,9 @@ use crate::archive::LARGEST_FILE;
 use crate::archive::quantity::size;
 use crate::net::tls::{self, ClientConfig};
 
+/// Bytes of an initialisation segment: real ones have one or two thousand.
+pub const MOST_INIT: u64 = 1 << 20;
+
 /// The limits towards an origin. The defaults are for the real world; tests make them small.
 #[derive(Debug, Clone, Copy)]
 pub struct OriginLimits {
@@ -135,24 +138,35 @@ impl OriginClient {
     /// The playlist at an address, with the address that it came from in the end: what it names is relative to that.
     pub async fn playlist(&self, url: &Url) -> Result<(Url, HlsPlaylist), OriginError> {
         let most = self.limits.playlist_bytes;
-        let (from, bytes) = self.small(url, "a playlist", most).await?;
+        let (from, bytes) = self.small(url, None, "a playlist", most).await?;
         let read = parse_playlist(&bytes).map_err(|why| OriginError::Playlist { url: shown_url(&from), why })?;
         Ok((from, read))
     }
 
     /// A key of AES-128.
     pub async fn key(&self, url: &Url) -> Result<[u8; 16], OriginError> {
-        let (from, bytes) = self.small(url, "a key", 1 << 10).await?;
+        let (from, bytes) = self.small(url, None, "a key", 1 << 10).await?;
         <[u8; 16]>::try_from(bytes.as_slice()).map_err(|_| OriginError::Unexpected {
             url: shown_url(&from),
             why: format!("{} bytes, and a key of AES-128 has 16", bytes.len()),
         })
     }
 
-    async fn small(&self, url: &Url, what: &'static str, most: u64) -> Result<(Url, Vec<u8>), OriginError> {
+    /// An initialisation segment, or the part of a file that is one.
+    pub async fn init(&self, url: &Url, range: Option<ByteRange>) -> Result<(Url, Vec<u8>), OriginError> {
+        self.small(url, range, "an initialisation segment", MOST_INIT).await
+    }
+
+    async fn small(
+        &self,
+        url: &Url,
+        range: Option<ByteRange>,
+        what: &'static str,
+        most: u64,
+    ) -> Result<(Url, Vec<u8>), OriginError> {
         let after = self.limits.playlist_time;
         let reading = async {
-            let mut body = self.open_up_to(url, None, what, most).await?;
+            let mut body = self.open_up_to(url, range, what, most).await?;
             let mut bytes = Vec::new();
             while let Some(piece) = body.next().await? {
                 bytes.extend_from_slice(&piece);

@@ -97,7 +97,6 @@ pub struct MediaList {
 
 /// One segment of the window.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "a playlist says each of it by itself")]
 pub struct ListedSegment {
     pub sequence: u64,
     pub uri: String,
@@ -113,8 +112,18 @@ pub struct ListedSegment {
     pub cipher: Option<Arc<SegmentCipher>>,
     /// A server has stitched it in as an ad, as far as the playlist says so.
     pub is_ad: bool,
-    /// It cannot be read without an initialisation segment (`EXT-X-MAP`): fragmented MP4.
-    pub needs_map: bool,
+    /// The initialisation segment without which it cannot be read (`EXT-X-MAP`): it is fragmented MP4.
+    pub map: Option<Arc<ListedInit>>,
+}
+
+/// Where an initialisation segment is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedInit {
+    pub uri: String,
+    /// It is this part of what its address leads to.
+    pub range: Option<ByteRange>,
+    /// Of AES-128 always with its first block.
+    pub cipher: Option<Arc<SegmentCipher>>,
 }
 
 /// A part of a file.
@@ -197,7 +206,7 @@ struct PlaylistReader {
     /// Where the part before ended, and in which file.
     range_end: Option<(String, u64)>,
     cipher: Option<Arc<SegmentCipher>>,
-    needs_map: bool,
+    map: Option<Arc<ListedInit>>,
     /// When ads are shown.
     ads: Vec<Stretch>,
 }
@@ -257,7 +266,7 @@ impl PlaylistReader {
             "-X-GAP" => self.next.is_gap = true,
             "-X-BYTERANGE" => self.next.range = Some(byte_range(value)?),
             "-X-KEY" => self.key(value)?,
-            "-X-MAP" => self.needs_map = true,
+            "-X-MAP" => self.map(value)?,
             "-X-ENDLIST" => (self.is_media, self.media.has_ended) = (true, true),
             "-X-SKIP" => return Err("it leaves segments out, which was not asked for".into()),
             "-X-I-FRAMES-ONLY" => return Err("it lists single pictures and no stream".into()),
@@ -297,6 +306,29 @@ impl PlaylistReader {
                 Some(Arc::new(SegmentCipher::Other(format!("{method}{other}"))))
             }
         };
+        Ok(())
+    }
+
+    fn map(&mut self, text: &str) -> Result<(), LineProblem> {
+        let (mut uri, mut range) = (None, None);
+        for attribute in Attributes::of(text) {
+            let (name, value) = attribute?;
+            match name {
+                "URI" => uri = Some(value.to_owned()),
+                "BYTERANGE" => {
+                    let (length, first) = byte_range(value)?;
+                    range = Some(ByteRange { first: first.unwrap_or_default(), length });
+                }
+                _ => {}
+            }
+        }
+        let cipher = self.cipher.clone();
+        // It has no number by which it could be decrypted.
+        if let Some(SegmentCipher::Aes128 { iv: None, .. }) = cipher.as_deref() {
+            return Err("expected an IV in #EXT-X-KEY before it, as it is encrypted".into());
+        }
+        let uri = uri.ok_or("expected the URI of an initialisation segment")?;
+        self.map = Some(Arc::new(ListedInit { uri, range, cipher }));
         Ok(())
     }
 
@@ -355,7 +387,7 @@ impl PlaylistReader {
             is_ad: false,
             range,
             cipher: self.cipher.clone(),
-            needs_map: self.needs_map,
+            map: self.map.clone(),
         });
         self.is_media = true;
         self.time = self.time.map(|time| time + duration);

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use super::address::SourceAddress;
 use super::decrypt::Decryptor;
 use super::follow::PlaylistFollower;
+use super::init_segment::{InitOrder, fetch_init};
 use super::list_recorder::refusal;
 use super::origin::{OriginClient, OriginError, OriginLimits};
 use super::playlist::{HlsPlaylist, ListedSegment, MediaList, SegmentCipher};
@@ -25,7 +26,7 @@ use super::start_times::{StartTime, StartTimes};
 use super::variants::{OfferedQuality, SEPARATE_SOUND, offered_qualities};
 use crate::archive::segment::recorded_name;
 use crate::archive::{Container, Hash, Span, Timestamp};
-use crate::media::{TsCheck, facts};
+use crate::media::{Mp4Reader, StreamCheck, facts};
 use crate::net::tls::ClientConfig;
 
 /// How long it is looked whether a playlist grows.
@@ -236,6 +237,15 @@ async fn look_at_segment(
 ) -> Result<ProbedSegment, String> {
     let said = |error: OriginError| error.to_string();
     let url = client.rules().join(base, &segment.uri).map_err(|error| error.to_string())?;
+    let init = match &segment.map {
+        Some(map) => {
+            let address = client.rules().join(base, &map.uri).map_err(|error| error.to_string())?;
+            let of_map = cipher(client, base, segment, map.cipher.as_deref()).await?;
+            let order = InitOrder { url: address, range: map.range, cipher: of_map };
+            Some(fetch_init(client, &order).await.map_err(|error| error.to_string())?)
+        }
+        None => None,
+    };
     let began = Instant::now();
     let mut body = client.open(&url, segment.range).await.map_err(said)?;
     let shown = super::address::shown_url(&body.url);
@@ -244,44 +254,67 @@ async fn look_at_segment(
         bytes.extend_from_slice(&piece);
     }
     let took = began.elapsed();
-    if let Some(SegmentCipher::Aes128 { uri, iv }) = segment.cipher.as_deref() {
-        let address = client.rules().join_key(base, uri).map_err(|error| error.to_string())?;
-        let key = client.key(&address).await.map_err(said)?;
-        let mut decryptor = Decryptor::new(key, iv.unwrap_or(u128::from(segment.sequence).to_be_bytes()));
+    if let Some((key, iv)) = cipher(client, base, segment, segment.cipher.as_deref()).await? {
+        let mut decryptor = Decryptor::new(key, iv);
         let mut plain = decryptor.take(&bytes);
         let last = decryptor.finish();
         plain.extend(last.map_err(|why| FetchFailure::Encrypted { url: shown.clone(), why }.to_string())?);
         bytes = plain;
     }
     let duration = segment.duration;
-    let looking = tokio::task::spawn_blocking(move || segment_report(&bytes, start, duration, took));
+    let container = if init.is_some() { Container::Mp4 } else { Container::Ts };
+    let looking = tokio::task::spawn_blocking(move || {
+        segment_report(&init.unwrap_or_default(), &bytes, container, start, duration, took)
+    });
     let mut report = looking
         .await
         .map_err(|_| FetchFailure::Stopping.to_string())?
-        .map_err(|looks_like| FetchFailure::NotTs { url: shown, looks_like }.to_string())?;
+        .map_err(|looks_like| FetchFailure::OtherMedia { url: shown, container, looks_like }.to_string())?;
     report.path = format!("CHANNEL/{quality}/{}", report.path);
     Ok(report)
 }
 
+/// Key and first block.
+async fn cipher(
+    client: &OriginClient,
+    base: &Url,
+    segment: &ListedSegment,
+    listed: Option<&SegmentCipher>,
+) -> Result<Option<([u8; 16], [u8; 16])>, String> {
+    let Some(SegmentCipher::Aes128 { uri, iv }) = listed else { return Ok(None) };
+    let address = client.rules().join_key(base, uri).map_err(|error| error.to_string())?;
+    let key = client.key(&address).await.map_err(|error| error.to_string())?;
+    Ok(Some((key, iv.unwrap_or(u128::from(segment.sequence).to_be_bytes()))))
+}
+
 /// What the bytes of a segment are, and what it would be called beneath its quality; an error is what they look like instead. Blocks.
 pub(super) fn segment_report(
-    bytes: &[u8],
+    init: &[u8],
+    media: &[u8],
+    container: Container,
     start: Timestamp,
     duration: Span,
     took: Duration,
 ) -> Result<ProbedSegment, Option<&'static str>> {
-    let mut check = TsCheck::default();
-    check.feed(bytes);
+    let bytes = [init, media].concat();
+    let mut check = match container {
+        Container::Ts => StreamCheck::ts(),
+        Container::Mp4 => StreamCheck::mp4(),
+    };
+    check.feed(&bytes);
     let length = bytes.len() as u64;
-    let (kind, fault) = judged_kind(check.finish(duration.us().unsigned_abs()), bytes, length, took)?;
-    let found = facts(bytes).facts;
-    let (hour, name) = recorded_name(start, duration, kind, Container::Ts, Hash(Sha256::digest(bytes).into()));
+    let (kind, fault) = judged_kind(container, check.finish(duration.us().unsigned_abs()), media, length, took)?;
+    let (found, called) = match container {
+        Container::Ts => (facts(&bytes).facts, "MPEG-TS"),
+        Container::Mp4 => (Mp4Reader::of(&bytes).facts(), "fragmented MP4"),
+    };
+    let (hour, name) = recorded_name(start, duration, kind, container, Hash(Sha256::digest(&bytes).into()));
     let (width, height) = found.size.unzip();
     Ok(ProbedSegment {
         path: format!("{hour}/{name}"),
         kind: kind.as_str(),
         fault,
-        container: "MPEG-TS",
+        container: called,
         codecs: found.codecs,
         width,
         height,

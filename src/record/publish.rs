@@ -15,7 +15,7 @@ use super::segment_fetch::{ArchiveBase, FetchFailure, FetchedSegment};
 use crate::archive::segment::recorded_name;
 use crate::archive::time::SECOND_US;
 use crate::archive::{
-    Container, FileName, Hash, Hour, HourPlace, SegmentKey, SegmentKind, Span, Stream, Timestamp, parse_file_name,
+    FileName, Hash, Hour, HourPlace, SegmentKey, SegmentKind, Span, Stream, Timestamp, parse_file_name,
 };
 use crate::disk::{Base, DiskError, DownloadError, Published};
 
@@ -84,10 +84,10 @@ impl RecordedQuality {
         start: Timestamp,
         duration: Span,
     ) -> Result<RecordedSegment, FetchFailure> {
-        let FetchedSegment { file, kind, fault } = fetched;
+        let FetchedSegment { file, container, kind, fault } = fetched;
         let (bytes, hash) = (file.bytes(), file.hash());
         let base = self.archive.base()?;
-        let (hour, name) = recorded_name(start, duration, kind, Container::Ts, hash);
+        let (hour, name) = recorded_name(start, duration, kind, container, hash);
         let place = HourPlace { stream: self.stream.clone(), hour };
         let dir = base.make_hour_dir(&place)?;
         let published = file.publish(&dir, &name).map_err(|error| match error {
@@ -189,6 +189,7 @@ fn is_near(one: Timestamp, other: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::Container;
     use crate::disk::NewSegment;
 
     const START: i64 = 1_573_613_998_500_000;
@@ -214,7 +215,8 @@ mod tests {
             let hour = self.quality.archive.base().unwrap().make_hour_dir(&self.quality.place(start)).unwrap();
             let mut file = NewSegment::begin(hour).unwrap();
             file.write(bytes).unwrap();
-            let fetched = FetchedSegment { file, kind: SegmentKind::Full, fault: None };
+            let (container, kind) = (Container::Ts, SegmentKind::Full);
+            let fetched = FetchedSegment { file, container, kind, fault: None };
             self.quality.publish(fetched, start, Span::from_us(2_000_000), is_told).unwrap()
         }
     }

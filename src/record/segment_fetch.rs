@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::Url;
 use tokio::time::{Instant, timeout_at};
 
@@ -14,9 +15,9 @@ use super::decrypt::{DecryptError, Decryptor};
 use super::origin::{OriginClient, OriginError};
 use super::playlist::ByteRange;
 use crate::archive::quantity::size;
-use crate::archive::{HourPlace, SegmentKind, Span};
+use crate::archive::{Container, HourPlace, SegmentKind, Span};
 use crate::disk::{Base, BaseGuard, DiskError, NewSegment};
-use crate::media::{StreamFault, StreamVerdict, TsCheck};
+use crate::media::{Mp4Reader, StreamCheck, StreamFault, StreamVerdict};
 
 /// What is collected before it is written.
 const PIECE: usize = 128 << 10;
@@ -60,12 +61,21 @@ pub enum FetchFailure {
     Away(String),
     #[error("{url} cannot be decrypted: {why}")]
     Encrypted { url: String, why: DecryptError },
-    #[error("{url} is no MPEG transport stream{}; only those are recorded as yet", also(*looks_like))]
-    NotTs { url: String, looks_like: Option<&'static str> },
+    #[error("{url} is no {}{}", called(*container), also(*looks_like))]
+    OtherMedia { url: String, container: Container, looks_like: Option<&'static str> },
+    #[error("{url} is no initialisation segment of fragmented MP4 (EXT-X-MAP): {why}")]
+    Init { url: String, why: &'static str },
     #[error("cannot be named: {0}")]
     Name(String),
     #[error("the recorder is stopping")]
     Stopping,
+}
+
+fn called(container: Container) -> &'static str {
+    match container {
+        Container::Ts => "MPEG transport stream",
+        Container::Mp4 => "fragmented MP4, although its playlist says so (EXT-X-MAP)",
+    }
 }
 
 fn also(looks_like: Option<&'static str>) -> String {
@@ -79,6 +89,8 @@ pub struct SegmentOrder {
     pub range: Option<ByteRange>,
     /// Key and first block.
     pub cipher: Option<([u8; 16], [u8; 16])>,
+    /// The initialisation segment, which comes before what is fetched; with it that is fragmented MP4.
+    pub init: Option<Bytes>,
     /// As its playlist says.
     pub duration: Span,
     /// Where it seems to belong.
@@ -89,6 +101,7 @@ pub struct SegmentOrder {
 #[derive(Debug)]
 pub struct FetchedSegment {
     pub file: NewSegment,
+    pub container: Container,
     pub kind: SegmentKind,
     /// Why it is not `full`.
     pub fault: Option<String>,
@@ -136,7 +149,9 @@ struct Intake {
     decryptor: Option<Decryptor>,
     /// None until something has come: nothing is made for what never does.
     file: Option<NewSegment>,
-    check: TsCheck,
+    init: Option<Bytes>,
+    container: Container,
+    check: StreamCheck,
     head: Vec<u8>,
 }
 
@@ -150,7 +165,9 @@ impl Intake {
             piece: Vec::new(),
             decryptor: order.cipher.map(|(key, iv)| Decryptor::new(key, iv)),
             file: None,
-            check: TsCheck::default(),
+            init: order.init.clone(),
+            container: if order.init.is_some() { Container::Mp4 } else { Container::Ts },
+            check: if order.init.is_some() { StreamCheck::mp4() } else { StreamCheck::ts() },
             head: Vec::new(),
         }
     }
@@ -181,8 +198,13 @@ impl Intake {
         if self.head.is_empty() {
             self.head = bytes.get(..bytes.len().min(16)).unwrap_or_default().to_vec();
         }
-        self.check.feed(bytes);
-        Ok(self.file()?.write(bytes)?)
+        // Of what never comes no initialisation segment is kept.
+        let init = self.init.take().unwrap_or_default();
+        for each in [&init, bytes] {
+            self.check.feed(each);
+            self.file()?.write(each)?;
+        }
+        Ok(())
     }
 
     fn file(&mut self) -> Result<&mut NewSegment, FetchFailure> {
@@ -209,34 +231,45 @@ impl Intake {
             return Err(std::mem::replace(error, FetchFailure::Stopping));
         }
         self.file()?;
-        let Self { url, file, check, head, duration, .. } = self;
+        let Self { url, file, check, head, duration, container, .. } = self;
         let file = file.ok_or(FetchFailure::Stopping)?;
         let bytes = file.bytes();
         let verdict = check.finish(duration.us().unsigned_abs());
-        let judged = judged_kind(verdict, &head, bytes, took);
-        let judged = judged.map_err(|looks_like| FetchFailure::NotTs { url: url.clone(), looks_like })?;
+        let judged = judged_kind(container, verdict, &head, bytes, took);
+        let judged =
+            judged.map_err(|looks_like| FetchFailure::OtherMedia { url: url.clone(), container, looks_like })?;
         let (kind, fault) = cut.map_or(judged, |error| (SegmentKind::Partial, Some(error.to_string())));
         tracing::debug!(name: "segment_fetched", url, kind = kind.as_str(), size = size(bytes), "a segment came");
-        Ok(FetchedSegment { file, kind, fault })
+        Ok(FetchedSegment { file, container, kind, fault })
     }
 }
 
-/// The type of what came whole, and why it is not `full`; an error is what it looks like where it is no transport stream.
+/// The type of what came whole and begins with these bytes, an initialisation segment apart, and why it is not `full`; an error is what it looks
+/// like where it is something else than it is to be.
 pub(super) fn judged_kind(
+    container: Container,
     verdict: StreamVerdict,
     head: &[u8],
     bytes: u64,
     took: Duration,
 ) -> Result<(SegmentKind, Option<String>), Option<&'static str>> {
-    // Too few packets to be judged may be a segment all the same.
-    let is_short = verdict == StreamVerdict::Other && head.first() == Some(&SYNC) && bytes.is_multiple_of(PACKET);
-    if verdict == StreamVerdict::Other && bytes > 0 && !is_short {
+    let is_other = match container {
+        // Too few packets to be judged may be a segment all the same.
+        Container::Ts => {
+            verdict == StreamVerdict::Other && !(head.first() == Some(&SYNC) && bytes.is_multiple_of(PACKET))
+        }
+        Container::Mp4 => !Mp4Reader::begins(head),
+    };
+    if is_other && bytes > 0 {
         return Err(looks_like(head));
     }
     Ok(match verdict {
         _ if bytes == 0 => (SegmentKind::Suspect, Some("it is empty".to_owned())),
         StreamVerdict::Faulty(faults) => {
-            let is_torn = faults.iter().any(|fault| matches!(fault, StreamFault::Torn { .. }));
+            let is_torn = |fault: &StreamFault| {
+                matches!(fault, StreamFault::Torn { .. } | StreamFault::Cut { .. } | StreamFault::Samples { .. })
+            };
+            let is_torn = faults.iter().any(is_torn);
             let kind = if is_torn { SegmentKind::Partial } else { SegmentKind::Suspect };
             (kind, faults.first().map(ToString::to_string))
         }
@@ -249,7 +282,7 @@ pub(super) fn judged_kind(
 fn looks_like(head: &[u8]) -> Option<&'static str> {
     match head {
         [_, _, _, _, b'f' | b's', b't', b'y', b'p', ..] | [_, _, _, _, b'm', b'o', b'o', b'f', ..] => {
-            Some("fragmented MP4")
+            Some("fragmented MP4 (without EXT-X-MAP in its playlist)")
         }
         [b'I', b'D', b'3', ..] | [0xff, 0xf0..=0xff, ..] => Some("packed audio"),
         [b'#', b'E', b'X', b'T', b'M', b'3', b'U', ..] => Some("a playlist"),

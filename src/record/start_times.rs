@@ -141,7 +141,7 @@ mod tests {
             range: None,
             cipher: None,
             is_ad: false,
-            needs_map: false,
+            map: None,
         }
     }
 

@@ -13,7 +13,7 @@ use super::stream_times::{PlacedCut, StreamTimes};
 use super::ts_cutter::{CutEnd, TsCutter, TsStep};
 use crate::archive::hole_reasons::HoleReason;
 use crate::archive::time::SECOND_US;
-use crate::archive::{SegmentKind, Span, Stream, Timestamp};
+use crate::archive::{Container, SegmentKind, Span, Stream, Timestamp};
 use crate::disk::NewSegment;
 use crate::media::TsCheck;
 
@@ -198,8 +198,11 @@ impl OpenFile {
     fn judge(self, cut: &CutEnd) -> Result<FetchedSegment, FetchFailure> {
         let Self { file, check, head } = self;
         let verdict = check.finish(cut.duration.us().unsigned_abs());
-        let judged = judged_kind(verdict, &head, file.bytes(), Duration::ZERO);
-        let looks_wrong = |looks_like| FetchFailure::NotTs { url: "what ffmpeg wrote".to_owned(), looks_like };
+        let judged = judged_kind(Container::Ts, verdict, &head, file.bytes(), Duration::ZERO);
+        let looks_wrong = |looks_like| {
+            let url = "what ffmpeg wrote".to_owned();
+            FetchFailure::OtherMedia { url, container: Container::Ts, looks_like }
+        };
         let (mut kind, mut fault) = judged.map_err(looks_wrong)?;
         if kind == SegmentKind::Full && cut.is_cut_off {
             (kind, fault) = (SegmentKind::Partial, Some("the stream broke off within it".to_owned()));
@@ -207,6 +210,6 @@ impl OpenFile {
         if kind == SegmentKind::Full && !cut.plays_alone {
             (kind, fault) = (SegmentKind::Suspect, Some("it does not begin with a key frame".to_owned()));
         }
-        Ok(FetchedSegment { file, kind, fault })
+        Ok(FetchedSegment { file, container: Container::Ts, kind, fault })
     }
 }

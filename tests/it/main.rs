@@ -62,6 +62,7 @@ mod player;
 mod players;
 mod recorders;
 mod recording;
+mod recording_mp4;
 mod replication;
 mod retention;
 mod rough_cuts;

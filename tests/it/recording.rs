@@ -20,7 +20,7 @@ pub fn recorded(archive: &TestArchive, stream: &str) -> BTreeMap<String, Vec<u8>
     names.map(|path| (path.clone(), archive.read(&path))).collect()
 }
 
-fn of_kind<'r>(recorded: &'r BTreeMap<String, Vec<u8>>, kind: &str) -> BTreeMap<&'r str, &'r [u8]> {
+pub fn of_kind<'r>(recorded: &'r BTreeMap<String, Vec<u8>>, kind: &str) -> BTreeMap<&'r str, &'r [u8]> {
     let kind = format!("-{kind}-");
     recorded.iter().filter(|(path, _)| path.contains(&kind)).map(|(path, bytes)| (&**path, &**bytes)).collect()
 }
@@ -139,7 +139,12 @@ fn parts_of_one_file_and_encrypted_segments_are_recorded_as_what_they_hold() {
 fn what_cannot_be_recorded_is_refused_with_the_reason() {
     let head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n";
     let cases = [
-        (format!("{head}#EXT-X-MAP:URI=\"i.mp4\"\n#EXTINF:1,\na.m4s\n"), "fragmented MP4 (EXT-X-MAP)"),
+        (
+            format!(
+                "{head}#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n#EXT-X-MAP:URI=\"i.mp4\"\n#EXT-X-KEY:METHOD=NONE\n#EXTINF:1,\na.m4s\n"
+            ),
+            "encrypted by SAMPLE-AES",
+        ),
         (format!("{head}#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n#EXTINF:1,\na.ts\n"), "encrypted by SAMPLE-AES"),
     ];
     for (playlist, expected) in cases {

@@ -73,7 +73,13 @@ fn keys_ranges_and_maps_hold_until_they_are_changed() {
     let other = |name: &str| SegmentCipher::Other(name.to_owned());
     let (sample, foreign) = (other("SAMPLE-AES"), other("AES-128 with com.example"));
     assert_eq!(ciphers, [Some(&aes), Some(&aes), None, Some(&sample), Some(&foreign)]);
-    assert_eq!(list.segments.iter().filter(|one| one.needs_map).count(), 2);
+    let map = ListedInit { uri: "init.mp4".to_owned(), range: None, cipher: Some(Arc::new(sample.clone())) };
+    let maps: Vec<_> = list.segments.iter().map(|one| one.map.as_deref()).collect();
+    assert_eq!(maps, [None, None, None, Some(&map), Some(&map)]);
+    let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"all.mp4\",BYTERANGE=\"700@20\"\n#EXTINF:2,\n#EXT-X-BYTERANGE:100@720\nall.mp4\n\
+                #EXT-X-MAP:URI=\"all.mp4\",BYTERANGE=\"800\"\n#EXTINF:2,\n#EXT-X-BYTERANGE:100\nall.mp4\n";
+    let of_maps: Vec<_> = media(text).segments.iter().map(|one| one.map.as_ref().unwrap().range).collect();
+    assert_eq!(of_maps, [(20, 700), (0, 800)].map(|(first, length)| Some(ByteRange { first, length })));
 }
 
 #[test]
@@ -116,6 +122,8 @@ fn what_is_wrong_is_said_with_its_line_and_is_never_passed_over() {
         ("#EXTM3U\n#EXTINF:2,\n#EXT-X-BYTERANGE:18446744073709551615@2\na\n", "expected a byte range"),
         ("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128\n", "URI of a key"),
         ("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\n", "a quote is not closed"),
+        ("#EXTM3U\n#EXT-X-MAP:BYTERANGE=\"1@0\"\n", "URI of an initialisation segment"),
+        ("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXT-X-MAP:URI=\"i\"\n", "expected an IV"),
         ("#EXTM3U\n#EXT-X-PROGRAM-DATE-TIME:noon\n", "expected a time"),
         ("#EXTM3U\n#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n", "was not asked for"),
     ];

@@ -45,3 +45,9 @@ pub fn stream() -> &'static Mp4Stream {
     static MADE: OnceLock<Mp4Stream> = OnceLock::new();
     MADE.get_or_init(|| Mp4Stream::encoded("160x90"))
 }
+
+/// One of the same length with another picture, and so another initialisation segment; made once.
+pub fn other_stream() -> &'static Mp4Stream {
+    static MADE: OnceLock<Mp4Stream> = OnceLock::new();
+    MADE.get_or_init(|| Mp4Stream::encoded("192x108"))
+}

@@ -102,6 +102,11 @@ impl Origin {
         path.to_str().unwrap().to_owned()
     }
 
+    /// A file that was published.
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.dir.path().join(name)).unwrap()
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.address)
     }
@@ -109,7 +114,7 @@ impl Origin {
     /// All segments that were ever published, by name.
     pub fn segments(&self) -> BTreeMap<String, Vec<u8>> {
         let entries = fs::read_dir(self.dir.path()).unwrap().map(Result::unwrap);
-        let segments = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "ts"));
+        let segments = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "ts" || end == "m4s"));
         segments.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
     }
 }
