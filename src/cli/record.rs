@@ -19,8 +19,9 @@ use crate::archive::quantity::{count, size};
 use crate::archive::{Channel, Quality};
 use crate::net::tls;
 use crate::record::{
-    ArchiveBase, ProbedQuality, RecordOptions, RecordedSegment, Recorder, RecorderEvent, RecorderEvents, SOURCE,
-    SourceAddress, StreamTools, probe_hls, probing_client,
+    AddressCommand, ArchiveBase, ProbedQuality, RecordOptions, RecordSource, RecordedSegment, Recorder, RecorderEvent,
+    RecorderEvents, SOURCE, SourceAddress, SourceHeaders, SourceProtocol, StreamTools, probe_hls, probe_stream,
+    probing_client,
 };
 use crate::wire::{StartRecorder, StopRecorder};
 
@@ -34,6 +35,12 @@ pub struct RecordArgs {
     /// Where the stream is: the address of an HLS playlist, or one of rtmp, rtmps, rtsp, srt or udp
     #[arg(value_name = "URL")]
     pub source: Option<String>,
+    /// Run a command that prints the address, again whenever it has expired; all that follows is the command, so give this last
+    #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, conflicts_with = "source")]
+    pub resolve: Vec<String>,
+    /// Send this with each request to the source's own host, such as 'Cookie: a=b'; repeatable
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
     /// Say what the source has and what would be written of it; nothing is recorded
     #[arg(long, group = "instead")]
     pub test: bool,
@@ -115,9 +122,14 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
 }
 
 async fn test(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    let source = address(args.source.as_ref().or(args.channel.as_ref()))?;
+    let named = source(args, args.source.as_ref().or(args.channel.as_ref()))?;
+    let source = named.address().await?;
+    if source.protocol() != SourceProtocol::Hls {
+        let tools = StreamTools::new(&config.playback.ffmpeg);
+        return print_report(config, &probe_stream(&source, &tools).await);
+    }
     let authorities = tls::trusting(None)?;
-    let client = probing_client(&source, &authorities)?;
+    let client = probing_client(&source, headers(args)?, &authorities)?;
     let mut report = probe_hls(&source, &client).await?;
     let wanted = |quality: &ProbedQuality| {
         args.quality.iter().any(|name| *name == quality.name || quality.is_source && name == SOURCE)
@@ -128,11 +140,23 @@ async fn test(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode> {
     print_report(config, &report)
 }
 
-fn address(given: Option<&String>) -> Result<SourceAddress, UsageError> {
+fn source(args: &RecordArgs, given: Option<&String>) -> Result<RecordSource, UsageError> {
+    if !args.resolve.is_empty() {
+        let command = AddressCommand::new(args.resolve.clone());
+        return command.map(RecordSource::Command).map_err(|why| UsageError(format!("--resolve: {why}")));
+    }
     let given = given.ok_or_else(|| {
         UsageError("record needs the address of a stream, such as https://live.example/live.m3u8".to_owned())
     })?;
-    SourceAddress::parse(given).map_err(|error| UsageError(error.to_string()))
+    SourceAddress::parse(given).map(RecordSource::Address).map_err(|error| UsageError(error.to_string()))
+}
+
+fn headers(args: &RecordArgs) -> Result<SourceHeaders, UsageError> {
+    let mut headers = SourceHeaders::default();
+    for line in &args.header {
+        headers.add_line(line).map_err(|why| UsageError(format!("--header: {why}")))?;
+    }
+    Ok(headers)
 }
 
 fn options(args: &RecordArgs) -> Result<RecordOptions, UsageError> {
@@ -144,7 +168,7 @@ fn options(args: &RecordArgs) -> Result<RecordOptions, UsageError> {
     let channel = Channel::new(&channel).map_err(|error| {
         UsageError(format!("{channel:?}: {error}; expected the name of a directory, such as desertbus"))
     })?;
-    let source = address(args.source.as_ref())?;
+    let source = source(args, args.source.as_ref())?;
     let given = if args.quality.is_empty() { vec![SOURCE.to_owned()] } else { args.quality.clone() };
     let quality = |name: &String| {
         let name = unshown(name);
@@ -156,7 +180,7 @@ fn options(args: &RecordArgs) -> Result<RecordOptions, UsageError> {
     let mut qualities = given.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
-    let options = RecordOptions { channel, source, qualities, skips_ads: args.skip_ads };
+    let options = RecordOptions { channel, source, headers: headers(args)?, qualities, skips_ads: args.skip_ads };
     options.refusal().map_or(Ok(options), |why| Err(UsageError(why)))
 }
 
@@ -277,6 +301,8 @@ mod tests {
         options(&RecordArgs {
             channel: Some(channel.into()),
             source: Some(source.into()),
+            resolve: Vec::new(),
+            header: Vec::new(),
             quality,
             ..RecordArgs::default()
         })

@@ -16,8 +16,8 @@ use crate::archive::{Channel, Quality, Stream};
 use crate::jobs::{JobRegistry, JobStatus};
 use crate::net::tls;
 use crate::record::{
-    OrderError, ProbedSource, RecordOptions, RecorderStatus, Recorders, SOURCE, SourceAddress, probe_hls,
-    probing_client,
+    OrderError, ProbedSource, RecordOptions, RecordSource, RecorderStatus, Recorders, SOURCE, SourceAddress,
+    SourceHeaders, SourceProtocol, probe_hls, probe_stream, probing_client,
 };
 use crate::wire::{RecorderList, RecorderReport, StartRecorder, StopRecorder, StreamRecorderReport, TestSource};
 
@@ -105,9 +105,17 @@ pub(super) async fn test(
     let source = address(&source)?;
     let permit = Arc::clone(&app.probing).try_acquire_owned();
     let _alone = permit.map_err(|_| Problem::unavailable(10, "another source is being tested"))?;
+    if source.protocol() != SourceProtocol::Hls {
+        let tools = recorders(&app)?.tools();
+        return tokio::select! {
+            probed = probe_stream(&source, tools) => Ok(Json(probed)),
+            () = app.ending().cancelled() => Err(Problem::unavailable(5, "the node is stopping")),
+        };
+    }
     let reading = tokio::task::spawn_blocking(|| tls::trusting(None)).await;
     let authorities = reading.ok().and_then(Result::ok).ok_or_else(|| Problem::internal("authorities-unreadable"))?;
-    let client = probing_client(&source, &authorities).map_err(|_| Problem::internal("no-client"))?;
+    let client =
+        probing_client(&source, SourceHeaders::default(), &authorities).map_err(|_| Problem::internal("no-client"))?;
     tokio::select! {
         probed = probe_hls(&source, &client) => probed.map(Json).map_err(|error| Problem::source_failed(&capital(&error.to_string()))),
         () = app.ending().cancelled() => Err(Problem::unavailable(5, "the node is stopping")),
@@ -201,7 +209,8 @@ fn options(channel: &Channel, order: &StartRecorder) -> Result<Option<RecordOpti
     let mut qualities = names.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
-    let options = RecordOptions { channel: channel.clone(), source, qualities, skips_ads: order.skip_ads };
+    let (source, headers) = (RecordSource::Address(source), SourceHeaders::default());
+    let options = RecordOptions { channel: channel.clone(), source, headers, qualities, skips_ads: order.skip_ads };
     match options.refusal() {
         Some(why) => Err(Problem::bad_source(&why)),
         None => Ok(Some(options)),

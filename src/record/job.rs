@@ -17,7 +17,7 @@ use super::missed::{MissedSink, MissedWatch};
 use super::publish::RecordedQuality;
 use super::recorder::{RecordOptions, Recorder};
 use super::segment_fetch::ArchiveBase;
-use super::stream_recorder::StreamTools;
+use super::stream_process::StreamTools;
 use crate::archive::{Stream, Timestamp};
 use crate::jobs::{JobHandle, JobRegistry, JobState};
 use crate::net::tls::{self, ClientConfig};

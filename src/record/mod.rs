@@ -1,18 +1,19 @@
 //! Records live streams of HLS: what an origin lists becomes segments of the archive. `docs/recorder.md` says how, and what is not there yet.
 //!
 //! 1. `playlist`, `variants`, `follow` and `start_times` are pure: what is listed, which quality is which, what is new, and when it begins.
-//! 2. `address` and `origin` ask, within limits; nothing else here opens connections.
+//! 2. `source_address` and `address_command` say where a stream is; `address` and `origin` ask, within limits; nothing else here opens connections.
 //! 3. `segment_fetch` brings one segment to the disk, with what `init_segment` has of it in front, `publish` gives it its name; `list_recorder` does so with all of one playlist, and
 //!    [`Recorder`] with all qualities of a channel.
-//! 4. What is no HLS comes through ffmpeg or, where OBS pushes it, by [`rtmp`]; `stream_recorder` brings it, `ts_cutter` cuts it, `stream_writer`
+//! 4. What is no HLS comes through ffmpeg or, where OBS pushes it, by [`rtmp`]; `stream_process` brings it, `ts_cutter` cuts it, `stream_writer`
 //!    publishes what was cut.
-//! 5. `probe` says what a source has, and records nothing.
+//! 5. `probe` and `stream_probe` say what a source has, and record nothing.
 //! 6. [`Recorders`] are those of a node, by its settings and by `orders` of the API; `job` runs each, shows and counts what it tells, and
 //!    `missed` works out from it why there are holes.
 //!
 //! Nothing here reads or writes the index: a daemon sees these files as it sees those of any recorder.
 
 mod address;
+mod address_command;
 mod decrypt;
 mod drift;
 mod events;
@@ -30,7 +31,11 @@ mod recorder;
 mod recorders;
 mod rtmp;
 mod segment_fetch;
+mod source_address;
+mod source_headers;
 mod start_times;
+mod stream_probe;
+mod stream_process;
 mod stream_recorder;
 mod stream_source;
 mod stream_times;
@@ -38,15 +43,18 @@ mod stream_writer;
 mod ts_cutter;
 mod variants;
 
-pub use address::SourceAddress;
+pub use address_command::AddressCommand;
 pub use events::{RecorderEvent, RecorderEvents};
 pub use job::{RecordMetrics, RecordParts};
 pub use missed::MissedSink;
 pub use orders::OrderError;
 pub use probe::{ProbedList, ProbedQuality, ProbedSegment, ProbedSource, probe_hls, probing_client};
 pub use publish::RecordedSegment;
-pub use recorder::{RecordOptions, Recorder};
+pub use recorder::{RecordOptions, RecordSource, Recorder};
 pub use recorders::{RecorderStatus, Recorders};
 pub use segment_fetch::ArchiveBase;
-pub use stream_recorder::StreamTools;
+pub use source_address::{SourceAddress, SourceProtocol};
+pub use source_headers::SourceHeaders;
+pub use stream_probe::probe_stream;
+pub use stream_process::StreamTools;
 pub use variants::SOURCE;

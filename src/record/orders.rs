@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::address::SourceAddress;
-use super::recorder::RecordOptions;
+use super::recorder::{RecordOptions, RecordSource};
+use super::source_address::SourceAddress;
+use super::source_headers::SourceHeaders;
 use crate::archive::{Channel, Quality};
 use crate::disk::{Base, DiskError, atomic};
 
@@ -87,7 +88,8 @@ impl OrderFile {
         let mut orders = RecorderOrders { stopped: written.stopped.into_iter().collect(), ..RecorderOrders::default() };
         for WrittenRecorder { channel, source, qualities, skip_ads: skips_ads } in written.started {
             let source = SourceAddress::parse(&source).map_err(|error| unreadable(error.to_string()))?;
-            orders.started.insert(channel.clone(), RecordOptions { channel, source, qualities, skips_ads });
+            let (source, headers) = (RecordSource::Address(source), SourceHeaders::default());
+            orders.started.insert(channel.clone(), RecordOptions { channel, source, headers, qualities, skips_ads });
         }
         Ok(orders)
     }
@@ -97,11 +99,15 @@ impl OrderFile {
         if orders.started.len() > MOST {
             return Err(OrderError::TooMany);
         }
-        let started = orders.started.values().map(|options| WrittenRecorder {
-            channel: options.channel.clone(),
-            source: options.source.url().to_string(),
-            qualities: options.qualities.clone(),
-            skip_ads: options.skips_ads,
+        // Commands are not ordered.
+        let started = orders.started.values().filter_map(|options| match &options.source {
+            RecordSource::Command(_) => None,
+            RecordSource::Address(source) => Some(WrittenRecorder {
+                channel: options.channel.clone(),
+                source: source.url().to_string(),
+                qualities: options.qualities.clone(),
+                skip_ads: options.skips_ads,
+            }),
         });
         let written = WrittenOrders { started: started.collect(), stopped: orders.stopped.iter().cloned().collect() };
         let unwritable =
@@ -127,7 +133,8 @@ mod tests {
     fn options(channel: &str, source: &str) -> RecordOptions {
         RecordOptions {
             channel: Channel::new(channel).unwrap(),
-            source: SourceAddress::parse(source).unwrap(),
+            source: RecordSource::Address(SourceAddress::parse(source).unwrap()),
+            headers: SourceHeaders::default(),
             qualities: vec![Quality::new("source").unwrap()],
             skips_ads: channel == "a",
         }

@@ -2,7 +2,8 @@
 //!
 //! 1. Every address, and each one that a redirect leads to, is one of [`super::address`]'s; so is what its name resolves to.
 //! 2. Bytes, time, silence and redirects are bounded, before and while something comes.
-//! 3. What was sent in another encoding than the one asked for is refused: names are made of what was sent.
+//! 3. Headers of the operator go to the source's own hosts alone, wherever a playlist or a redirect leads.
+//! 4. What was sent in another encoding than the one asked for is refused: names are made of what was sent.
 //!
 //! What is in a playlist is judged elsewhere, and nothing is tried again here.
 
@@ -14,8 +15,9 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, LOCATION
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use tokio::time::timeout;
 
-use super::address::{AddressError, AddressRules, SourceAddress, shown_url};
+use super::address::{AddressError, AddressRules, shown_url};
 use super::playlist::{ByteRange, HlsPlaylist, PlaylistError, parse_playlist};
+use super::source_headers::SourceHeaders;
 use crate::archive::LARGEST_FILE;
 use crate::archive::quantity::size;
 use crate::net::tls::{self, ClientConfig};
@@ -108,12 +110,14 @@ fn meaning(status: StatusCode) -> &'static str {
 pub struct OriginClient {
     http: Client,
     rules: AddressRules,
+    headers: SourceHeaders,
     limits: OriginLimits,
 }
 
 impl OriginClient {
-    pub fn new(source: &SourceAddress, tls: &ClientConfig, limits: OriginLimits) -> Result<Self, OriginError> {
-        let rules = AddressRules::new(source);
+    /// Of a source whose hosts are still to be [allowed](AddressRules::allow).
+    pub fn new(headers: SourceHeaders, tls: &ClientConfig, limits: OriginLimits) -> Result<Self, OriginError> {
+        let rules = AddressRules::default();
         let http = Client::builder()
             .tls_backend_preconfigured(tls::for_http(tls))
             .dns_resolver(rules.resolver())
@@ -128,7 +132,7 @@ impl OriginClient {
             .user_agent(concat!("gapless/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| OriginError::Setup(error.to_string()))?;
-        Ok(Self { http, rules, limits })
+        Ok(Self { http, rules, headers, limits })
     }
 
     pub const fn rules(&self) -> &AddressRules {
@@ -241,6 +245,10 @@ impl OriginClient {
         for _ in 0..=self.limits.redirects {
             self.rules.check(&at)?;
             let mut request = self.http.get(at.clone()).header(ACCEPT_ENCODING, "identity");
+            // What the operator gave is for those whom he named.
+            if at.host_str().is_some_and(|host| self.rules.is_own(host)) {
+                request = request.headers(self.headers.map().clone());
+            }
             if let Some(range) = range {
                 request = request.header(RANGE, format!("bytes={}-{}", range.first, range.end().saturating_sub(1)));
             }
@@ -339,6 +347,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use super::super::source_address::SourceAddress;
     use super::*;
 
     const LIMITS: OriginLimits = OriginLimits {
@@ -379,7 +388,9 @@ mod tests {
 
     fn client(url: &Url) -> OriginClient {
         let source = SourceAddress::parse(url.as_str()).unwrap();
-        OriginClient::new(&source, &tls::trusting_nobody().unwrap(), LIMITS).unwrap()
+        let client = OriginClient::new(SourceHeaders::default(), &tls::trusting_nobody().unwrap(), LIMITS).unwrap();
+        client.rules().allow(source.url().host_str().unwrap());
+        client
     }
 
     async fn problem(answer: &str, more: &'static [u8]) -> (String, usize) {

@@ -14,7 +14,6 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 
-use super::address::SourceAddress;
 use super::decrypt::Decryptor;
 use super::follow::PlaylistFollower;
 use super::init_segment::{InitOrder, fetch_init};
@@ -22,6 +21,8 @@ use super::list_recorder::refusal;
 use super::origin::{OriginClient, OriginError, OriginLimits};
 use super::playlist::{HlsPlaylist, ListedSegment, MediaList, SegmentCipher};
 use super::segment_fetch::{FetchFailure, judged_kind};
+use super::source_address::SourceAddress;
+use super::source_headers::SourceHeaders;
 use super::start_times::{StartTime, StartTimes};
 use super::variants::{OfferedQuality, SEPARATE_SOUND, offered_qualities};
 use crate::archive::segment::recorded_name;
@@ -121,8 +122,15 @@ pub async fn probe_hls(source: &SourceAddress, client: &OriginClient) -> Result<
 }
 
 /// Asks with the limits of a recorder, but for the size of what is held in memory.
-pub fn probing_client(source: &SourceAddress, tls: &ClientConfig) -> Result<OriginClient, OriginError> {
-    OriginClient::new(source, tls, OriginLimits { segment_bytes: MOST_BYTES, ..OriginLimits::default() })
+pub fn probing_client(
+    source: &SourceAddress,
+    headers: SourceHeaders,
+    tls: &ClientConfig,
+) -> Result<OriginClient, OriginError> {
+    let limits = OriginLimits { segment_bytes: MOST_BYTES, ..OriginLimits::default() };
+    let client = OriginClient::new(headers, tls, limits)?;
+    client.rules().allow(source.url().host_str().unwrap_or_default());
+    Ok(client)
 }
 
 async fn offered_quality(client: &OriginClient, base: &Url, offered: &OfferedQuality) -> ProbedQuality {

@@ -1,11 +1,12 @@
 //! Records one channel from one source: finds the playlist of each quality, and another one when it fails.
 //!
 //! 1. The master playlist is asked at the start, and again whenever a playlist has gone, fails or stands still. Its addresses may have
-//!    expired, or the stream may have been restarted under another one.
+//!    expired, or the stream may have been restarted under another one. So is the command that gives the address, where there is one.
 //! 2. Where it leads elsewhere then, both addresses are followed side by side until the new one brings segments.
 //! 3. A stream that is no HLS has no playlists, and [`StreamRecorder`] records it.
 //! 4. Nothing makes it give up but a source whose stream has ended, and one that cannot be recorded at all; a node tries even those again.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +16,17 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::address::{SourceAddress, SourceProtocol};
+use super::address_command::{AddressCommand, CommandError};
 use super::events::{RecorderEvent, RecorderEvents};
 use super::list_recorder::{ListRecorder, ListState, QualityParts};
 use super::origin::{OriginClient, OriginError, OriginLimits};
 use super::playlist::HlsPlaylist;
 use super::publish::RecordedQuality;
 use super::segment_fetch::ArchiveBase;
-use super::stream_recorder::{StreamRecorder, StreamTools};
+use super::source_address::{SourceAddress, SourceProtocol};
+use super::source_headers::SourceHeaders;
+use super::stream_process::StreamTools;
+use super::stream_recorder::StreamRecorder;
 use super::stream_writer::StreamTarget;
 use super::variants::{SEPARATE_SOUND, SOURCE, find_quality, offered_qualities};
 use crate::archive::hole_reasons::HoleReason;
@@ -35,11 +39,50 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// The same for a stream that has ended or cannot be recorded.
 const LATER: Duration = Duration::from_secs(30);
 
+/// An address that a command printed just now is good.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Where the stream is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordSource {
+    Address(SourceAddress),
+    Command(AddressCommand),
+}
+
+impl RecordSource {
+    /// What commands print is an address of HLS.
+    pub fn protocol(&self) -> SourceProtocol {
+        match self {
+            Self::Address(source) => source.protocol(),
+            Self::Command(_) => SourceProtocol::Hls,
+        }
+    }
+
+    /// Asks the command, if there is one.
+    pub async fn address(&self) -> Result<SourceAddress, CommandError> {
+        match self {
+            Self::Address(source) => Ok(source.clone()),
+            Self::Command(command) => command.address().await,
+        }
+    }
+}
+
+impl fmt::Display for RecordSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(source) => source.fmt(f),
+            Self::Command(command) => command.fmt(f),
+        }
+    }
+}
+
 /// What is to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordOptions {
     pub channel: Channel,
-    pub source: SourceAddress,
+    pub source: RecordSource,
+    /// For the source's own hosts.
+    pub headers: SourceHeaders,
     /// `source` is the best one.
     pub qualities: Vec<Quality>,
     /// Ads that the source stitches in are left out.
@@ -47,9 +90,12 @@ pub struct RecordOptions {
 }
 
 impl RecordOptions {
-    /// Why the source cannot have one of these qualities, whatever is there.
+    /// Why the source cannot be recorded like this, whatever is there.
     pub fn refusal(&self) -> Option<String> {
         let is_hls = self.source.protocol() == SourceProtocol::Hls;
+        if !is_hls && !self.headers.is_empty() {
+            return Some("headers are sent over http and https alone".to_owned());
+        }
         let other = self.qualities.iter().find(|quality| !is_hls && quality.as_str() != SOURCE)?;
         let protocol = self.source.protocol().name();
         Some(format!("{protocol} has one quality, which is called {SOURCE}, and not {other}"))
@@ -64,6 +110,8 @@ pub struct Recorder {
     archive: ArchiveBase,
     tools: StreamTools,
     events: RecorderEvents,
+    /// The address of a command, and when it was printed.
+    printed: tokio::sync::Mutex<Option<(Instant, SourceAddress)>>,
     /// It ends with the stream.
     ends: bool,
 }
@@ -76,8 +124,16 @@ impl Recorder {
         tools: &StreamTools,
         events: RecorderEvents,
     ) -> Result<Self, OriginError> {
-        let client = OriginClient::new(&options.source, tls, OriginLimits::default())?;
-        Ok(Self { options, client, archive, tools: tools.clone(), events, ends: false })
+        let client = OriginClient::new(options.headers.clone(), tls, OriginLimits::default())?;
+        Ok(Self {
+            options,
+            client,
+            archive,
+            tools: tools.clone(),
+            events,
+            printed: tokio::sync::Mutex::default(),
+            ends: false,
+        })
     }
 
     /// It ends when the stream has, and when it cannot be recorded.
@@ -88,8 +144,10 @@ impl Recorder {
 
     /// Records until it is stopped.
     pub async fn run(&self, stop: CancellationToken) {
-        if self.options.source.protocol() != SourceProtocol::Hls {
-            let each = self.options.qualities.iter().map(|quality| self.stream(quality, &stop));
+        if let RecordSource::Address(source) = &self.options.source
+            && source.protocol() != SourceProtocol::Hls
+        {
+            let each = self.options.qualities.iter().map(|quality| self.stream(source, quality, &stop));
             futures_util::future::join_all(each).await;
             return;
         }
@@ -102,11 +160,11 @@ impl Recorder {
     }
 
     /// What was begun of it is on the disk when this ends.
-    async fn stream(&self, quality: &Quality, stop: &CancellationToken) {
+    async fn stream(&self, source: &SourceAddress, quality: &Quality, stop: &CancellationToken) {
         let stream = Stream { channel: self.options.channel.clone(), quality: quality.clone() };
         let recorded = RecordedQuality::new(stream, self.archive.clone());
         let target = Arc::new(StreamTarget { quality: recorded, events: self.events.clone() });
-        let (source, tools) = (self.options.source.clone(), self.tools.clone());
+        let (source, tools) = (source.clone(), self.tools.clone());
         StreamRecorder { source, tools, target, ends: self.ends }.run(stop).await;
     }
 
@@ -149,12 +207,28 @@ impl Recorder {
         }
     }
 
+    /// Where the stream is now. A command is run again, but not once for each quality.
+    async fn source(&self) -> Result<SourceAddress, NoAddress> {
+        let mut printed = self.printed.lock().await;
+        if let Some((_, source)) = printed.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+            return Ok(source.clone());
+        }
+        let source = self.options.source.address().await.map_err(|error| match error {
+            CommandError::Start(_) => NoAddress::Refused(error.to_string()),
+            _ => NoAddress::Failed(error.to_string()),
+        })?;
+        self.client.rules().allow(source.url().host_str().unwrap_or_default());
+        *printed = Some((Instant::now(), source.clone()));
+        Ok(source)
+    }
+
     /// Where the playlist of a quality is, and where it is besides.
     async fn addresses(&self, quality: &Quality) -> Result<Vec<Url>, NoAddress> {
-        let answer = self.client.playlist(self.options.source.url()).await;
+        let source = self.source().await?;
+        let answer = self.client.playlist(source.url()).await;
         let (base, playlist) = answer.map_err(|error| NoAddress::Failed(error.to_string()))?;
         let master = match playlist {
-            HlsPlaylist::Media(_) => return Ok(vec![self.options.source.url().clone()]),
+            HlsPlaylist::Media(_) => return Ok(vec![source.url().clone()]),
             HlsPlaylist::Master(master) => master,
         };
         let offered = offered_qualities(&master);

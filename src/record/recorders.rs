@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::job::{RecordParts, RecordedChannel};
 use super::orders::{OrderError, OrderFile, RecorderOrders};
 use super::recorder::RecordOptions;
+use super::stream_process::StreamTools;
 use crate::archive::Channel;
 
 /// How long a recorder that is changed is waited for.
@@ -87,6 +88,11 @@ impl Recorders {
             tracing::error!(name: "recorder_orders_unreadable", %error, "recorders that were started or stopped over the API are not known; all that the settings name is recorded");
         }
         self.settle(&mut state);
+    }
+
+    /// What brings streams that are no HLS.
+    pub fn tools(&self) -> &StreamTools {
+        &self.parts.tools
     }
 
     /// Records until then. Ends what runs.

@@ -1,6 +1,6 @@
 //! Records a stream that comes through ffmpeg, for as long as it is not stopped.
 //!
-//! 1. ffmpeg brings it as MPEG-TS on a pipe ([`stream_source`]); it is cut here, and what was cut goes to the disk while more comes.
+//! 1. ffmpeg brings it as MPEG-TS on a pipe ([`StreamProcess`]); it is cut here, and what was cut goes to the disk while more comes.
 //! 2. Whatever ends it, it is begun again, later each time that brings nothing. What was cut off in the middle is kept as `partial`.
 //! 3. Where publishers of RTMP are waited for, each is one beginning of the stream.
 //! 4. A stream from which nothing comes for [`SILENCE`] is begun anew. Whoever is listened for may stay away for as long as he likes.
@@ -8,50 +8,30 @@
 //! Memory is one piece of a segment, whatever comes.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::address::SourceAddress;
 use super::events::RecorderEvent;
-use super::rtmp::{Publisher, RtmpPorts, RtmpWaiter};
-use super::stream_source::{SILENCE, arguments, reason};
+use super::rtmp::{Publisher, RtmpWaiter};
+use super::source_address::SourceAddress;
+use super::stream_process::{StreamProcess, StreamTools};
+use super::stream_source::SILENCE;
 use super::stream_writer::{StreamTarget, StreamWriter};
 use crate::archive::hole_reasons::HoleReason;
 use crate::archive::{Stream, Timestamp};
 use crate::jobs::Backoff;
-use crate::process::{Process, ProcessOrder, last_words};
 
 /// The first wait before a stream is begun again, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// Until the first byte: connections, and what ffmpeg looks at before it begins.
 const BEGINS: Duration = Duration::from_secs(20);
-/// What ffmpeg says at its end.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What is read at once.
 const PIECE: usize = 64 << 10;
 /// After so many bytes of which none could be cut, it is no stream that can be.
 const NOTHING_IN: u64 = 64 << 20;
-
-/// What brings streams.
-#[derive(Debug, Clone)]
-pub struct StreamTools {
-    /// The program.
-    pub ffmpeg: String,
-    /// Where publishers are waited for.
-    pub ports: RtmpPorts,
-}
-
-impl StreamTools {
-    pub fn new(ffmpeg: &str) -> Self {
-        Self { ffmpeg: ffmpeg.to_owned(), ports: RtmpPorts::default() }
-    }
-}
 
 /// How a stream ended.
 enum SessionEnd {
@@ -116,39 +96,19 @@ impl StreamRecorder {
                 Err(end) => return end,
             },
         };
-        let order = ProcessOrder {
-            program: &self.tools.ffmpeg,
-            args: &arguments(source),
-            environment: &[],
-            stdin: if publisher.is_some() { Stdio::piped() } else { Stdio::null() },
-            stdout: Stdio::piped(),
-            niceness: 0,
+        let mut stream = match StreamProcess::begin(source, &self.tools.ffmpeg, publisher) {
+            Ok(stream) => stream,
+            Err(why) => return SessionEnd::Refused(why),
         };
-        let mut process = match Process::start(order) {
-            Ok(process) => process,
-            Err(error) => {
-                let hint = "install Debian's package ffmpeg, or say with playback.ffmpeg where it is";
-                return SessionEnd::Refused(format!("{error}; {hint}"));
-            }
-        };
-        let _feeding = publisher.zip(process.stdin.take()).map(|(mut publisher, mut input)| {
-            // That one of them has gone is seen at the other end.
-            let feeding = async move { tokio::io::copy(&mut publisher.media, &mut input).await.map(drop) };
-            AbortOnDropHandle::new(tokio::spawn(feeding))
-        });
-        let words = tokio::spawn(last_words(process.stderr.take()));
-        let ended = self.bring(&mut process, writer, stop).await;
+        let ended = self.bring(&mut stream, writer, stop).await;
         writer.finish().await;
-        let SessionEnd::Failed(HoleReason::SourceOffline, why) = ended else {
-            process.end().await;
-            return ended;
-        };
-        let status = timeout(LAST_WORDS, process.ended()).await.ok().and_then(Result::ok);
-        process.end().await;
-        let said = timeout(LAST_WORDS, words).await.ok().and_then(Result::ok).unwrap_or_default();
-        let is_error = status.is_none_or(|status| !status.success());
-        let said = reason(&said, source).filter(|_| is_error);
-        SessionEnd::Failed(HoleReason::SourceOffline, said.map_or(why, |said| format!("{source}: {said}")))
+        let has_ended = matches!(ended, SessionEnd::Failed(HoleReason::SourceOffline, _));
+        match (stream.end(source, has_ended).await, ended) {
+            (Some(said), SessionEnd::Failed(reason @ HoleReason::SourceOffline, _)) => {
+                SessionEnd::Failed(reason, format!("{source}: {said}"))
+            }
+            (_, ended) => ended,
+        }
     }
 
     /// Waits for somebody who publishes.
@@ -180,21 +140,23 @@ impl StreamRecorder {
     }
 
     /// Takes what comes until no more does.
-    async fn bring(&self, process: &mut Process, writer: &mut StreamWriter, stop: &CancellationToken) -> SessionEnd {
+    async fn bring(
+        &self,
+        coming: &mut StreamProcess,
+        writer: &mut StreamWriter,
+        stop: &CancellationToken,
+    ) -> SessionEnd {
         let source = &self.source;
-        let Some(mut output) = process.stdout.take() else {
-            return SessionEnd::Refused("ffmpeg has no output".to_owned());
-        };
         let (mut piece, mut has_begun, began) = (vec![0; PIECE], false, Instant::now());
         loop {
             let patience = if has_begun { SILENCE } else { BEGINS };
             let read = tokio::select! {
-                read = timeout(patience, output.read(&mut piece)) => read,
+                read = timeout(patience, coming.read(&mut piece)) => read,
                 () = stop.cancelled() => return SessionEnd::Stopped,
             };
             let read = match read {
-                Ok(Ok(read @ 1..)) => read,
-                Ok(_) => return SessionEnd::Failed(HoleReason::SourceOffline, format!("{source} has ended")),
+                Ok(read @ 1..) => read,
+                Ok(0) => return SessionEnd::Failed(HoleReason::SourceOffline, format!("{source} has ended")),
                 Err(_) if has_begun => {
                     let why = format!("{source} sent nothing more for {} s", patience.as_secs());
                     return SessionEnd::Failed(HoleReason::SourceStalled, why);

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::address::{SourceAddress, SourceProtocol};
+use super::source_address::{SourceAddress, SourceProtocol};
 
 /// How long it waits for a silent peer; it is stopped from here a little later all the same.
 pub const SILENCE: Duration = Duration::from_secs(10);
@@ -33,7 +33,8 @@ pub fn arguments(source: &SourceAddress) -> Vec<String> {
     if !source.is_listened_for() {
         all.extend([if source.protocol() == SourceProtocol::Rtsp { "-timeout" } else { "-rw_timeout" }, &silence]);
     }
-    all.extend(["-analyzeduration", "3000000"]);
+    // What it looks at first comes at once afterwards: the less that is, the better is known when the stream began.
+    all.extend(["-analyzeduration", "1500000", "-fpsprobesize", "0"]);
     all.extend(format);
     let is_fed = source.rtmp_place().is_some();
     all.extend(["-i", if is_fed { "pipe:0" } else { source.url().as_str() }]);
@@ -53,5 +54,32 @@ pub fn reason(said: &str, source: &SourceAddress) -> Option<String> {
     for secret in source.secrets() {
         line = line.replace(&secret, "…");
     }
+    // Whoever repeats it says whose it is.
+    let line = line.strip_prefix(&format!("{source}: ")).unwrap_or(&line);
     Some(line.chars().take(300).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ffmpeg_says_is_repeated_without_secrets() {
+        for (address, said, expected) in [
+            ("rtmp://h:1/live/secret", "x\nrtmp://h:1/live/secret: Connection refused\n\n", "Connection refused"),
+            ("rtsp://u:secret@h/x", "[rtsp @ 0x1] no secret in rtsp://u:secret@h/x", "[rtsp @ 0x1] no … in rtsp://h/x"),
+            ("srt://h:9?passphrase=secret-word", "[srt] wrong secret-word", "[srt] wrong …"),
+        ] {
+            let source = SourceAddress::parse(address).unwrap();
+            assert_eq!(reason(said, &source).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn no_protocol_is_allowed_but_that_of_the_address() {
+        let of = |address: &str| arguments(&SourceAddress::parse(address).unwrap()).join(" ");
+        assert!(of("udp://:5000").contains("-protocol_whitelist udp -analyzeduration"));
+        let pushed = of("rtmp://0.0.0.0/live/secret");
+        assert!(pushed.contains("-protocol_whitelist pipe ") && !pushed.contains("secret"), "{pushed}");
+    }
 }

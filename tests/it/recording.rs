@@ -136,6 +136,29 @@ fn parts_of_one_file_and_encrypted_segments_are_recorded_as_what_they_hold() {
 }
 
 #[test]
+fn a_command_is_asked_for_another_address_when_its_own_has_expired() {
+    let mut origin = Origin::new(0, 0);
+    origin.require("one");
+    let printed = origin.write("printed", format!("found it\n{}\n", origin.url("live.m3u8?one")).as_bytes());
+    origin.encode(6, &["-hls_flags", "program_date_time"]);
+    let archive = TestArchive::empty();
+    let words = ["record", "c", "--for", "9s", "--header", "Cookie: a=secret", "--resolve", "cat", &printed];
+    thread::scope(|scope| {
+        let recording = scope.spawn(|| gapless(archive.path(), &words));
+        eventually(SOON, || !recorded(&archive, "c/source").is_empty());
+        origin.require("two");
+        origin.write("printed", format!("{}\n", origin.url("live.m3u8?two")).as_bytes());
+        let done = recording.join().unwrap();
+        assert!(done.code == 0 && done.err.contains("403") && !done.err.contains("secret"), "{done:?}");
+    });
+    let (all, published) = (recorded(&archive, "c/source"), origin.segments());
+    assert_eq!(of_kind(&all, "full").len(), published.len(), "{:?}", all.keys());
+    let requests = origin.requests();
+    assert!(requests.iter().all(|head| head.to_lowercase().contains("cookie: a=secret")), "{requests:?}");
+    assert!(requests.iter().any(|head| head.contains("live.m3u8?two")));
+}
+
+#[test]
 fn what_cannot_be_recorded_is_refused_with_the_reason() {
     let head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n";
     let cases = [

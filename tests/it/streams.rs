@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use crate::recording::{in_order, recorded};
 use crate::support::node::gapless_begun;
 use crate::support::sender::{Sender, free_ports, is_udp_taken, pictures};
-use crate::support::{SOON, TestArchive, eventually};
+use crate::support::{SOON, TestArchive, eventually, gapless};
 
 /// `gapless record` at work; killed with the value.
 struct Recording<'a> {
@@ -148,4 +148,23 @@ fn peers_that_say_nothing_or_nonsense_keep_no_publisher_away() {
     eventually(SOON, || Sender::begin(1, "flv", &rtmp(port, "key-of-mine")).succeeds());
     eventually(SOON, || recording.count("-partial-") == 1);
     recording.stop();
+}
+
+#[test]
+fn what_a_publisher_sends_is_said_and_not_recorded() {
+    let (port, _) = free_ports();
+    let archive = TestArchive::empty();
+    let url = format!("rtmp://127.0.0.1:{port}/live/key-of-mine");
+    std::thread::scope(|scope| {
+        let testing = scope.spawn(|| gapless(archive.path(), &["record", "--test", &url]));
+        eventually(SOON, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let _sender = Sender::begin(10, "flv", &rtmp(port, "key-of-mine"));
+        let done = testing.join().unwrap();
+        let said = done.lines(0).join("\n");
+        for expected in ["RTMP, 1 quality", "160x90", "avc1.", "would write CHANNEL/source/"] {
+            assert!(said.contains(expected), "{expected}: {said}");
+        }
+        assert!(!said.contains("key-of") && !done.err.contains("key-of"), "{done:?}");
+    });
+    assert_eq!(recorded(&archive, "c/source").len(), 0);
 }

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::setting::Shape;
 use super::written::{Written, Wrong};
 use crate::archive::{Channel, Quality};
-use crate::record::{RecordOptions, SOURCE, SourceAddress};
+use crate::record::{AddressCommand, RecordOptions, RecordSource, SOURCE, SourceAddress, SourceHeaders};
 
 /// What the sections are called.
 pub(super) const RECORD_KEY: &str = "record";
@@ -32,7 +32,8 @@ pub(super) fn read_recorded(value: &DeValue<'_>, span: &Range<usize>) -> Result<
 }
 
 fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wrong> {
-    let (mut channel, mut source, mut qualities) = (None, None, vec![SOURCE.to_owned()]);
+    let (mut channel, mut given, mut qualities) = (None, Vec::new(), vec![SOURCE.to_owned()]);
+    let mut headers = SourceHeaders::default();
     let mut skips_ads = false;
     for (key, value) in table {
         let written = Written::new(value.get_ref(), 0);
@@ -47,7 +48,26 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wr
             ("source", Some(Shape::Text)) => {
                 // What is wrong with it is said without its secrets.
                 let read = SourceAddress::parse(&written.text).map_err(|error| (value.span(), error.to_string()));
-                source = Some(read?);
+                given.push(RecordSource::Address(read?));
+            }
+            ("resolve", Some(Shape::List)) => {
+                let words = written.text.lines().map(str::to_owned).collect();
+                given.push(RecordSource::Command(AddressCommand::new(words).map_err(wrong)?));
+            }
+            // What was written there may be a secret.
+            ("resolve", _) => {
+                let expected = "expected a list such as [\"streamlink\", \"--stream-url\", \"URL\", \"best\"]";
+                return Err((value.span(), format!("record.resolve: {expected}")));
+            }
+            ("headers", _) => {
+                let expected = "expected a table such as { \"User-Agent\" = \"TEXT\" }";
+                let not_one = || (value.span(), format!("record.headers: {expected}"));
+                let DeValue::Table(named) = value.get_ref() else { return Err(not_one()) };
+                for (name, text) in named {
+                    let text = text.get_ref().as_str().ok_or_else(not_one)?;
+                    let added = headers.add(name.get_ref(), text);
+                    added.map_err(|why| (value.span(), format!("record.headers: {why}")))?;
+                }
             }
             ("source", _) => return Err(wrong("the address of a stream, such as https://example.org/live.m3u8")),
             ("qualities", Some(Shape::List)) if !written.text.is_empty() => {
@@ -58,7 +78,7 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wr
             ("skip_ads", _) => return Err(wrong("true or false")),
             (other, _) => {
                 let problem = format!(
-                    "unknown key {other:?} in [[record]], expected one of channel, source, qualities, skip_ads"
+                    "unknown key {other:?} in [[record]], expected one of channel, source, resolve, headers, qualities, skip_ads"
                 );
                 return Err((key.span(), problem));
             }
@@ -66,7 +86,10 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wr
     }
     let missing = |what: &str| (span.clone(), format!("a [[record]] has no {what}"));
     let channel = channel.ok_or_else(|| missing("channel, expected channel = \"NAME\""))?;
-    let source = source.ok_or_else(|| missing("source, expected source = \"https://example.org/live.m3u8\""))?;
+    let source = given.pop().ok_or_else(|| missing("source, expected source = \"https://example.org/live.m3u8\""))?;
+    if !given.is_empty() {
+        return Err((span.clone(), "a [[record]] has both source and resolve, expected one of them".to_owned()));
+    }
     let quality = |name: &String| {
         let read = Quality::new(name).ok().filter(|quality| !quality.is_chat());
         read.ok_or_else(|| {
@@ -76,7 +99,7 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wr
     let mut qualities = qualities.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
-    let options = RecordOptions { channel, source, qualities, skips_ads };
+    let options = RecordOptions { channel, source, headers, qualities, skips_ads };
     match options.refusal() {
         Some(why) => Err((span.clone(), format!("record.qualities: {why}"))),
         None => Ok(options),
@@ -103,8 +126,13 @@ mod tests {
     #[test]
     fn what_is_recorded_is_read_with_the_best_quality_by_default() {
         let text = "name = \"n\"\n[[record]]\nchannel = \"a\"\nsource = \"https://h/a.m3u8?key=x\"\n\
-                    [[record]]\nchannel = \"b\"\nsource = \"http://h/b\"\nqualities = [\"480p\", \"source\"]\nskip_ads = true\n";
-        assert_eq!(read(text).unwrap(), ["a https://h/a.m3u8?… source", "b http://h/b 480p,source without ads"]);
+                    [[record]]\nchannel = \"b\"\nsource = \"http://h/b\"\nqualities = [\"480p\", \"source\"]\nskip_ads = true\n\
+                    [[record]]\nchannel = \"c\"\nresolve = [\"streamlink\", \"secret\"]\nheaders = { Cookie = \"a=b\" }\n";
+        let of_command = "c the address that streamlink prints source";
+        assert_eq!(
+            read(text).unwrap(),
+            ["a https://h/a.m3u8?… source", "b http://h/b 480p,source without ads", of_command]
+        );
         assert_eq!(read("name = \"n\"\n").unwrap(), Vec::<String>::new());
     }
 
@@ -125,6 +153,14 @@ mod tests {
                 "line 4: record.skip_ads is the text \"yes\", expected true or false",
             ),
             (format!("{whole}url = \"x\"\n"), "line 4: unknown key \"url\" in [[record]]"),
+            (format!("{whole}resolve = [\"x\"]\n"), "both source and resolve"),
+            (format!("{head}resolve = []\n"), "expected a program and its arguments"),
+            (
+                format!("{whole}headers = {{ Host = \"secret\" }}\n"),
+                "line 4: record.headers: host is written by gapless",
+            ),
+            (format!("{whole}headers = \"Cookie: secret\"\n"), "expected a table such as"),
+            (format!("{head}resolve = \"tool --secret\"\n"), "expected a list such as"),
             (format!("{whole}{whole}"), "two [[record]] for the channel \"a\""),
         ] {
             let said = read(&text).unwrap_err();

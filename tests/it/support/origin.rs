@@ -48,6 +48,9 @@ struct OriginLine {
     share: u32,
     old: Mutex<BTreeMap<String, Vec<u8>>>,
     has_ended: AtomicBool,
+    /// What has to stand behind the address of a playlist, if anything has to.
+    wanted: Mutex<Option<String>>,
+    heads: Mutex<Vec<String>>,
 }
 
 impl Origin {
@@ -58,7 +61,8 @@ impl Origin {
         let address = listener.local_addr().unwrap();
         let random = Mutex::new(SmallRng::seed_from_u64(seed));
         let (old, has_ended) = (Mutex::default(), AtomicBool::default());
-        let line = Arc::new(OriginLine { dir: dir.path().to_owned(), random, share, old, has_ended });
+        let (wanted, heads) = (Mutex::default(), Mutex::default());
+        let line = Arc::new(OriginLine { dir: dir.path().to_owned(), random, share, old, has_ended, wanted, heads });
         let serving = Arc::clone(&line);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -107,6 +111,16 @@ impl Origin {
         fs::read(self.dir.path().join(name)).unwrap()
     }
 
+    /// From now on playlists are given to those alone who ask with this query; others get 403.
+    pub fn require(&self, query: &str) {
+        *self.line.wanted.lock() = Some(query.to_owned());
+    }
+
+    /// What was asked, with all headers.
+    pub fn requests(&self) -> Vec<String> {
+        self.line.heads.lock().clone()
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.address)
     }
@@ -147,7 +161,15 @@ impl OriginLine {
                 head.push_str(&line);
             }
             let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
-            self.answer(stream, path.split('?').next().unwrap_or_default(), range(&head))?;
+            let (name, query) = path.split_once('?').unwrap_or((&path, ""));
+            self.heads.lock().push(head.clone());
+            let is_expired = self.wanted.lock().as_ref().is_some_and(|wanted| wanted != query);
+            if is_expired && name.contains(".m3u8") {
+                let mut stream = stream;
+                stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")?;
+                continue;
+            }
+            self.answer(stream, name, range(&head))?;
         }
     }
 
