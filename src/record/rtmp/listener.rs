@@ -1,14 +1,15 @@
 //! Ports on which publishers of RTMP are waited for: who comes, with which key, and one at a time.
 //!
 //! 1. A port is open as long as a recorder waits on it; several recorders may, each for its own path.
-//! 2. A peer has [`SHAKES`] until its key is known, and there are at most [`PEERS`] of them on a port.
+//! 2. A peer has [`SHAKES`] until its key is known. There are at most [`GUESTS`] such peers on a port, and a few of one host, so that nobody
+//!    keeps others away; of those whose key is right there is one for each recorder.
 //! 3. Paths are compared by their hashes in constant time. Whoever has the wrong key is answered after [`PAUSE`].
 //! 4. A publisher with the right key takes the place of one that has been silent for [`SILENT`]; otherwise the place is taken.
 //! 5. What is not taken from here is not taken from the peer either: nothing collects.
 
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -29,8 +30,8 @@ use super::session::{RtmpError, RtmpEvent, RtmpSession};
 
 /// Until a key is known.
 const SHAKES: Duration = Duration::from_secs(10);
-/// Peers of a port at once.
-const PEERS: usize = 16;
+/// Peers of a port whose key is not known yet, and those of one host.
+const GUESTS: (usize, usize) = (16, 4);
 /// Before a wrong key is answered: whoever tries them tries few.
 const PAUSE: Duration = Duration::from_secs(1);
 /// A publisher that was silent so long is gone, although nobody said so.
@@ -57,6 +58,15 @@ struct OpenPort {
 struct Places {
     all: Mutex<Vec<Arc<Place>>>,
     names: AtomicU64,
+    /// The hosts of those whose key is not known yet.
+    guests: Mutex<Vec<IpAddr>>,
+}
+
+/// A peer whose key is not known yet; no guest any more with the value.
+#[derive(Debug)]
+struct Guest {
+    places: Arc<Places>,
+    host: IpAddr,
 }
 
 /// Where one recorder waits.
@@ -165,10 +175,14 @@ async fn accept(listener: TcpListener, places: Arc<Places>) {
         let accepted = listener.accept().await;
         while peers.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, peer)) if peers.len() < PEERS => {
+            Ok((stream, peer)) => {
+                let Some(guest) = Guest::admitted(&places, peer.ip()) else {
+                    tracing::info!(name: "rtmp_peers_too_many", %peer, "too many peers of RTMP have not said their key yet");
+                    continue;
+                };
                 let places = Arc::clone(&places);
                 peers.spawn(async move {
-                    match places.serve(stream, peer).await {
+                    match places.serve(stream, peer, guest).await {
                         Ok(()) => tracing::info!(name: "rtmp_publisher_left", %peer, "a publisher has ended its stream"),
                         Err(error) => {
                             tracing::info!(name: "rtmp_peer_dismissed", %peer, %error, "a peer of RTMP is not listened to any more");
@@ -176,21 +190,40 @@ async fn accept(listener: TcpListener, places: Arc<Places>) {
                     }
                 });
             }
-            Ok((_, peer)) => {
-                tracing::info!(name: "rtmp_peers_too_many", %peer, limit = PEERS, "there are too many peers of RTMP");
-            }
             // Too many open files, or the peer has gone: not for ever.
             Err(_) => sleep(PAUSE).await,
         }
     }
 }
 
+impl Guest {
+    fn admitted(places: &Arc<Places>, host: IpAddr) -> Option<Self> {
+        let mut guests = places.guests.lock();
+        let of_host = guests.iter().filter(|other| **other == host).count();
+        if guests.len() >= GUESTS.0 || of_host >= GUESTS.1 {
+            return None;
+        }
+        guests.push(host);
+        Some(Self { places: Arc::clone(places), host })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut guests = self.places.guests.lock();
+        if let Some(at) = guests.iter().position(|host| *host == self.host) {
+            guests.swap_remove(at);
+        }
+    }
+}
+
 impl Places {
-    async fn serve(&self, mut stream: TcpStream, peer: SocketAddr) -> Result<(), PeerError> {
+    async fn serve(&self, mut stream: TcpStream, peer: SocketAddr, guest: Guest) -> Result<(), PeerError> {
         stream.set_nodelay(true)?;
         let mut session = RtmpSession::default();
         let asking = self.asked(&mut session, &mut stream);
         let taken = timeout(SHAKES, asking).await.map_err(|_| PeerError::TooSlow)??;
+        drop(guest);
         tracing::info!(name: "rtmp_publisher_came", %peer, "a publisher sends a stream");
         let (media, to) = duplex(UNDERWAY);
         let handing = taken.place.publishers.send(Publisher { media });
