@@ -335,3 +335,6 @@ async fn read(stream: &mut TcpStream, piece: &mut [u8]) -> Result<usize, PeerErr
 fn hash(path: &str) -> [u8; 32] {
     Sha256::digest(path.trim_matches('/').as_bytes()).into()
 }
+
+#[cfg(test)]
+mod tests;
