@@ -16,7 +16,7 @@ fn main() {
         for entry in std::fs::read_dir(directory).expect("a directory") {
             let file = File::open(entry.expect("an entry").path()).expect("a file");
             let length = file.metadata().expect("its length").len();
-            let edges = edges_of(&file, length).expect("its ends");
+            let edges = edges_of(&file, length, gapless::archive::Container::Ts).expect("its ends");
             (files, known) = (files + 1, known + u32::from(edges.picture.end.is_some()));
         }
     }

@@ -8,7 +8,7 @@ use super::container::Container;
 use super::contents::HourContents;
 use super::segment::{Hash, SegmentFile, SegmentKind};
 use super::time::{Hour, Span, Timestamp};
-use crate::media::Edges;
+use crate::media::{Edges, InitSection};
 
 /// Segments may overlap or miss each other by this much and still count as joined.
 pub const TOLERANCE: Span = Span::from_us(10_000);
@@ -121,6 +121,11 @@ impl SequencePiece {
         self.file.key.end(self.hour)
     }
 
+    /// Whether it is in MP4.
+    pub fn is_mp4(&self) -> bool {
+        self.file.key.container == Container::Mp4
+    }
+
     /// What it is to a sequence, by its name.
     pub fn link(&self) -> Link {
         Link::of(self.hour, &self.file)
@@ -159,6 +164,8 @@ pub struct Link {
     pub end: Timestamp,
     /// What it is.
     pub kind: SegmentKind,
+    /// What it is in.
+    pub container: Container,
     /// What its two ends say, where that is known.
     pub media: Option<Edges>,
 }
@@ -167,13 +174,39 @@ impl Link {
     /// What a file of an hour is, by its name.
     pub fn of(hour: Hour, file: &SegmentFile) -> Self {
         let start = file.key.start(hour);
-        Self { start, end: start + file.key.duration(), kind: file.key.kind, media: None }
+        let (kind, container) = (file.key.kind, file.key.container);
+        Self { start, end: start + file.key.duration(), kind, container, media: None }
     }
 
     /// Whether another one, which goes on after it by its name, is known not to do so by what is in it.
     fn changes(&self, next: &Self) -> bool {
         let lasts = (self.end - self.start).us();
-        self.media.zip(next.media).is_some_and(|(media, after)| media.change(lasts, &after).is_some())
+        // RFC 8216, 4.3.2.3: another format of files.
+        self.container != next.container
+            || self.media.zip(next.media).is_some_and(|(media, after)| media.change(lasts, &after).is_some())
+    }
+
+    /// Whether a player can be told of it: where MP4 is to be played, it has to be known how long its initialisation segment is.
+    pub fn is_playable(&self) -> bool {
+        self.container != Container::Mp4 || self.init().is_some()
+    }
+
+    /// Whether that may turn out yet: nobody has looked.
+    pub fn is_unread(&self) -> bool {
+        self.container == Container::Mp4 && self.media.is_none()
+    }
+
+    /// The initialisation segment of MP4.
+    pub fn init(&self) -> Option<InitSection> {
+        self.media?.init.filter(|_| self.container == Container::Mp4)
+    }
+
+    /// Whether players need another initialisation segment for it than for the one before.
+    pub fn needs_init(&self, before: Option<&Self>) -> bool {
+        match self.container {
+            Container::Mp4 => before.is_none_or(|before| before.init() != self.init()),
+            Container::Ts => before.is_some_and(|before| before.container == Container::Mp4),
+        }
     }
 }
 

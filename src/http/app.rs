@@ -292,6 +292,8 @@ impl From<PlaybackError> for Problem {
             }
             PlaybackError::Nothing(_) => Self::not_acceptable(&format!("{}.", capital(&error.to_string())), Vec::new()),
             changed @ PlaybackError::Changed(_) => Self::unavailable(1, &changed.to_string()),
+            reading @ PlaybackError::StillReading => Self::unavailable(2, &reading.to_string()),
+            other @ PlaybackError::NotOneFile(_) => Self::unsuitable(&other.to_string()),
             PlaybackError::ReadingFailed => Self::internal("reading-failed"),
             PlaybackError::NoStream(stream) => Self::not_found(&format!("video of {stream} in the archive")),
             PlaybackError::NoChannel(channel) => Self::not_found(&format!("channel {channel} in the archive")),

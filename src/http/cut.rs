@@ -24,7 +24,7 @@ use super::cut_body::{CutBody, OpenFile, within};
 use super::range::wanted;
 use super::request::{Parameters, PathParts, RequestHead, check_order, time};
 use super::{ConditionVerdict, ETag, Problem, RequestedRange, conditional};
-use crate::archive::{Span, Stream, Timestamp};
+use crate::archive::{Container, Span, Stream, Timestamp};
 use crate::play::ffmpeg::{CutFormat, Transition};
 use crate::play::playback::{self, CutAsk, CutPlan, PlaybackError};
 use crate::play::playlist::cut::CutHoleReason;
@@ -76,27 +76,29 @@ enum CutKind {
     Rough,
     Exact(CutFormat),
     /// Exact if that can be had.
-    Either,
+    Either(CutFormat),
 }
 
 /// What was asked for.
 pub(super) struct Wish {
     ask: CutAsk,
+    /// What the name that was asked for ends in.
+    container: Container,
     kind: CutKind,
     /// Between a stretch and the next, as far as any are named.
     transitions: Vec<Option<Transition>>,
 }
 
 async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response, Problem> {
-    let Wish { ask, kind, transitions } = wish;
+    let Wish { ask, container, kind, transitions } = wish;
     let plan = app.ask(move |app| Ok(app.node.playback.cut(&ask)?)).await?;
     let has_transitions = transitions.iter().any(Option::is_some);
     let mut reason = None;
     let exact = match kind {
         CutKind::Rough => None,
         CutKind::Exact(format) => Some(super::exact_cut::cut(app, request, plan.clone(), transitions, format).await?),
-        CutKind::Either => match super::exact_cut::cut(app, request, plan.clone(), transitions, CutFormat::Ts).await {
-            Err(problem) if !has_transitions && is_not_to_be_had(&problem) => {
+        CutKind::Either(format) => match super::exact_cut::cut(app, request, plan.clone(), transitions, format).await {
+            Err(problem) if !has_transitions && is_not_to_be_had(&problem) && plan.container() == container => {
                 reason = HeaderValue::from_str(problem.detail()).ok();
                 None
             }
@@ -109,11 +111,26 @@ async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response,
     } else {
         // A cut of days has hundreds of thousands of files: not on a thread that serves connections.
         let (method, wants) = (request.method.clone(), request.headers.clone());
+        if plan.container() != container {
+            return Err(other_container(&plan));
+        }
         app.ask(move |app| rough(app, &method, &wants, &plan)).await?
     };
     response.headers_mut().insert(KIND, name);
     response.headers_mut().extend(reason.map(|reason| (REASON, reason)));
     Ok(response)
+}
+
+/// A rough cut is what its segments are.
+fn other_container(plan: &CutPlan) -> Problem {
+    let (name, ending) = match plan.container() {
+        Container::Ts => ("MPEG-TS", Container::Ts.suffix()),
+        Container::Mp4 => ("MP4", Container::Mp4.suffix()),
+    };
+    Problem::unsuitable(&format!(
+        "the segments of that stretch are in {name}, and a rough cut is what they are: ask for /cut/{}{ending} with type=rough",
+        plan.stream
+    ))
 }
 
 /// There is no ffmpeg, or the stream is none that can be cut exactly.
@@ -134,7 +151,9 @@ impl FromRequestParts<Arc<App>> for Wish {
 
 impl Wish {
     fn read(stream: Stream, is_mp4: bool, given: &Parameters) -> Result<Self, Problem> {
-        let usual = if is_mp4 { CutKind::Exact(CutFormat::Mp4) } else { CutKind::Either };
+        let (container, format) =
+            if is_mp4 { (Container::Mp4, CutFormat::Mp4) } else { (Container::Ts, CutFormat::Ts) };
+        let usual = CutKind::Either(format);
         let kind = given.each("type", |value| read_kind(value, is_mp4))?.unwrap_or(usual);
         let (start, end, allow_holes) = (given.time("start")?, given.time("end")?, given.flag("allow_holes")?);
         let mut ranges = given.all("range").map(range).collect::<Result<Vec<_>, _>>()?;
@@ -155,21 +174,21 @@ impl Wish {
         if kind != CutKind::Rough {
             check_transitions(&ask, &transitions)?;
         }
-        Ok(Self { ask, kind, transitions })
+        Ok(Self { ask, container, kind, transitions })
     }
 }
 
 fn read_kind(value: &str, is_mp4: bool) -> Result<CutKind, Problem> {
     match value {
         "mp4" => Ok(CutKind::Exact(CutFormat::Mp4)),
-        "rough" if !is_mp4 => Ok(CutKind::Rough),
+        "rough" => Ok(CutKind::Rough),
         // Ways to an exact cut that clients of today choose among; here there is one.
         "smart" | "fast" | "mpegts" if !is_mp4 => Ok(CutKind::Exact(CutFormat::Ts)),
         "webm" if !is_mp4 => Ok(CutKind::Exact(CutFormat::Webm)),
         _ => Err(Problem::bad_parameter(
             "type",
             value,
-            if is_mp4 { "mp4" } else { "rough, smart, fast, mpegts, mp4 or webm" },
+            if is_mp4 { "mp4 or rough" } else { "rough, smart, fast, mpegts, mp4 or webm" },
         )),
     }
 }
@@ -233,8 +252,10 @@ fn hole(lack: &CutHoleReason) -> CutHole {
 /// The files as they are, back to back.
 fn rough(app: &App, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Result<Response, Problem> {
     let (mut len, mut hash) = (0, Xxh3Default::new());
-    for (path, size) in plan.files() {
-        len += size;
+    let left_out = app.node.playback.left_out(plan)?;
+    let files = || plan.files().zip(&left_out).map(|((path, size), without)| (path, size, *without));
+    for (path, size, without) in files() {
+        len += size.saturating_sub(without);
         hash.update(path.as_bytes());
     }
     let etag = ETag::new(&format!("{:032x}", hash.digest128()));
@@ -267,7 +288,7 @@ fn rough(app: &App, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Resul
         let keeper = Arc::clone(&app.node.keeper);
         let open: OpenFile =
             Arc::new(move |file| playback::open(&keeper, &file.path, file.len).map_err(io::Error::other));
-        let parts = within(plan.files(), &part);
+        let parts = within(files(), &part);
         // What is known to be wrong before the first byte has a status of its own.
         if let Some(first) = parts.first() {
             drop(playback::open(&app.node.keeper, &first.path, first.len).map_err(PlaybackError::from)?);

@@ -108,16 +108,17 @@ impl Body for CutBody {
     }
 }
 
-/// Of files one after the other those, and that of each, that lie in `wanted` of all their bytes.
-pub(super) fn within(files: impl IntoIterator<Item = (String, u64)>, wanted: &Range<u64>) -> Vec<FilePart> {
+/// Of files one after the other, each without so many of its first bytes, those, and that of each, that lie in `wanted` of all their bytes.
+pub(super) fn within(files: impl IntoIterator<Item = (String, u64, u64)>, wanted: &Range<u64>) -> Vec<FilePart> {
     let mut at = 0;
     let mut parts = Vec::new();
-    for (path, len) in files {
-        let range = wanted.start.clamp(at, at + len) - at..wanted.end.clamp(at, at + len) - at;
+    for (path, len, without) in files {
+        let left = len.saturating_sub(without);
+        let range = wanted.start.clamp(at, at + left) - at + without..wanted.end.clamp(at, at + left) - at + without;
         if range.start < range.end {
             parts.push(FilePart { path, len, range });
         }
-        at += len;
+        at += left;
     }
     parts
 }
@@ -130,13 +131,13 @@ mod tests {
     proptest! {
         #[test]
         fn a_range_of_many_files_is_the_range_of_their_bytes(
-            lengths in prop::collection::vec(0..5_u64, 0..6), from in 0..20_u64, length in 0..20_u64,
+            lengths in prop::collection::vec((0..5_u64, 0..2_u64), 0..6), from in 0..20_u64, length in 0..20_u64,
         ) {
             let all: Vec<(usize, u64)> =
-                lengths.iter().enumerate().flat_map(|(file, len)| (0..*len).map(move |at| (file, at))).collect();
+                lengths.iter().enumerate().flat_map(|(file, (len, without))| (*without..*len).map(move |at| (file, at))).collect();
             let total = all.len() as u64;
             let wanted = from.min(total)..(from + length).min(total);
-            let parts = within(lengths.iter().enumerate().map(|(file, len)| (file.to_string(), *len)), &wanted);
+            let parts = within(lengths.iter().enumerate().map(|(file, (len, without))| (file.to_string(), *len, *without)), &wanted);
             let got: Vec<(usize, u64)> = parts
                 .iter()
                 .flat_map(|part| part.range.clone().map(|at| (part.path.parse().unwrap(), at)))

@@ -114,6 +114,9 @@ fn planned(app: &App, stream: &Stream, wanted: Wanted) -> Result<Vec<Video>, Pro
     let mut videos = Vec::new();
     for (front, start, end) in wanted {
         let sequence = app.node.playback.sequence(stream, start, end)?;
+        if sequence.iter().flatten().any(SequencePiece::is_mp4) {
+            return Err(Problem::mp4_is_not_decoded());
+        }
         let runs = sequence.split(Option::is_none).filter(|run| !run.is_empty());
         videos.extend(runs.enumerate().map(|(number, run)| Video {
             file: format!("{front}_{number}.mkv"),

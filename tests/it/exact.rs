@@ -275,7 +275,7 @@ fn what_cannot_be_asked_is_said_in_a_sentence() {
         (format!("waveform/chan/source.png?{window}&size=-1xx"), 400, "1024x64"),
         ("waveform/chan/source.png?start=2019-11-13T03:00:00&end=2019-11-13T03:00:01".to_owned(), 406, "chan/source"),
         (format!("cut/chan/source.ts?type=exact&{window}"), 400, "smart"),
-        (format!("cut/chan/source.mp4?type=rough&{window}"), 400, "mp4"),
+        (format!("cut/chan/source.mp4?type=rough&{window}"), 422, ".ts with type=rough"),
         ("cut/chan/source.ts?type=smart&start=2019-11-13T02:00:00&end=2019-11-13T02:00:07".to_owned(), 406, "missing"),
     ] {
         let (_, detail) = node.get(&format!("/{path}")).problem(status);

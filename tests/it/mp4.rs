@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::archive::hash_text;
-use crate::support::{SOON, TestArchive, TestNode, eventually, gapless, invariants, mp4};
+use crate::support::{Kind, SOON, TestArchive, TestNode, eventually, gapless, invariants, mp4, video};
 
 const HOUR: &str = "cam/source/2020-01-01T05";
 
@@ -72,4 +72,130 @@ fn damaged_ones_are_found_and_sound_ones_left_alone() {
     assert_eq!(hash_text(&archive.read(&paths[0])), hash_text(&mp4::stream().segment(0)));
     let explained = gapless(archive.path(), &["explain", &paths[0]]);
     assert_eq!(explained.code, 0, "{} {}", explained.out, explained.err);
+}
+
+/// So many seconds after the beginning of the hour.
+fn at(second: usize) -> String {
+    format!("2020-01-01T05:00:{second:02}Z")
+}
+
+/// Puts segments of another stream behind those of the first.
+fn record_other(archive: &TestArchive, numbers: std::ops::Range<usize>, from: usize) -> Vec<String> {
+    let one = |number: usize| {
+        let second = from + number * mp4::EACH as usize;
+        archive.named(HOUR, &format!("00:{second:02}.000000-2.0-full"), "mp4", &mp4::other_stream().segment(number))
+    };
+    numbers.map(one).collect()
+}
+
+#[test]
+fn players_are_told_the_initialisation_segment_and_play_all_of_it() {
+    let archive = TestArchive::empty();
+    let paths = record(&archive, 0..5);
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let path = format!("/playlist/cam/source.m3u8?start={}&end={}", at(0), at(10));
+    let list = node.get(&path).text().to_owned();
+    let address = |path: &str| format!("/segments/{}", path.replace(':', "%3A"));
+    let init = mp4::stream().init.len();
+    let map = format!("#EXT-X-MAP:URI=\"{}\",BYTERANGE=\"{init}@0\"\n", address(&paths[0]));
+    assert!(list.starts_with("#EXTM3U\n#EXT-X-VERSION:7\n") && list.ends_with("#EXT-X-ENDLIST\n"), "{list}");
+    assert!(list.contains(&map) && list.matches("EXT-X-MAP").count() == 1, "{list}");
+    for (number, path) in paths.iter().enumerate() {
+        let (length, address) = (mp4::stream().media[number].len(), address(path));
+        assert!(list.contains(&format!("#EXTINF:2.000,\n#EXT-X-BYTERANGE:{length}@{init}\n{address}\n")), "{list}");
+    }
+    assert!(list.contains("INDEPENDENT-SEGMENTS") && !list.contains("DISCONTINUITY"), "{list}");
+    let seen = video::watch(&format!("http://{}{path}", node.address));
+    assert_eq!((seen.frames, seen.complaints.as_slice()), (5 * 50, &[] as &[String]), "{seen:?}");
+    assert!((seen.seconds - 10.0).abs() < 0.1, "{seen:?}");
+    let master = node.get("/playlist/cam.m3u8").text().to_owned();
+    assert!(master.contains("RESOLUTION=160x90") && master.contains("CODECS=\"avc1."), "{master}");
+
+    // A list that grows has each at once, and another initialisation segment where another encoding begins.
+    let open = format!("/playlist/cam/source.m3u8?start={}", at(0));
+    assert_eq!(node.get(&open).text().matches("#EXTINF").count(), 5);
+    let others = record_other(&archive, 0..2, 10);
+    eventually(SOON, || node.get(&open).text().matches("#EXTINF").count() == 7);
+    let whole = node.get(&path.replace(&at(10), &at(14))).text().to_owned();
+    for list in [node.get(&open).text(), &whole] {
+        let length = mp4::other_stream().init.len();
+        let map =
+            format!("#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"{}\",BYTERANGE=\"{length}@0\"\n", address(&others[0]));
+        assert!(list.contains(&map) && list.matches("EXT-X-MAP").count() == 2, "{list}");
+        assert_eq!(list.matches("DISCONTINUITY\n").count(), 1, "{list}");
+    }
+    // What is no fragmented MP4 is no segment to players.
+    archive.named(HOUR, "00:14.000000-2.0-full", "mp4", &mp4::stream().media[0]);
+    let unplayable = path.replace(&at(10), &at(16));
+    eventually(SOON, || node.files(HOUR).len() == 8);
+    assert_eq!(node.get(&unplayable).text().matches("#EXTINF").count(), 7);
+}
+
+#[test]
+fn lists_change_between_containers_and_hours_with_the_right_initialisation_segments() {
+    let archive = TestArchive::empty();
+    let hours = ["cam/source/2020-01-01T05", "cam/source/2020-01-01T06", "cam/source/2020-01-01T07"];
+    let stream = mp4::stream();
+    archive.named(hours[0], "59:58.000000-2.0-full", "mp4", &stream.segment(0));
+    archive.named(hours[1], "00:00.000000-3598.0-full", "mp4", &stream.segment(1));
+    archive.named(hours[1], "59:58.000000-2.0-full", "mp4", &mp4::other_stream().segment(0));
+    archive.named(hours[2], "00:00.000000-2.0-full", "mp4", &mp4::other_stream().segment(1));
+    let ts = archive.segment(hours[2], "00:02", 2.0, Kind::Full);
+    archive.named(hours[2], "00:04.000000-2.0-full", "mp4", &mp4::other_stream().segment(2));
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let path = "/playlist/cam/source.m3u8?start=2020-01-01T05:59:58Z&end=2020-01-01T07:00:06Z";
+    // The hour in the middle is written as a whole, also the second time.
+    for path in [path, path, &format!("{path}&gaps=true")] {
+        let list = node.get(path).text().to_owned();
+        let lines: Vec<&str> =
+            list.lines().filter(|line| line.starts_with("#EXT-X-MAP") || !line.starts_with('#')).collect();
+        let kinds: Vec<&str> =
+            lines.iter().map(|line| if line.contains("EXT-X-MAP") { "map" } else { "file" }).collect();
+        let expected = ["map", "file", "file", "map", "file", "file", "map", "file", "map", "file"];
+        assert_eq!(kinds, expected, "{list}");
+        assert!(lines[6].contains(&ts.replace(':', "%3A")) && lines[6].contains("BYTERANGE=\"376@0\""), "{list}");
+        assert_eq!(list.matches("#EXT-X-DISCONTINUITY\n").count(), 3, "{list}");
+        for pair in lines.windows(2).filter(|pair| pair[0].contains("EXT-X-MAP")) {
+            assert!(pair[0].contains(pair[1]), "{list}");
+        }
+    }
+}
+
+#[test]
+fn a_rough_cut_is_one_file_and_what_is_not_made_of_mp4_is_refused_with_the_reason() {
+    let archive = TestArchive::empty();
+    record(&archive, 0..4);
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let window = format!("start={}&end={}", at(0), at(8));
+    let whole = [&mp4::stream().init[..], &mp4::stream().media[..4].concat()].concat();
+    for path in [format!("/cut/cam/source.mp4?type=rough&{window}"), format!("/cut/cam/source.mp4?{window}")] {
+        let cut = node.get(&path);
+        assert_eq!((cut.status, cut.header("content-type")), (200, Some("video/mp4")), "{path}");
+        assert!(cut.body == whole, "{path}");
+        assert_eq!(cut.header("gapless-cut"), Some("rough"));
+    }
+    let seen = video::watch(&format!("http://{}/cut/cam/source.mp4?type=rough&{window}", node.address));
+    assert_eq!((seen.frames, seen.complaints.as_slice()), (4 * 50, &[] as &[String]), "{seen:?}");
+    let part = node.get_with(&format!("/cut/cam/source.mp4?type=rough&{window}"), &[("range", "bytes=1000-90000")]);
+    assert!(part.status == 206 && part.body == whole[1_000..=90_000]);
+    let refused = |path: &str| node.get(path).problem(422).1;
+    assert!(
+        refused(&format!("/cut/cam/source.ts?type=rough&{window}")).contains("/cut/cam/source.mp4 with type=rough")
+    );
+    for path in [
+        format!("/cut/cam/source.ts?{window}"),
+        format!("/cut/cam/source.ts?type=smart&{window}"),
+        format!("/cut/cam/source.mp4?type=mp4&{window}"),
+        format!("/frame/cam/source.png?timestamp={}", at(3)),
+        format!("/waveform/cam/source.png?{window}"),
+    ] {
+        assert!(refused(&path).contains("in MP4"), "{path}");
+    }
+    record_other(&archive, 0..1, 8);
+    eventually(SOON, || node.files(HOUR).len() == 5);
+    let both = window.replace(&at(8), &at(10));
+    assert!(refused(&format!("/cut/cam/source.mp4?type=rough&{both}")).contains("initialisation segment changes"));
 }

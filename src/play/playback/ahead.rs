@@ -26,7 +26,7 @@ pub(super) fn write_anew(stream: &Stream, hours: &[Arc<BestHour>], start: Timest
         if is_within {
             wrong.push((hour, chain));
         }
-        for (link, _) in hour.linked() {
+        for (link, _) in hour.told() {
             chain.step(link);
         }
     }

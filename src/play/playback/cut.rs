@@ -81,6 +81,40 @@ impl Playback {
     }
 }
 
+impl Playback {
+    /// How many bytes at the beginning of each file of a rough cut are left out, so that all of them make one file: in MP4 the initialisation
+    /// segments of all but the first.
+    pub fn left_out(&self, plan: &CutPlan) -> Result<Vec<u64>, PlaybackError> {
+        let pieces = || plan.clips.iter().flat_map(|clip| &clip.pieces);
+        if pieces().all(|piece| piece.file.key.container == Container::Ts) {
+            return Ok(pieces().map(|_| 0).collect());
+        }
+        if pieces().any(|piece| piece.file.key.container == Container::Ts) {
+            return Err(PlaybackError::NotOneFile("some of its segments are in MP4 and others in MPEG-TS"));
+        }
+        let (mut first, mut left_out) = (None, Vec::new());
+        for clip in &plan.clips {
+            let known = self.edges(&plan.stream, clip)?;
+            for piece in &clip.pieces {
+                let edges = known.get(&piece.file.key.hash).ok_or(PlaybackError::StillReading)?;
+                let broken = PlaybackError::NotOneFile("one of its segments is no fragmented MP4");
+                let init = edges.init.ok_or(broken)?;
+                match first {
+                    None => left_out.push(0),
+                    Some(same) if same == init => left_out.push(init.length().into()),
+                    Some(_) => {
+                        return Err(PlaybackError::NotOneFile(
+                            "its initialisation segment changes, as another encoding begins",
+                        ));
+                    }
+                }
+                first = first.or(Some(init));
+            }
+        }
+        Ok(left_out)
+    }
+}
+
 impl CutPlan {
     /// The files, relative to the base, and their lengths.
     pub fn files(&self) -> impl Iterator<Item = (String, u64)> {

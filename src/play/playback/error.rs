@@ -55,6 +55,12 @@ pub enum PlaybackError {
     /// A segment is not what it was.
     #[error("{0} has changed since the stretch was put together; ask again")]
     Changed(String),
+    /// Segments in MP4 of which it is not known yet how long their initialisation segments are.
+    #[error("the stretch has segments in MP4 that are still being read; ask again in a few seconds")]
+    StillReading,
+    /// Segments that do not make one file as they are.
+    #[error("the stretch cannot be one file as it lies here: {0}; cut each part by itself")]
+    NotOneFile(&'static str),
     /// A thread that read has died.
     #[error("reading the index failed; the log has the cause")]
     ReadingFailed,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::archive::{Hash, SequencePiece, Stream};
-use crate::media::{Facts, facts};
+use crate::archive::{Container, Hash, SequencePiece, Stream};
+use crate::media::{Facts, Mp4Reader, facts};
 
 /// Bytes that usually say all.
 const FIRST: u64 = 256 << 10;
@@ -40,7 +40,7 @@ impl Headers {
         if let Some(known) = self.get(&hash) {
             return Some(known);
         }
-        match open().and_then(|file| read(&file)) {
+        match open().and_then(|file| read(&file, piece.file.key.container)) {
             Ok(facts) => Some(self.put(hash, facts)),
             Err(error) => {
                 let file = piece.file.name();
@@ -69,7 +69,11 @@ impl Headers {
     }
 }
 
-fn read(file: &File) -> io::Result<Facts> {
+fn read(file: &File, container: Container) -> io::Result<Facts> {
+    let facts = match container {
+        Container::Ts => facts,
+        Container::Mp4 => Mp4Reader::reading,
+    };
     let mut head = Vec::new();
     file.take(FIRST).read_to_end(&mut head)?;
     let reading = facts(&head);

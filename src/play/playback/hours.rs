@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use super::hour_media::HourMedia;
 use super::piece::PieceText;
 use crate::archive::{
-    Chain, Hour, HourPlace, Link, SegmentFile, SegmentKind, SequencePiece, SequenceStep, Span, Stream,
-    into_best_playable,
+    Chain, Container, Edges, Hour, HourPlace, Link, SegmentFile, SegmentKind, SequencePiece, SequenceStep, Span,
+    Stream, into_best_playable,
 };
 use crate::index::Version;
 use crate::play::playlist::hls::{DISCONTINUITY, HourLines, room};
@@ -32,11 +32,14 @@ pub struct BestHour {
     used: AtomicU64,
 }
 
+/// What the first segment of an hour is to a list, whether players need an initialisation segment for it, and what was kept last then.
+type HourBegin = (SequenceStep, bool, Option<Link>);
+
 /// The lines of a whole hour in the middle of a list.
 #[derive(Debug)]
 pub(super) struct HourText {
     /// What its first segment was to the list, and what was kept last then: of what comes before nothing else matters.
-    begins: Option<(SequenceStep, Option<Link>)>,
+    begins: Option<HourBegin>,
     /// What was known of its segments.
     media: Option<Arc<HourMedia>>,
     /// The segment that was kept last; none if the hour has none that is kept.
@@ -101,6 +104,16 @@ impl BestHour {
         *self.media.lock() = Some(Arc::clone(media));
     }
 
+    /// The segments that players can be told of, each with what it is to a sequence.
+    pub(super) fn told(&self) -> impl Iterator<Item = (Link, &SegmentFile)> {
+        self.linked().filter(|(link, _)| link.is_playable())
+    }
+
+    /// Whether any segment is in MP4.
+    pub(super) fn has_mp4(&self) -> bool {
+        self.best.iter().any(|file| file.key.container == Container::Mp4)
+    }
+
     /// The segments, each with what it is to a sequence.
     pub(super) fn linked(&self) -> impl Iterator<Item = (Link, &SegmentFile)> {
         self.linked_with(self.media())
@@ -119,9 +132,10 @@ impl BestHour {
     }
 
     /// What the first segment is to a list, and what was kept last then.
-    fn begins(&self, media: Option<&Arc<HourMedia>>, mut chain: Chain) -> Option<(SequenceStep, Option<Link>)> {
-        let (first, _) = self.linked_with(media.cloned()).next()?;
-        Some((chain.step(first), chain.last()))
+    fn begins(&self, media: Option<&Arc<HourMedia>>, mut chain: Chain) -> Option<HourBegin> {
+        let (first, _) = self.linked_with(media.cloned()).find(|(link, _)| link.is_playable())?;
+        let needs_init = first.needs_init(chain.last().as_ref());
+        Some((chain.step(first), needs_init, chain.last()))
     }
 
     /// Writes lines of all of it, unless there are some: as if it went on where the segment before it ended, which hardly ever is not so.
@@ -129,7 +143,10 @@ impl BestHour {
         let (start, media) = (self.hour.start(), self.media());
         let is_written = self.text.lock().as_ref().is_some_and(|text| text.is_of(media.as_ref()));
         let Some(first) = self.best.first().filter(|_| !is_written) else { return };
-        let before = Link { start, end: first.key.start(self.hour), kind: SegmentKind::Full, media: None };
+        let (kind, container) = (SegmentKind::Full, first.key.container);
+        let media_before =
+            media.as_ref().and_then(|media| media.edges(0)).map(|edges| Edges { init: edges.init, ..Edges::default() });
+        let before = Link { start, end: first.key.start(self.hour), kind, container, media: media_before };
         drop(self.text(stream, Chain::new(start).with_last(before)));
     }
 
@@ -148,13 +165,14 @@ impl BestHour {
         let (media, mut kept) = (self.media(), self.text.lock());
         let (mut after, mut last, lines) = (chain, None, HourLines::new(stream, self.hour));
         let mut text = String::with_capacity(room(self.best.len()));
-        for (link, file) in self.linked_with(media.clone()) {
+        for (link, file) in self.linked_with(media.clone()).filter(|(link, _)| link.is_playable()) {
+            let before = after.last();
             match after.step(link) {
                 SequenceStep::Skipped => continue,
                 SequenceStep::Joined => {}
                 SequenceStep::Changed | SequenceStep::Broken => text.push_str(DISCONTINUITY),
             }
-            lines.push(&mut text, file, None);
+            lines.push(&mut text, before.as_ref(), &link, file, None);
             last = after.last();
         }
         let begins = self.begins(media.as_ref(), chain);

@@ -26,6 +26,8 @@ use crate::sync::crawl::Keeper;
 
 /// How long one list waits for files to be read.
 pub(super) const READING: Duration = Duration::from_secs(1);
+/// The same where there is MP4, of which players cannot be told before.
+pub(super) const READING_MP4: Duration = Duration::from_secs(10);
 /// Files that are open at a time.
 const MOST_OPEN: usize = 4;
 /// How long a file that could not be read is left alone.
@@ -181,7 +183,7 @@ impl Learner {
         }
         let path = format!("{stream}/{}/{}", piece.hour, piece.file.name());
         let file = open(&self.keeper, &path, piece.file.size).map_err(io::Error::other);
-        let known = match file.and_then(|file| edges_of(&file, piece.file.size)) {
+        let known = match file.and_then(|file| edges_of(&file, piece.file.size, piece.file.key.container)) {
             Ok(edges) => FactsState::Edges(edges),
             Err(error) => {
                 tracing::debug!(name: "ends_unread", file = %path, %error, "the ends of a segment cannot be read");

@@ -25,6 +25,8 @@ pub(super) struct Live {
     closed: Vec<Arc<PieceText>>,
     open: String,
     lines: Option<(Hour, HourLines)>,
+    /// What was told last.
+    last: Option<Link>,
     is_over: bool,
 }
 
@@ -41,6 +43,7 @@ impl Live {
             closed: Vec::new(),
             open: hls::head(head),
             lines: None,
+            last: None,
             is_over: false,
         }
     }
@@ -68,7 +71,7 @@ impl Live {
         let before = self.told.last();
         let Growth { told, wait } = self.told.grow(best, now);
         let mut until = before.map_or(self.start, |last| last.end);
-        for (step, (piece, node)) in told {
+        for (step, link, (piece, node)) in told {
             if step == SequenceStep::Broken {
                 let entries = hls::gap_entries(piece.start() - until, self.target);
                 // More are told as discontinuities alone: a list that has begun cannot be refused.
@@ -80,7 +83,7 @@ impl Live {
             if step != SequenceStep::Joined {
                 self.open.push_str(DISCONTINUITY);
             }
-            self.push(&piece, node);
+            self.push(&piece, &link, node);
             until = piece.end();
         }
         match end {
@@ -113,14 +116,15 @@ impl Live {
         self.told.last().is_some_and(|last| last.end >= end)
     }
 
-    fn push(&mut self, piece: &SequencePiece, node: Option<&str>) {
+    fn push(&mut self, piece: &SequencePiece, link: &Link, node: Option<&str>) {
         let is_same = self.lines.as_ref().is_some_and(|(hour, _)| *hour == piece.hour);
         if !is_same {
             self.lines = Some((piece.hour, HourLines::new(&self.stream, piece.hour)));
         }
         if let Some((_, lines)) = &self.lines {
-            lines.push(&mut self.open, &piece.file, node);
+            lines.push(&mut self.open, self.last.as_ref(), link, &piece.file, node);
         }
+        self.last = Some(*link);
         if self.open.len() >= CLOSED_AT {
             self.closed.push(Arc::new(PieceText::new(std::mem::take(&mut self.open))));
         }

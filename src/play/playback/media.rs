@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::ahead::{is_within, write_anew};
 use super::ask::{Ask, check_implicit};
 use super::federated::{HOLDS, Other, RemoteSegment};
-use super::learn::First;
+use super::learn::{First, READING, READING_MP4};
 use super::live::{Live, MOST_GAPS};
 use super::piece::{PieceText, Playlist};
 use super::window_state::WindowState;
@@ -81,6 +81,7 @@ impl Playback {
             target: self.known_target(&ask.stream, start, ask.end)?,
             independent: false,
             gaps: ask.gaps,
+            mp4: self.has_mp4(&ask.stream, start, ask.end)?,
             begin_at: over.map(|_| Span::default()),
         };
         // Somebody else may have begun it in the meantime: then it is one and the same.
@@ -111,10 +112,17 @@ impl Playback {
         } else {
             self.known_target(&ask.stream, start, ask.end)?
         };
-        let is_known = self.learner.learn(&ask.stream, &hours, (start, end), First::Oldest);
+        let mp4 = hours.iter().any(|hour| hour.has_mp4());
+        // Of MP4 nobody can be told before it is read.
+        let reading = if mp4 { READING_MP4 } else { READING };
+        let is_known =
+            self.learner.learn_until(self.clock.now() + reading, &ask.stream, &hours, (start, end), First::Oldest);
+        if mp4 && !is_known {
+            return Err(PlaybackError::StillReading);
+        }
         // Nothing is known of what others have, nor of what a list that grows will hold.
         let independent = others.is_empty() && hours.iter().all(|hour| is_independent(hour, start, end));
-        let head = PlaylistHead { list_type: ListType::Vod, target, independent, gaps: ask.gaps, begin_at: None };
+        let head = PlaylistHead { list_type: ListType::Vod, target, independent, gaps: ask.gaps, mp4, begin_at: None };
         if is_plain {
             write_anew(&ask.stream, &hours, start, end);
         }
@@ -163,6 +171,18 @@ impl Playback {
         let asks_again = ask.peers.then_some(HOLDS);
         let wait = held_back.into_iter().chain(ends.filter(|left| !left.is_zero())).chain(asks_again).min();
         Ok(Arc::new(Playlist::new(live.pieces(), seen, wait.map(|wait| now.since + wait))))
+    }
+
+    /// Whether a stretch has segments in MP4, or the newest hours have.
+    fn has_mp4(&self, stream: &Stream, start: Timestamp, end: Option<Timestamp>) -> Result<bool, PlaybackError> {
+        let window = self.window(stream, start, end.unwrap_or_else(|| self.open_end(stream, start)))?;
+        let newest = self.keeper.index().catalog().hours(&stream.to_string(), ..=self.keeper.bound(stream));
+        for hour in newest.into_iter().rev().take(KNOWN_HOURS) {
+            if self.best_hour(stream, hour)?.has_mp4() {
+                return Ok(true);
+            }
+        }
+        Ok(window.iter().any(|hour| hour.has_mp4()))
     }
 
     /// The longest that a segment of this stream is known to be, in whole seconds.
@@ -244,7 +264,7 @@ impl<'a> PlaylistWriter<'a> {
         }
         let lines = HourLines::new(self.stream, hour.hour());
         let end = self.end;
-        for (link, file) in hour.linked().take_while(|(link, _)| link.start < end) {
+        for (link, file) in hour.told().take_while(|(link, _)| link.start < end) {
             self.segment(&lines, link, file, None)?;
         }
         Ok(())
@@ -256,7 +276,9 @@ impl<'a> PlaylistWriter<'a> {
             return Ok(());
         }
         let lines = HourLines::new(self.stream, piece.hour);
-        self.segment(&lines, link_of(placed, known), &piece.file, node.as_deref())
+        // How long the initialisation segment of another node's MP4 is, nobody here knows.
+        let link = link_of(placed, known);
+        if link.is_playable() { self.segment(&lines, link, &piece.file, node.as_deref()) } else { Ok(()) }
     }
 
     fn segment(
@@ -266,7 +288,8 @@ impl<'a> PlaylistWriter<'a> {
         file: &SegmentFile,
         node: Option<&str>,
     ) -> Result<(), PlaybackError> {
-        let until = self.chain.last().map_or(self.start, |last| last.end);
+        let before = self.chain.last();
+        let until = before.map_or(self.start, |last| last.end);
         match self.chain.step(link) {
             SequenceStep::Skipped => return Ok(()),
             SequenceStep::Joined => {}
@@ -276,7 +299,7 @@ impl<'a> PlaylistWriter<'a> {
                 self.open.push_str(DISCONTINUITY);
             }
         }
-        lines.push(&mut self.open, file, node);
+        lines.push(&mut self.open, before.as_ref(), &link, file, node);
         Ok(())
     }
 

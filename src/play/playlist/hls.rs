@@ -9,10 +9,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::archive::digits::{push_fraction, push_two};
 use crate::archive::time::{HOUR_US, Hour, SECOND_US, Span, Timestamp};
-use crate::archive::{SegmentFile, Stream};
+use crate::archive::{Link, SegmentFile, Stream};
 
 /// What playlists are served as (RFC 8216, 4).
 pub const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";
+
+/// Bytes of a transport stream that hold its tables, where they come first: two packets.
+const TABLES: u64 = 2 * 188;
 
 /// The target duration where no segment is known.
 pub const TARGET_OF_NOTHING: u32 = 6;
@@ -40,6 +43,8 @@ pub struct PlaylistHead {
     pub independent: bool,
     /// Whether holes are told as entries.
     pub gaps: bool,
+    /// Whether there are segments in MP4.
+    pub mp4: bool,
     /// Where players are to begin, seconds after the beginning of the list.
     pub begin_at: Option<Span>,
 }
@@ -51,8 +56,13 @@ pub fn target(longest: Span) -> u32 {
 
 /// The text of a head.
 pub fn head(head: &PlaylistHead) -> String {
-    // EXT-X-GAP came with version 8 of the protocol; times with a fraction with version 3.
-    let version = if head.gaps { 8 } else { 3 };
+    // EXT-X-GAP came with version 8 of the protocol; EXT-X-MAP for any list with version 6, and what it says of fragmented MP4 with 7; times
+    // with a fraction with version 3.
+    let version = match head {
+        PlaylistHead { gaps: true, .. } => 8,
+        PlaylistHead { mp4: true, .. } => 7,
+        _ => 3,
+    };
     let list_type = if head.list_type == ListType::Vod { "VOD" } else { "EVENT" };
     let mut text = format!(
         "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:{list_type}\n",
@@ -97,13 +107,31 @@ impl HourLines {
         Self { start: hour.start(), time: format!("#EXT-X-PROGRAM-DATE-TIME:{hour}:"), path }
     }
 
-    /// Writes a segment of this hour, by this node's address or, where it is given, by another one's (`http://host:port`).
-    pub fn push(&self, text: &mut String, file: &SegmentFile, node: Option<&str>) {
+    /// Writes a segment of this hour that comes after another one, by this node's address or, where it is given, by another one's
+    /// (`http://host:port`).
+    ///
+    /// A file in MP4 is told in two parts, the initialisation segment and what comes behind it.
+    pub fn push(&self, text: &mut String, before: Option<&Link>, link: &Link, file: &SegmentFile, node: Option<&str>) {
+        let init = link.init().map(|init| u64::from(init.length()));
+        if link.needs_init(before) {
+            text.push_str("#EXT-X-MAP:URI=\"");
+            self.push_address(text, file, node);
+            // Of a transport stream its tables, which every segment has: nothing else ends what the list said of MP4.
+            writeln!(text, "\",BYTERANGE=\"{}@0\"", init.unwrap_or(TABLES)).unwrap_or_default();
+        }
         text.push_str(&self.time);
         push_within(text, u64::from(file.key.start_us));
         text.push_str("Z\n#EXTINF:");
         push_seconds(text, i64::from(file.key.duration_us));
         text.push_str(",\n");
+        if let Some(init) = init {
+            writeln!(text, "#EXT-X-BYTERANGE:{}@{init}", file.size.saturating_sub(init)).unwrap_or_default();
+        }
+        self.push_address(text, file, node);
+        text.push('\n');
+    }
+
+    fn push_address(&self, text: &mut String, file: &SegmentFile, node: Option<&str>) {
         text.push_str(node.unwrap_or_default());
         text.push_str(&self.path);
         match &file.exact {
@@ -111,7 +139,6 @@ impl HourLines {
             // A name that is made from its key has one colon, and nothing else to encode.
             None => file.key.push_name_with(text, "%3A"),
         }
-        text.push('\n');
     }
 
     /// The hour's beginning.
@@ -187,11 +214,17 @@ mod tests {
     #[test]
     fn a_segment_is_told_with_its_time_its_length_and_its_address() {
         let stream = Stream::parse("a b&c/süd").unwrap();
-        let lines = HourLines::new(&stream, Hour::parse("2019-11-13T02").unwrap());
+        let lines_hour = Hour::parse("2019-11-13T02").unwrap();
+        let lines = HourLines::new(&stream, lines_hour);
         let hash = hash_text(3);
         let mut text = String::new();
-        lines.push(&mut text, &segment(&format!("45:51.608000-2.0-full-{hash}.ts")), None);
-        lines.push(&mut text, &segment(&format!("05:01.000001-02.0020-full-{hash}.ts")), Some("http://peer:8000"));
+        let mut push = |name: String, node| {
+            let file = segment(&name);
+            let link = Link::of(lines_hour, &file);
+            lines.push(&mut text, None, &link, &file, node);
+        };
+        push(format!("45:51.608000-2.0-full-{hash}.ts"), None);
+        push(format!("05:01.000001-02.0020-full-{hash}.ts"), Some("http://peer:8000"));
         let at = "/segments/a%20b%26c/s%C3%BCd/2019-11-13T02/";
         assert_eq!(
             text,

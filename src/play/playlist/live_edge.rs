@@ -8,7 +8,8 @@
 //!    late by more, or have a wrong clock. Only what is there when a list is begun goes by its name: nobody knows since when.
 //! 4. What would leap over a part of the future is not told before its time has come: one stray name would end the list for all that
 //!    comes after.
-//! 5. A segment longer than the list's target duration is never told in it.
+//! 5. One in MP4 of which nobody knows yet how long its initialisation segment is is held back, for as long; one that has none is left out.
+//! 6. A segment longer than the list's target duration is never told in it.
 //!
 //! Clocks are not read here.
 
@@ -24,6 +25,9 @@ pub const HOLD_BACK: Duration = Duration::from_secs(15);
 
 /// So far ahead of the clock a segment may leap: clocks of recorders differ.
 pub const AHEAD: Span = Span::from_us(60_000_000);
+
+/// How soon it is looked again for what is being read.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The time at which a question is asked.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +52,7 @@ pub struct PublishedEdge {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Growth<T> {
     /// In order; how each goes on from the one before it.
-    pub told: Vec<(SequenceStep, T)>,
+    pub told: Vec<(SequenceStep, Link, T)>,
     /// How long it takes at most until more may be told of what is there, if anything is held back.
     pub wait: Option<Duration>,
 }
@@ -67,6 +71,11 @@ impl PublishedEdge {
     /// What comes next depends on this.
     pub const fn chain(&self) -> Chain {
         self.chain
+    }
+
+    /// When a segment that is not told was first seen.
+    fn seen_first(&self, link: &Link, now: AskedAt) -> Duration {
+        self.seen.get(&link.start).copied().unwrap_or(now.since)
     }
 
     /// Whether what was told reaches `end`, and `end` has been over for as long as is waited for.
@@ -99,6 +108,14 @@ impl PublishedEdge {
             if step == SequenceStep::Skipped {
                 continue;
             }
+            if !link.is_playable() {
+                let waits = (self.seen_first(&link, now) + HOLD_BACK).saturating_sub(now.since);
+                if !link.is_unread() || waits.is_zero() {
+                    continue;
+                }
+                growth.wait = Some(waits.min(LOOK_AGAIN));
+                break;
+            }
             if self.chain.last().is_some_and(|before| link.start > before.end.max(now.wall) + AHEAD) {
                 break;
             }
@@ -107,7 +124,7 @@ impl PublishedEdge {
                 break;
             }
             self.chain = next;
-            growth.told.push((step, segment));
+            growth.told.push((step, link, segment));
         }
         self.seen = seen;
         if let Some(newest) = self.chain.last() {
@@ -130,11 +147,12 @@ fn by_its_name(link: Link, now: AskedAt) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::{Container, Edges, InitSection};
     use proptest::prelude::*;
 
     fn link(start_ms: i64, length_ms: i64, kind: SegmentKind) -> Link {
         let (start, end) = (Timestamp(start_ms * 1_000), Timestamp((start_ms + length_ms) * 1_000));
-        Link { start, end, kind, media: None }
+        Link { start, end, kind, container: Container::Ts, media: None }
     }
 
     fn at(ms: i64) -> AskedAt {
@@ -143,10 +161,33 @@ mod tests {
     }
 
     fn told(growth: &Growth<&'static str>) -> Vec<(bool, &'static str)> {
-        growth.told.iter().map(|(step, name)| (*step == SequenceStep::Broken, *name)).collect()
+        growth.told.iter().map(|(step, _, name)| (*step == SequenceStep::Broken, *name)).collect()
     }
 
     const LONG: Span = Span::from_us(10_000_000);
+
+    #[test]
+    fn mp4_is_told_when_its_initialisation_segment_is_known_and_holds_nothing_back_for_longer_than_anything_does() {
+        let known = |init| Some(Edges { init, ..Edges::default() });
+        let mp4 = |slot: i64, media| {
+            let link = link(slot * 2_000, 2_000, SegmentKind::Full);
+            Link { container: Container::Mp4, media, ..link }
+        };
+        let init = InitSection::new(700, 1);
+        let mut list = PublishedEdge::new(Timestamp(0), LONG);
+        // An old stretch, so that nothing is held back by its name. The third has none.
+        let now = 100_000;
+        let there = |second| {
+            [(mp4(0, known(init)), "a"), (mp4(1, second), "b"), (mp4(2, known(None)), "c"), (mp4(3, known(init)), "d")]
+        };
+        let growth = list.grow(there(None), at(now));
+        assert_eq!((told(&growth), growth.wait), (vec![(false, "a")], Some(LOOK_AGAIN)));
+        assert_eq!(told(&list.grow(there(None), at(now + 14_900))), []);
+        let mut other = list.clone();
+        assert_eq!(told(&list.grow(there(None), at(now + 15_000))), [(true, "d")], "it is waited for no longer");
+        assert_eq!(told(&other.grow(there(known(init)), at(now + 14_950))), [(false, "b")]);
+        assert_eq!(told(&other.grow(there(known(init)), at(now + 15_000))), [(true, "d")]);
+    }
 
     #[test]
     fn what_joins_is_told_at_once_and_a_gap_waits_for_what_is_late() {
@@ -246,7 +287,7 @@ mod tests {
                 }
                 let before = list.last();
                 let growth = list.grow(there.values().map(|link| (*link, *link)), at(now));
-                for (step, link) in growth.told {
+                for (step, _, link) in growth.told {
                     let broken = step == SequenceStep::Broken;
                     if let Some(last) = all.last() {
                         prop_assert!(link.start > last.start);
