@@ -79,7 +79,7 @@ pub async fn run(config: &Config, args: &CutArgs) -> anyhow::Result<ExitCode> {
     let done = Api::with(config, OpenNeeds::default(), async |api| {
         // What is dropped removes its temporary, and hangs up.
         tokio::select! {
-            done = write(api, &stream, (start, end), (kind, args.allow_holes), target, &progress) => done,
+            done = write(api, &stream, (start, end), (asked(args, kind), args.allow_holes), target, &progress) => done,
             () = stop.cancelled() => anyhow::bail!("stopped by a signal before the cut was complete"),
         }
     })
@@ -120,6 +120,16 @@ fn kind(args: &CutArgs) -> Result<CutType, UsageError> {
     })
 }
 
+/// What the cut is called to the node, and its type if that decides. Of segments in MP4 a name that says so is enough: they are sent as they are.
+fn asked(args: &CutArgs, kind: CutType) -> (&'static str, Option<CutType>) {
+    let is_mp4 = args.output.extension().is_some_and(|extension| extension == "mp4");
+    match kind {
+        CutType::Mp4 if args.kind.is_none() => (".mp4", None),
+        CutType::Rough if is_mp4 => (".mp4", Some(kind)),
+        _ => (".ts", Some(kind)),
+    }
+}
+
 /// Is cancelled by the first signal. A second one ends this process at once: what is written may go to who does not read.
 pub(super) fn end_by_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
@@ -152,12 +162,12 @@ async fn write(
     api: &Api,
     stream: &Stream,
     (start, end): (Timestamp, Timestamp),
-    (kind, allow_holes): (CutType, bool),
+    ((ending, kind), allow_holes): ((&str, Option<CutType>), bool),
     mut target: Target,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let question = api.get("cut").part(&stream.channel).part(format!("{}.ts", stream.quality));
-    let question = question.with("start", start).with("end", end).with("type", kind.as_str());
+    let question = api.get("cut").part(&stream.channel).part(format!("{}{ending}", stream.quality));
+    let question = question.with("start", start).with("end", end).with_some("type", kind.map(CutType::as_str));
     let mut answer = match question.with("allow_holes", allow_holes).ask().await {
         Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {
             absent::require(api, stream.channel.as_str(), Some(stream.quality.as_str())).await?;

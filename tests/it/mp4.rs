@@ -181,6 +181,12 @@ fn a_rough_cut_is_one_file_and_what_is_not_made_of_mp4_is_refused_with_the_reaso
     assert_eq!((seen.frames, seen.complaints.as_slice()), (4 * 50, &[] as &[String]), "{seen:?}");
     let part = node.get_with(&format!("/cut/cam/source.mp4?type=rough&{window}"), &[("range", "bytes=1000-90000")]);
     assert!(part.status == 206 && part.body == whole[1_000..=90_000]);
+    for more in [&[][..], &["--type", "rough"]] {
+        let file = archive.outside().join(format!("{}.mp4", more.len()));
+        let args = ["cut", "cam/source", &at(0), &at(8), "-o", file.to_str().unwrap()];
+        let done = node.run(&[&args, more].concat());
+        assert!(done.code == 0 && fs::read(&file).unwrap() == whole, "{done:?}");
+    }
     let refused = |path: &str| node.get(path).problem(422).1;
     assert!(
         refused(&format!("/cut/cam/source.ts?type=rough&{window}")).contains("/cut/cam/source.mp4 with type=rough")
