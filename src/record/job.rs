@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -27,6 +27,8 @@ const DEADLINE: Duration = Duration::from_secs(5 * 60);
 
 /// How long a disk is asked what was recorded before.
 const LOOKS_FOR: Duration = Duration::from_secs(2);
+/// One segment that fails is no problem of the recorder; where none has come for so long, each is.
+const SILENT_FOR: Duration = Duration::from_secs(15);
 /// How long what failed at the start waits.
 const LATER: Duration = Duration::from_secs(30);
 
@@ -123,6 +125,8 @@ impl fmt::Debug for RecordParts {
 struct Recorded {
     handle: JobHandle,
     missed: Mutex<MissedWatch>,
+    /// When a segment came last, or it was begun.
+    came: Mutex<Instant>,
 }
 
 /// A channel that is recorded, with a job for each of its qualities.
@@ -162,7 +166,10 @@ impl RecordedChannel {
         let look = async |(stream, handle): (Stream, JobHandle)| {
             parts.metrics.begin(&stream);
             let newest = newest_end(&parts.archive, &stream).await;
-            (stream, Recorded { handle, missed: Mutex::new(MissedWatch::new(newest)) })
+            (
+                stream,
+                Recorded { handle, missed: Mutex::new(MissedWatch::new(newest)), came: Mutex::new(Instant::now()) },
+            )
         };
         let watched: HashMap<Stream, Recorded> = join_all(jobs.into_iter().map(look)).await.into_iter().collect();
         let watched = Arc::new(watched);
@@ -216,7 +223,7 @@ fn watching(watched: Arc<HashMap<Stream, Recorded>>, parts: Arc<RecordParts>) ->
     RecorderEvents::new(move |event| {
         parts.metrics.count(event);
         let Some(recorded) = watched.get(event.stream()) else { return };
-        report(&recorded.handle, event);
+        report(recorded, event);
         let found = recorded.missed.lock().observe(event, SystemTime::now().into());
         for each in found {
             parts.missed.put(event.stream(), each);
@@ -232,14 +239,24 @@ async fn newest_end(archive: &ArchiveBase, stream: &Stream) -> Option<Timestamp>
     found.inspect_err(|error| tracing::info!(name: "newest_segment_unknown", %stream, %error, "it is not known when recording ended; a hole since then has no reason")).ok()?
 }
 
-fn report(handle: &JobHandle, event: &RecorderEvent) {
+fn report(recorded: &Recorded, event: &RecorderEvent) {
+    let handle = &recorded.handle;
     match event {
         RecorderEvent::Recorded { segment, .. } => {
+            *recorded.came.lock() = Instant::now();
             handle.working(format!("records; the last segment began at {}", segment.start));
             handle.succeeded();
         }
         RecorderEvent::SegmentFails { stream, why } => {
             tracing::info!(name: "segment_fails", %stream, why, "a segment did not come; it is tried again");
+            if recorded.came.lock().elapsed() > SILENT_FOR {
+                handle.failed(why);
+                handle.set_state(
+                    JobState::BackingOff,
+                    "segments are listed and do not come; they are tried again",
+                    None,
+                );
+            }
         }
         RecorderEvent::GivenUp { stream, start, why, .. } => {
             tracing::warn!(name: "segment_lost", %stream, %start, why, "a segment did not come and is not tried any more");

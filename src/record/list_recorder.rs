@@ -95,6 +95,8 @@ struct WantedSegment {
     since: Instant,
     not_before: Instant,
     attempts: u32,
+    /// What was said when the disk was full: without that it might be here, whatever it fails by later.
+    no_room: Option<String>,
     /// Of what came last and is not `full`.
     before: Option<(Hash, u64)>,
 }
@@ -304,6 +306,7 @@ impl ListRecorder {
                 since: now,
                 not_before: now,
                 attempts: 0,
+                no_room: None,
                 before: None,
             };
             self.wanted.insert((run, segment.sequence), Box::new(wanted));
@@ -439,11 +442,16 @@ impl ListRecorder {
                 }
             }
             Err(error) => {
-                if let Some(why) = self.gives_up(&wanted, &error) {
+                if let FetchFailure::Disk(disk) = &error
+                    && disk.is_full()
+                {
+                    wanted.no_room.get_or_insert_with(|| error.to_string());
+                }
+                if let Some(last) = self.gives_up(&wanted, &error) {
                     let (start, duration) = (wanted.time.start, wanted.listed.duration);
-                    let reason = match &error {
-                        FetchFailure::Disk(error) if error.is_full() => HoleReason::DiskFull,
-                        _ => HoleReason::NotReceived,
+                    let (reason, why) = match wanted.no_room.take() {
+                        Some(no_room) => (HoleReason::DiskFull, no_room),
+                        None => (HoleReason::NotReceived, last),
                     };
                     self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
                 } else {

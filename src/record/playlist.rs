@@ -14,7 +14,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use ads::{AdTimes, ad_range};
+use ads::{AdTimes, ad_range, is_ad_title};
 use attributes::{Attributes, micros};
 
 use crate::archive::coverage::Stretch;
@@ -217,6 +217,7 @@ struct NextSegment {
     duration: Option<Span>,
     is_discontinuous: bool,
     is_gap: bool,
+    is_ad: bool,
     /// How many bytes, and from where on if that is said.
     range: Option<(u64, Option<u64>)>,
 }
@@ -242,7 +243,9 @@ impl PlaylistReader {
     fn tag(&mut self, name: &str, value: &str) -> Result<(), LineProblem> {
         match name {
             "INF" => {
-                let seconds = value.split(',').next().unwrap_or_default().trim();
+                let (seconds, title) = value.split_once(',').unwrap_or((value, ""));
+                let seconds = seconds.trim();
+                self.next.is_ad = is_ad_title(title);
                 self.next.duration = Some(duration(seconds).ok_or("expected a length in seconds, of at most an hour")?);
             }
             "-X-TARGETDURATION" => {
@@ -384,7 +387,7 @@ impl PlaylistReader {
             time: self.time,
             is_discontinuous: next.is_discontinuous,
             is_gap: next.is_gap,
-            is_ad: false,
+            is_ad: next.is_ad,
             range,
             cipher: self.cipher.clone(),
             map: self.map.clone(),
@@ -409,7 +412,7 @@ impl PlaylistReader {
         before_the_first_time(&mut self.media.segments);
         let ads = AdTimes::new(self.ads);
         for segment in &mut self.media.segments {
-            segment.is_ad = segment.time.is_some_and(|start| ads.is_ad(start, segment.duration));
+            segment.is_ad |= segment.time.is_some_and(|start| ads.is_ad(start, segment.duration));
         }
         Ok(HlsPlaylist::Media(self.media))
     }

@@ -1,4 +1,5 @@
-//! Which segments are ads that a server has stitched into a stream: those that lie in a date range (`EXT-X-DATERANGE`) of a kind that is known.
+//! Which segments are ads that a server has stitched into a stream: those that lie in a date range (`EXT-X-DATERANGE`) of a kind that is known, and
+//! those whose title begins as tools of this field know it (`Amazon`).
 //!
 //! 1. Known are ranges of class `twitch-stitched-ad`, those whose id begins with `stitched-ad-`, and those that an SCTE-35 message opens
 //!    (`SCTE35-OUT`, RFC 8216, 4.3.2.7.1).
@@ -11,6 +12,12 @@ use crate::archive::{Span, Timestamp};
 
 const CLASS: &str = "twitch-stitched-ad";
 const ID: &str = "stitched-ad-";
+const TITLE: &str = "Amazon";
+
+/// Whether the title of a segment says that it is an ad.
+pub(super) fn is_ad_title(title: &str) -> bool {
+    title.starts_with(TITLE)
+}
 
 /// The stretch of an ad; `None` if a date range is none, or cannot be understood: nothing else of it is needed.
 pub(super) fn ad_range(text: &str) -> Option<Stretch> {

@@ -186,6 +186,8 @@ fn ads_are_known_by_their_class_their_id_and_their_messages() {
     assert_eq!(ads(&range("ID=\"stitched-ad-17-23\",DURATION=30", "08")), [4, 5]);
     assert_eq!(ads(&range("ID=\"7\",SCTE35-OUT=0xFC30,PLANNED-DURATION=2", "00")), [0]);
     assert_eq!(ads(&range(&format!("{class},END-DATE=\"2019-11-13T02:00:04Z\",PLANNED-DURATION=60"), "02")), [1]);
+    let title = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,Amazon|7\na.ts\n#EXTINF:2,live\nb.ts\n#EXTINF:2\nc.ts\n";
+    assert_eq!(media(title).segments.iter().map(|one| one.is_ad).collect::<Vec<_>>(), [true, false, false]);
     let two = range(&format!("{class},DURATION=8"), "00") + &range(&format!("{class},DURATION=1"), "01");
     assert_eq!(ads(&two), [0, 1, 2, 3]);
 }
