@@ -19,7 +19,7 @@ const HARMLESS: [&str; 1] = ["bufferStalledError"];
 
 /// Plays `address` under a name; what becomes of it is in `shows`. A browser's buffer has the tracks that it had at first. hls.js reports a
 /// fatal error where one comes, and stands still where one ends; the way out is another buffer from there on. Nothing else has one.
-const PLAYS: &str = "
+pub const PLAYS: &str = "
     return import('/page/hls.light.min.mjs').then(({ default: Hls }) => {
       window.shows = {};
       window.play = (name, address, rate) => {
@@ -56,7 +56,7 @@ const PLAYS: &str = "
     });";
 
 /// What became of all that is played.
-const SAID: &str = "
+pub const SAID: &str = "
     return Object.fromEntries(Object.entries(window.shows).map(([name, { video, hls, errors, sizes, restarts }]) => [name, {
       ended: video.ended, at: video.currentTime, errors, sizes, restarts, names: hls.levels.map((level) => level.name),
       ranges: Array.from({ length: video.buffered.length }, (_, at) => [video.buffered.start(at), video.buffered.end(at)]),

@@ -1,8 +1,11 @@
-//! Segments in fragmented MP4 are segments like others: listed, replicated, hidden, scrubbed and explained.
+//! Segments in fragmented MP4 are segments like others: listed, replicated, hidden, scrubbed, explained and played.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
+use crate::discontinuities::{PLAYS, SAID};
 use crate::support::archive::hash_text;
+use crate::support::browser::Browser;
 use crate::support::{Kind, SOON, TestArchive, TestNode, eventually, gapless, invariants, mp4, video};
 
 const HOUR: &str = "cam/source/2020-01-01T05";
@@ -204,4 +207,33 @@ fn a_rough_cut_is_one_file_and_what_is_not_made_of_mp4_is_refused_with_the_reaso
     eventually(SOON, || node.files(HOUR).len() == 5);
     let both = window.replace(&at(8), &at(10));
     assert!(refused(&format!("/cut/cam/source.mp4?type=rough&{both}")).contains("initialisation segment changes"));
+}
+
+#[test]
+fn hls_js_plays_on_where_another_encoding_begins() {
+    let archive = TestArchive::empty();
+    record(&archive, 0..6);
+    record_other(&archive, 0..6, 12);
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let window = format!("start={}&end={}", at(0), at(24));
+    let list = node.get(&format!("/playlist/cam/source.m3u8?{window}")).text().to_owned();
+    assert!(list.ends_with("#EXT-X-ENDLIST\n") && list.matches("EXT-X-MAP").count() == 2, "{list}");
+    let browser = Browser::start(800, 600);
+    browser.open(&node, "/status");
+    browser.run(PLAYS);
+    browser.run(&format!("play('mp4', '/playlist/cam.m3u8?{window}', 4)"));
+    let begun = Instant::now();
+    let said = loop {
+        let said = browser.run(SAID)["mp4"].clone();
+        if said["ended"] == true || begun.elapsed() > 2 * SOON {
+            break said;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    let errors: Vec<&serde_json::Value> =
+        said["errors"].as_array().unwrap().iter().filter(|error| **error != "bufferStalledError").collect();
+    assert!(errors.is_empty() && said["ended"] == true && said["restarts"] == 0, "{said:#?}");
+    assert_eq!(said["sizes"], serde_json::json!(["160x90", "192x108"]), "{said:#?}");
+    assert!((said["at"].as_f64().unwrap() - 24.0).abs() < 0.5, "{said:#?}");
 }
