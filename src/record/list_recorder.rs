@@ -1,6 +1,6 @@
 //! Records what one media playlist lists, for as long as it can be asked.
 //!
-//! 1. It is asked again after as long as its newest segment lasts, or half its target duration if nothing was new (RFC 8216, 6.3.4).
+//! 1. It is asked again after as long as its newest segment lasts, or half its target duration ([`PollPace`]).
 //! 2. At most [`FETCHES`] segments come at once, the newest first: where the line is too slow for all, what is live is there.
 //! 3. A segment is tried again, later each time: as long as it is listed if the origin does not have it, else for [`TRIED_FOR`]. What is not
 //!    `full` is kept, and tried again until the same bytes come twice.
@@ -23,6 +23,7 @@ use super::follow::{PlaylistFollower, WindowChange};
 use super::init_segment::{InitOrder, InitSegments};
 use super::origin::{OriginClient, OriginError};
 use super::playlist::{HlsPlaylist, ListedSegment, MediaList, SegmentCipher};
+use super::poll_pace::PollPace;
 use super::publish::{RecordedQuality, RecordedSegment};
 use super::segment_fetch::{FetchFailure, SegmentOrder, fetch_segment};
 use super::start_times::{StartTime, StartTimes};
@@ -104,7 +105,7 @@ struct WantedSegment {
 type Attempt = Result<Option<RecordedSegment>, FetchFailure>;
 
 enum Step {
-    Polled(Timestamp, Result<(Url, HlsPlaylist), OriginError>),
+    Polled(Instant, Timestamp, Result<(Url, HlsPlaylist), OriginError>),
     Fetched(Box<WantedSegment>, Attempt),
 }
 
@@ -121,6 +122,7 @@ pub struct ListRecorder {
     fetching: usize,
     is_polling: bool,
     next_poll: Instant,
+    pace: PollPace,
     failures: u32,
     /// The first number that is listed, and its run.
     window: (u64, u64),
@@ -157,6 +159,7 @@ impl ListRecorder {
             fetching: 0,
             is_polling: false,
             next_poll: now,
+            pace: PollPace::default(),
             failures: 0,
             window: (0, 0),
             asked: (now, Span::default()),
@@ -189,7 +192,7 @@ impl ListRecorder {
             let is_asked = self.end.is_none();
             tokio::select! {
                 Some(step) = self.steps.join_next(), if !self.steps.is_empty() => match step {
-                    Ok(Step::Polled(asked, answer)) => self.polled(asked, answer).await,
+                    Ok(Step::Polled(asked, appeared, answer)) => self.polled(asked, appeared, answer).await,
                     Ok(Step::Fetched(wanted, attempt)) => self.fetched(wanted, attempt),
                     // It ends only with this process, or after a panic, which is reported where it happens.
                     Err(_) => self.end = Some(ListState::Gone("a part of the recorder crashed".to_owned())),
@@ -202,24 +205,24 @@ impl ListRecorder {
 
     fn poll(&mut self) {
         self.is_polling = true;
-        let (client, url) = (self.parts.client.clone(), self.url.clone());
+        let (client, url, asked) = (self.parts.client.clone(), self.url.clone(), Instant::now());
         self.steps.spawn(async move {
             let answer = client.playlist(&url).await;
-            Step::Polled(Timestamp::from(SystemTime::now()), answer)
+            Step::Polled(asked, Timestamp::from(SystemTime::now()), answer)
         });
     }
 
-    async fn polled(&mut self, appeared: Timestamp, answer: Result<(Url, HlsPlaylist), OriginError>) {
+    async fn polled(&mut self, asked: Instant, appeared: Timestamp, answer: Result<(Url, HlsPlaylist), OriginError>) {
         self.is_polling = false;
         let began = Instant::now();
         match answer {
             Ok((base, HlsPlaylist::Media(list))) => {
                 self.failures = 0;
-                let is_new = self.listed(&base, &list, appeared).await;
-                let newest = list.segments.last().map_or(list.target, |last| last.duration.min(list.target));
-                let wait = if is_new { length(newest) } else { length(list.target) / 2 };
-                self.next_poll = began + wait.max(LEAST_POLL);
+                let new = self.listed(&base, &list, appeared).await;
+                let newest = list.segments.last().map_or(list.target, |last| last.duration);
                 self.target = length(list.target);
+                let wait = self.pace.next(asked, length(new), length(newest), self.target);
+                self.next_poll = (asked + wait).max(began + LEAST_POLL);
                 if list.has_ended && self.end.is_none() {
                     self.end = Some(ListState::Ended);
                 }
@@ -253,8 +256,8 @@ impl ListRecorder {
         }
     }
 
-    /// Whether anything was new.
-    async fn listed(&mut self, base: &Url, list: &MediaList, appeared: Timestamp) -> bool {
+    /// How long what was new lasts.
+    async fn listed(&mut self, base: &Url, list: &MediaList, appeared: Timestamp) -> Span {
         let new = self.follower.observe(list);
         let times = self.times.place(&new, list.target, appeared);
         let (run, change) = (new.run, new.change);
@@ -263,15 +266,16 @@ impl ListRecorder {
         }
         self.tell_of(change, list);
         let mut fresh: Vec<(&ListedSegment, StartTime)> = new.segments.into_iter().zip(times).collect();
+        let lasts = fresh.iter().fold(Span::default(), |sum, (segment, _)| sum + segment.duration);
         if fresh.is_empty() {
-            return false;
+            return lasts;
         }
         self.news = Instant::now();
         self.compare_clocks(&fresh, appeared);
         self.tell_of_what_is_left_out(run, &fresh);
         if let Some(refused) = fresh.iter().find_map(|(segment, _)| refusal(segment)) {
             self.end = Some(ListState::Refused(refused));
-            return true;
+            return lasts;
         }
         let begins = matches!(change, WindowChange::First | WindowChange::Restarted);
         if begins && fresh.iter().any(|(_, time)| !time.is_told) {
@@ -311,7 +315,7 @@ impl ListRecorder {
             };
             self.wanted.insert((run, segment.sequence), Box::new(wanted));
         }
-        true
+        lasts
     }
 
     fn tell_of(&mut self, change: WindowChange, list: &MediaList) {

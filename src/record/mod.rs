@@ -25,6 +25,7 @@ mod missed;
 mod orders;
 mod origin;
 mod playlist;
+mod poll_pace;
 mod probe;
 mod publish;
 mod recorder;
