@@ -208,10 +208,11 @@ fn require_empty(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an hour of the past takes on three nodes together: a block of 4 KiB for each of 600 segments in two channels and two qualities.
-const PAST_HOUR: u64 = 3 * 4 * 600 * 4096;
-/// The same for an hour that is recorded live, with 1800 segments.
-const LIVE_HOUR: u64 = 3 * PAST_HOUR;
+/// What an hour of the past takes on three nodes together: blocks of 4 KiB, three and two of them for each of 600 segments in the two qualities
+/// of two channels.
+const PAST_HOUR: u64 = 3 * 2 * 600 * (3 + 2) * 4096;
+/// The same for an hour that is recorded live, with 1800 segments of two blocks.
+const LIVE_HOUR: u64 = 3 * 2 * 1800 * (2 + 2) * 4096;
 
 pub(super) fn bytes_of_the_past(history: Duration) -> u64 {
     PAST_HOUR * history.as_secs() / 3600
@@ -299,7 +300,7 @@ fn text(nodes: &[NodeLines], address: &str, home: &Home, args: &DemoArgs, seed: 
     format!(
         "\n  Open {address}#live={}\n  and click a timeline to play it, or a red mark to see what is missing and why.\n\n\
          {}\n\n\
-         Each of the three nodes records {channels} in {qualities}: 2 s at a time, with a small test picture. Its recorder\n\
+         Each of the three nodes records {channels} in {qualities}: 2 s at a time, with a clock in the picture. Its recorder\n\
          misses some, gets a part of some, is late with some and is away now and then. What others have is fetched once it is {} old;\n\
          what no node has whole stays missing, such as {} segments of the history. One segment is hidden by a tombstone.\n\n\
          On the command line: gapless holes {}/{} --base-dir {}\n\

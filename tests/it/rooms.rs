@@ -106,7 +106,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("demo", &[]),
+    // It writes the streams that its recorders record.
+    ("demo", &["media"]),
     // What comes is judged by what is in it.
     ("record", &["disk", "jobs", "media", "net/tls", "net/without_secrets", "process"]),
     (

@@ -19,7 +19,7 @@ use crate::node::Node;
 /// Less than the default, because a temporary directory may lie in memory.
 pub(super) const KEEP_FREE: u64 = 64 << 20;
 /// Bytes a second at which a node fetches. What was missed in the past is small; one is to see it come.
-const BANDWIDTH: i64 = 128 << 10;
+const BANDWIDTH: i64 = 256 << 10;
 
 #[derive(Debug)]
 pub(super) struct NodePaths {
