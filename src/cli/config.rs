@@ -29,8 +29,9 @@ use super::args::Common;
 use crate::archive::retention::StreamLimit;
 use crate::record::RecordOptions;
 
-/// The output of `demo` must not drown in what three nodes log; nor does it matter that one ends an instant before the others.
-const DEMO_DEFAULTS: &[(&str, &str)] = &[("log", "warn,gapless::replicate::backfill=error")];
+/// The output of `demo` must not drown in what three nodes log; nor does it matter that one ends an instant before the others. What recorders
+/// miss it tells by itself.
+const DEMO_DEFAULTS: &[(&str, &str)] = &[("log", "warn,gapless::replicate::backfill=error,gapless::record=error")];
 
 /// Where Linux keeps the host's name: the name of a node that was not given one.
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";

@@ -3,7 +3,8 @@
 //! 1. A directory is made, and the past is written into the base directories of three nodes.
 //! 2. The nodes are started, all in this process: any signal that ends it ends all of them, and no process is left.
 //!    They know nothing of each other but their addresses and speak over sockets, as nodes on three machines do.
-//! 3. The recorders write and miss, until ctrl-C, SIGTERM, SIGHUP, the time that it was given, or an error.
+//! 3. Their recorders record from an origin in this process, over lines that drop, stall and break, until ctrl-C, SIGTERM, SIGHUP, the time
+//!    that it was given, or an error.
 //! 4. The nodes end in order, and the directory is removed. After `kill -9` it stays; nothing can be done about that.
 
 mod nodes;
@@ -27,7 +28,7 @@ use super::config::{Config, time_between};
 use super::exit::{Exit, UsageError};
 use super::out::stdout;
 use crate::archive::Span;
-use crate::demo::{CHANNELS, DemoEvent, DemoPlan, DemoRecorders, QUALITIES, RecordedPast};
+use crate::demo::{CHANNELS, DemoEvent, DemoOrigin, DemoPlan, DemoRecorders, QUALITIES, RecordedPast};
 use crate::disk::Base;
 
 use nodes::{NodeLines, Nodes};
@@ -112,10 +113,11 @@ async fn play(args: &DemoArgs, home: &Home, printer: DemoPrinter, stop: &Cancell
         return Ok(());
     }
     recorders.begin(now());
-    let nodes = Nodes::start(&places).await?;
+    let origin = DemoOrigin::start(plan).await.context("cannot listen on 127.0.0.1 for the origin of the stream")?;
+    let nodes = Nodes::start(&places, &origin).await?;
     let shown = async {
         printer.started(&nodes.described(&places), home, args, seed, &past)?;
-        record(&mut recorders, args.lasts, printer, stop).await
+        record(&mut recorders, &origin, args.lasts, printer, stop).await
     };
     let shown = shown.await;
     let shown_end = shown.and_then(|()| printer.ending(home));
@@ -125,6 +127,7 @@ async fn play(args: &DemoArgs, home: &Home, printer: DemoPrinter, stop: &Cancell
 
 async fn record(
     recorders: &mut DemoRecorders,
+    origin: &DemoOrigin,
     lasts: Duration,
     printer: DemoPrinter,
     stop: &CancellationToken,
@@ -139,7 +142,8 @@ async fn record(
             () = &mut end => return Ok(()),
             _ = ticks.tick() => {}
         }
-        for event in tokio::task::block_in_place(|| recorders.advance(now()))? {
+        let late = origin.take_late();
+        for event in tokio::task::block_in_place(|| recorders.advance(now(), &late)) {
             printer.event(&event)?;
         }
     }
@@ -300,8 +304,8 @@ fn text(nodes: &[NodeLines], address: &str, home: &Home, args: &DemoArgs, seed: 
     format!(
         "\n  Open {address}#live={}\n  and click a timeline to play it, or a red mark to see what is missing and why.\n\n\
          {}\n\n\
-         Each of the three nodes records {channels} in {qualities}: 2 s at a time, with a clock in the picture. Its recorder\n\
-         misses some, gets a part of some, is late with some and is away now and then. What others have is fetched once it is {} old;\n\
+         Each of the three nodes records {channels} in {qualities}, 2 s at a time, with a clock in the picture. Its line to the\n\
+         origin drops some, breaks off in some, is late with some and is away now and then. What others have is fetched once it is {} old;\n\
          what no node has whole stays missing, such as {} segments of the history. One segment is hidden by a tombstone.\n\n\
          On the command line: gapless holes {}/{} --base-dir {}\n\
          Ctrl-C ends it and {} {} (about {} MiB now, {} MiB more each hour). It ends after {}. Seed {seed}.\n",

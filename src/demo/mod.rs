@@ -1,13 +1,16 @@
-//! The recorders of `gapless demo`: what they record, what they miss, and what becomes of what was missed.
+//! The stream of `gapless demo`: where it comes from, what the nodes' recorders miss of it, and what becomes of what was missed.
 //!
 //! 1. [`plan`] decides by a seed which node gets which segment, in which shape and when. It is pure.
 //! 2. [`segment`] makes what a segment holds: a small picture with a clock in it in an MPEG transport stream, which the page can play.
-//! 3. [`DemoRecorders`] write into the base directories of nodes as recorders do: beside the nodes and without asking them. So they use
-//!    plain file operations, and nothing of what the nodes use to look after their archives.
-//! 4. `Misses` looks whether what a recorder missed has come to lie there after all.
+//! 3. [`lines`] says what of that comes over the line to each node's recorder, and [`DemoOrigin`] answers the nodes' own recorders so.
+//! 4. [`DemoRecorders`] writes the past into the base directories of nodes, before they are started. So it uses plain file operations, and
+//!    nothing of what the nodes use to look after their archives. It tells what of the present does not come.
+//! 5. `Misses` looks whether what a recorder missed has come to lie there after all.
 //!
-//! Nothing here starts a node, speaks to one or prints.
+//! Nothing here starts a node or prints.
 
+pub mod lines;
+mod origin;
 pub mod plan;
 mod recorders;
 pub mod segment;
@@ -18,6 +21,7 @@ use serde::Serialize;
 
 use crate::archive::{Span, Timestamp};
 
+pub use origin::DemoOrigin;
 use plan::PlannedPiece;
 pub use plan::{CHANNELS, DemoPlan, NODES, QUALITIES};
 pub use recorders::{DemoRecorders, RecordedPast};

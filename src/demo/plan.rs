@@ -146,6 +146,13 @@ impl DemoPlan {
         self.outage(channel, window_of(first)).filter(|outage| outage.first == first)
     }
 
+    /// How many live pieces of a channel before this one a node's recorder misses because it, or everybody's, is away.
+    pub fn away_before(&self, channel: usize, node: usize, number: i64) -> i64 {
+        let outages = (0..=window_of(number.max(0))).filter_map(|window| self.outage(channel, window));
+        let of_node = outages.filter(|outage| outage.node.is_none_or(|away| away == node));
+        of_node.map(|outage| (number - outage.first).clamp(0, outage.pieces)).sum()
+    }
+
     /// The piece of the past that everybody has and that is hidden by a tombstone.
     pub fn hidden(&self) -> Option<PlannedPiece> {
         let candidates = (-self.past / 2..0).flat_map(|number| self.pieces(number));
@@ -254,6 +261,10 @@ mod tests {
                 let piece = plan.pieces(number).find(|piece| piece.channel == channel).unwrap();
                 for node in 0..NODES.len() {
                     let is_out = outage.holds(number) && outage.node.is_none_or(|away| away == node);
+                    if number >= 0 {
+                        let grown = plan.away_before(channel, node, number + 1) - plan.away_before(channel, node, number);
+                        prop_assert_eq!(grown, i64::from(is_out));
+                    }
                     prop_assert_eq!(matches!(plan.fate(&piece, node), PieceFate::Away | PieceFate::Silent), is_out);
                 }
             }

@@ -122,11 +122,34 @@ fn get(address: SocketAddr, path: &str) -> TestResponse {
     Connection::open(address).request("GET", path, &[])
 }
 
-/// Of which segments a node says that it fetched them.
+/// How many segments a node says that it fetched from others.
 fn fetched(address: SocketAddr) -> f64 {
+    sum(address, "segments_backfilled_total")
+}
+
+/// And from the origin.
+fn downloaded(address: SocketAddr) -> f64 {
+    sum(address, "segments_downloaded_total")
+}
+
+fn sum(address: SocketAddr, metric: &str) -> f64 {
     let metrics = get(address, "/metrics");
-    let values = metrics.text().lines().filter(|line| line.starts_with("segments_backfilled_total"));
+    let values = metrics.text().lines().filter(|line| line.starts_with(metric));
     values.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+/// A whole segment plays, and each second of it shows another picture.
+fn shows_a_clock(base: &Path, listed: &Value) {
+    let segments = listed["segments"].as_array().unwrap();
+    let segment = segments.iter().find(|segment| segment["type"] == "full").unwrap();
+    let text = |key: &str| segment[key].as_str().unwrap();
+    let path = base.join("harbour/source").join(text("hour")).join(text("name"));
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "warning", "-i"]).arg(&path);
+    let output = command.args(["-vf", "fps=1", "-pix_fmt", "gray", "-f", "rawvideo", "-"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{path:?} does not play");
+    let pictures: Vec<&[u8]> = output.stdout.chunks(320 * 180).collect();
+    assert!(pictures.len() >= 2 && pictures.windows(2).all(|pair| pair[0] != pair[1]), "{} pictures", pictures.len());
 }
 
 #[test]
@@ -155,6 +178,10 @@ fn nodes_fill_what_their_recorders_miss_and_what_nobody_has_stays_a_hole() {
     let segment = listed.unwrap();
     let path = format!("{stream}/{}/{}", segment["hour"].as_str().unwrap(), segment["name"].as_str().unwrap());
     assert_eq!(get(*address, &format!("/segments/{path}")).body, fs::read(base.join(path)).unwrap());
+    shows_a_clock(&nodes[0].2, &get(nodes[0].1, &format!("/api/v1/segments/harbour/source?start={start}")).json());
+    for (name, address, _) in &nodes {
+        assert!(downloaded(*address) > 0.0, "the recorder of {name} got nothing from the origin");
+    }
     // The past.
     let lacking = demo.started["past"]["lacking"].as_array().unwrap().clone();
     assert!(demo.started["past"]["lost"] != 0, "{}", demo.started);
@@ -208,21 +235,22 @@ fn whatever_ends_it_leaves_no_process_and_no_directory() {
 
 #[test]
 fn an_error_in_the_middle_leaves_nothing_either() {
-    let mut demo = Demo::start(&["--history", "0s"]);
-    // A recorder that cannot write: there is a file where its channel's directory should be.
-    let (_, _, base) = &demo.nodes()[1];
-    let (quality, aside) = (base.join("square/480p"), base.join("../set aside"));
-    eventually(SOON, || {
-        // The recorder makes a directory that is missing, and may be faster.
-        if aside.exists() {
-            fs::remove_dir_all(&aside).unwrap();
-        }
-        fs::rename(&quality, &aside).and_then(|()| fs::write(&quality, "")).is_ok()
-    });
-    demo.has_ended(Some(3), None);
-    let said = std::io::read_to_string(demo.child.stderr.take().unwrap()).unwrap();
-    assert!(said.contains("a recorder cannot write") && said.contains("south/square/480p"), "{said}");
-    demo.left_nothing();
+    let scratch = tempfile::tempdir().unwrap();
+    // So few open files that no node can start; by then there is a directory.
+    let demo = command(scratch.path());
+    let mut limited = Command::new("prlimit");
+    limited.arg("--nofile=30:30").arg(demo.get_program()).args(demo.get_args()).args(["--history", "1min"]);
+    for (name, value) in demo.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let output = limited.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("cannot start the node"), "{said}");
+    assert_eq!(snapshot(scratch.path()).into_keys().next(), None);
 }
 
 #[test]

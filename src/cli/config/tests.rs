@@ -127,7 +127,10 @@ fn a_demonstration_logs_less_and_reads_no_file_of_the_archive_that_happens_to_be
     let place = Place::new(Some("log = \"debug\"\nname = 5"));
     assert!(place.load("node", &[]).is_err());
     let config = place.load("demo", &[]).unwrap();
-    assert_eq!((config.file, config.node.log.as_str()), (None, "warn,gapless::replicate::backfill=error"));
+    assert_eq!(
+        (config.file, config.node.log.as_str()),
+        (None, "warn,gapless::replicate::backfill=error,gapless::record=error")
+    );
     assert_eq!(place.load("demo", &[("GAPLESS_LOG", "info")]).unwrap().node.log, "info");
     assert_eq!(place.load("demo --log trace", &[("GAPLESS_LOG", "info")]).unwrap().node.log, "trace");
 }

@@ -9,12 +9,14 @@ use prometheus::Registry;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+use crate::archive::{Channel, Quality};
 use crate::cli::args::Common;
 use crate::cli::config::{Config, GivenSettings};
 use crate::cli::exit::UsageError;
 use crate::cli::node::{NodeArgs, node_options};
-use crate::demo::NODES;
-use crate::node::Node;
+use crate::demo::{DemoOrigin, NODES, QUALITIES};
+use crate::node::{Node, NodeOptions};
+use crate::record::{RecordOptions, RecordSource, SourceAddress, SourceHeaders};
 
 /// Less than the default, because a temporary directory may lie in memory.
 pub(super) const KEEP_FREE: u64 = 64 << 20;
@@ -85,9 +87,9 @@ pub struct NodeLines {
 pub(super) struct Nodes(Vec<Node>);
 
 impl Nodes {
-    pub(super) async fn start(places: &NodePaths) -> anyhow::Result<Self> {
+    pub(super) async fn start(places: &NodePaths, origin: &DemoOrigin) -> anyhow::Result<Self> {
         let mut nodes = Self(Vec::new());
-        match nodes.start_each(places).await {
+        match nodes.start_each(places, origin).await {
             Ok(()) => Ok(nodes),
             Err(error) => {
                 nodes.stop().await;
@@ -96,9 +98,11 @@ impl Nodes {
         }
     }
 
-    async fn start_each(&mut self, places: &NodePaths) -> anyhow::Result<()> {
-        for (name, base) in NODES.iter().zip(&places.bases) {
-            let started = Node::start(options(base)?, Registry::new()).await;
+    async fn start_each(&mut self, places: &NodePaths, origin: &DemoOrigin) -> anyhow::Result<()> {
+        for (node, (name, base)) in NODES.iter().zip(&places.bases).enumerate() {
+            // Not in the file: whoever goes on with a node when the demonstration has ended has no such origin.
+            let options = NodeOptions { record: recorded(origin, node)?, ..options(base)? };
+            let started = Node::start(options, Registry::new()).await;
             self.0.push(started.with_context(|| format!("cannot start the node {name}"))?);
         }
         let lines: Vec<String> = self.urls().zip(NODES).map(|(url, name)| format!("{name} {url}")).collect();
@@ -127,11 +131,26 @@ impl Nodes {
 }
 
 /// What the verb `node` would make of this base directory, with nothing in the environment.
-fn options(base: &Path) -> anyhow::Result<crate::node::NodeOptions> {
+fn options(base: &Path) -> anyhow::Result<NodeOptions> {
     let node = NodeArgs::default();
     let common = Common { base_dir: base.to_owned(), state_dir: None, config: None, log: None, json: false };
     let config = Config::load_with(&GivenSettings { common, flags: Vec::new(), is_demo: false }, &|_| None)?;
     node_options(&config, &node)
+}
+
+/// What a node records.
+fn recorded(origin: &DemoOrigin, node: usize) -> anyhow::Result<Vec<RecordOptions>> {
+    let qualities = QUALITIES.into_iter().map(Quality::new).collect::<Result<Vec<_>, _>>()?;
+    let each = origin.sources(node).map(|(channel, address)| {
+        Ok(RecordOptions {
+            channel: Channel::new(channel)?,
+            source: RecordSource::Address(SourceAddress::parse(&address)?),
+            headers: SourceHeaders::default(),
+            qualities: qualities.clone(),
+            skips_ads: false,
+        })
+    });
+    each.collect()
 }
 
 #[cfg(test)]
