@@ -141,14 +141,14 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(16))]
 
         /// A segment keeps its sequence number, as recorders know it by that.
         #[test]
         fn what_the_plan_gives_a_recorder_is_listed_under_one_number_for_long_enough(seed: u64, node in 0..3_usize, channel in 0..2_usize) {
             let line = line(seed, node, channel);
             let (mut known, mut seen) = (BTreeMap::new(), BTreeMap::new());
-            for second in 0..400 {
+            for second in (0..400).step_by(2) {
                 let now = line.plan.pieces(0).next().unwrap().start + Span(second * SECOND_US);
                 if line.is_away(now) {
                     continue;
@@ -156,7 +156,7 @@ mod tests {
                 for (sequence, number, time) in listed(&line.playlist(now)) {
                     prop_assert_eq!(*known.entry(sequence).or_insert((number, time)), (number, time));
                     prop_assert_eq!(line.piece(number, 0).map(|piece| piece.start), Some(time));
-                    *seen.entry(number).or_insert(0) += 1;
+                    *seen.entry(number).or_insert(0) += 2;
                     prop_assert_ne!(line.segment("480p", number, now).1, LineAnswer::Gone);
                 }
             }
@@ -164,7 +164,7 @@ mod tests {
             for number in 0..120 {
                 let is_missed = line.misses(number);
                 let times = seen.get(&number).copied().unwrap_or(0);
-                prop_assert!(if is_missed { times == 0 } else { times >= 30 }, "{} was listed {} times", number, times);
+                prop_assert!(if is_missed { times == 0 } else { times >= 30 }, "{} was listed for {} s", number, times);
             }
         }
 

@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn of_the_past_lies_there_what_the_plan_says() {
-        let mut story = Story::begin(5, Span::from_us(1_800_000_000));
+        let mut story = Story::begin(5, Span::from_us(900_000_000));
         story.recorders.record_past(|| false).unwrap();
         for piece in story.plan.past() {
             for (node, name) in NODES.into_iter().enumerate() {
