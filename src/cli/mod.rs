@@ -32,7 +32,7 @@ mod peer_access;
 mod progress;
 mod rebuild;
 mod record;
-mod record_orders;
+mod record_control;
 mod record_report;
 mod reference;
 mod retention;

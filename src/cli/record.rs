@@ -12,7 +12,7 @@ use super::config::{Config, time_between};
 use super::exit::{Exit, UsageError};
 use super::import::check_disk;
 use super::out::{stderr_line, stdout};
-use super::record_orders::{self, RecordOrder};
+use super::record_control::{self, RecordControl};
 use super::record_report::print_report;
 use crate::archive::escape::{shown, unshown};
 use crate::archive::quantity::{count, size};
@@ -69,19 +69,19 @@ pub struct RecordArgs {
 
 impl RecordArgs {
     /// What is asked of the daemon instead of recording here.
-    fn order(&self) -> Result<Option<RecordOrder>, UsageError> {
+    fn order(&self) -> Result<Option<RecordControl>, UsageError> {
         let channel = || {
             let named = self.channel.as_ref().map(|name| unshown(name).into_owned());
             named.ok_or_else(|| UsageError("name the channel, as `gapless record --list` shows it".to_owned()))
         };
         Ok(if self.list {
-            Some(RecordOrder::List)
+            Some(RecordControl::List)
         } else if self.start {
             let qualities = self.quality.iter().map(|name| unshown(name).into_owned()).collect();
             let (source, skip_ads) = (self.source.clone(), self.skip_ads);
-            Some(RecordOrder::Start(StartRecorder { channel: channel()?, source, qualities, skip_ads }))
+            Some(RecordControl::Start(StartRecorder { channel: channel()?, source, qualities, skip_ads }))
         } else if self.stop || self.forget {
-            Some(RecordOrder::Stop(StopRecorder { channel: channel()?, forget: self.forget }))
+            Some(RecordControl::Stop(StopRecorder { channel: channel()?, forget: self.forget }))
         } else {
             None
         })
@@ -93,7 +93,7 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
         return test(config, args).await;
     }
     if let Some(order) = args.order()? {
-        return record_orders::run(config, &order).await;
+        return record_control::run(config, &order).await;
     }
     let options = options(args)?;
     let stop = super::demo::end_by_signal()?;

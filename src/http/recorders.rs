@@ -16,7 +16,7 @@ use crate::archive::{Channel, Quality, Stream};
 use crate::jobs::{JobRegistry, JobStatus};
 use crate::net::tls;
 use crate::record::{
-    OrderError, ProbedSource, RecordOptions, RecordSource, RecorderStatus, Recorders, SOURCE, SourceAddress,
+    ProbedSource, RecordOptions, RecordSource, RecorderChangeError, RecorderStatus, Recorders, SOURCE, SourceAddress,
     SourceHeaders, SourceProtocol, probe_hls, probe_stream, probing_client,
 };
 use crate::wire::{RecorderList, RecorderReport, StartRecorder, StopRecorder, StreamRecorderReport, TestSource};
@@ -130,12 +130,12 @@ impl FromBody for TestSource {
 async fn ordered(
     app: Arc<App>,
     channel: Channel,
-    order: impl FnOnce(&Recorders, &Channel) -> Result<(), OrderError> + Send + 'static,
+    order: impl FnOnce(&Recorders, &Channel) -> Result<(), RecorderChangeError> + Send + 'static,
 ) -> Answer<RecorderReport> {
     let taken = app.ask_light(move |node| {
         order(recorders(node)?, &channel).map_err(Problem::from)?;
         let found = listed(node).recorders.into_iter().find(|report| report.channel == channel);
-        found.ok_or_else(|| Problem::from(OrderError::Unknown(channel.to_string())))
+        found.ok_or_else(|| Problem::from(RecorderChangeError::Unknown(channel.to_string())))
     });
     taken.await.map(Json)
 }
@@ -217,13 +217,15 @@ fn options(channel: &Channel, order: &StartRecorder) -> Result<Option<RecordOpti
     }
 }
 
-impl From<OrderError> for Problem {
-    fn from(error: OrderError) -> Self {
+impl From<RecorderChangeError> for Problem {
+    fn from(error: RecorderChangeError) -> Self {
         match error {
-            OrderError::Unknown(channel) => Self::not_found(&format!("recorder of channel {channel:?}")),
-            OrderError::InSettings(_) | OrderError::TooMany => Self::conflict(&capital(&error.to_string())),
-            OrderError::Unreadable { .. } => Self::unavailable(60, &error.to_string()),
-            OrderError::Disk(error) => error.into(),
+            RecorderChangeError::Unknown(channel) => Self::not_found(&format!("recorder of channel {channel:?}")),
+            RecorderChangeError::InSettings(_) | RecorderChangeError::TooMany => {
+                Self::conflict(&capital(&error.to_string()))
+            }
+            RecorderChangeError::Unreadable { .. } => Self::unavailable(60, &error.to_string()),
+            RecorderChangeError::Disk(error) => error.into(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Records live streams of HLS: what an origin lists becomes segments of the archive. `docs/recorder.md` says how, and what is not there yet.
+//! Records live streams: what an origin of HLS lists, or another source sends, becomes segments of the archive. `docs/recorder.md` says how, and what is not there yet.
 //!
 //! 1. `playlist`, `variants`, `follow` and `start_times` are pure: what is listed, which quality is which, what is new, and when it begins.
 //! 2. `source_address` and `address_command` say where a stream is; `address` and `origin` ask, within limits; nothing else here opens connections.
@@ -7,7 +7,7 @@
 //! 4. What is no HLS comes through ffmpeg or, where OBS pushes it, by [`rtmp`]; `stream_process` brings it, `ts_cutter` cuts it, `stream_writer`
 //!    publishes what was cut.
 //! 5. `probe` and `stream_probe` say what a source has, and record nothing.
-//! 6. [`Recorders`] are those of a node, by its settings and by `orders` of the API; `job` runs each, shows and counts what it tells, and
+//! 6. [`Recorders`] are those of a node, by its settings and by `saved_recorders`, which the API changes; `job` runs each, shows and counts what it tells, and
 //!    `missed` works out from it why there are holes.
 //!
 //! Nothing here reads or writes the index: a daemon sees these files as it sees those of any recorder.
@@ -22,7 +22,6 @@ mod init_segment;
 mod job;
 mod list_recorder;
 mod missed;
-mod orders;
 mod origin;
 mod playlist;
 mod poll_pace;
@@ -31,6 +30,7 @@ mod publish;
 mod recorder;
 mod recorders;
 mod rtmp;
+mod saved_recorders;
 mod segment_fetch;
 mod source_address;
 mod source_headers;
@@ -48,11 +48,11 @@ pub use address_command::AddressCommand;
 pub use events::{RecorderEvent, RecorderEvents};
 pub use job::{RecordMetrics, RecordParts};
 pub use missed::MissedSink;
-pub use orders::OrderError;
 pub use probe::{ProbedList, ProbedQuality, ProbedSegment, ProbedSource, probe_hls, probing_client};
 pub use publish::RecordedSegment;
 pub use recorder::{RecordOptions, RecordSource, Recorder};
 pub use recorders::{RecorderStatus, Recorders};
+pub use saved_recorders::RecorderChangeError;
 pub use segment_fetch::ArchiveBase;
 pub use source_address::{SourceAddress, SourceProtocol};
 pub use source_headers::SourceHeaders;

@@ -1,8 +1,8 @@
-//! The recorders of a node: those that its settings name, those that were ordered over the API, and which of both are stopped.
+//! The recorders of a node: those that its settings name, those that were started over the API, and which of both are stopped.
 //!
-//! 1. What is wanted follows from the settings and from [`RecorderOrders`] alone; whatever changes one of them ends and begins what differs
+//! 1. What is wanted follows from the settings and from [`SavedRecorders`] alone; whatever changes one of them ends and begins what differs
 //!    from what runs, and lets the rest be.
-//! 2. A channel that the settings name is recorded as they say; orders can stop it, and not lead it elsewhere.
+//! 2. A channel that the settings name is recorded as they say; the API can stop it, and not lead it elsewhere.
 //! 3. One that is changed begins anew at once: within the window of its playlist nothing is missed by that.
 
 use std::collections::BTreeMap;
@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::job::{RecordParts, RecordedChannel};
-use super::orders::{OrderError, OrderFile, RecorderOrders};
 use super::recorder::RecordOptions;
+use super::saved_recorders::{RecorderChangeError, SavedRecorders, SavedRecordersFile};
 use super::stream_process::StreamTools;
 use crate::archive::Channel;
 
@@ -38,7 +38,7 @@ pub struct RecorderStatus {
 #[derive(Debug)]
 pub struct Recorders {
     parts: Arc<RecordParts>,
-    file: OrderFile,
+    file: SavedRecordersFile,
     tasks: TaskTracker,
     ending: CancellationToken,
     handle: Handle,
@@ -49,7 +49,7 @@ pub struct Recorders {
 struct RecordersState {
     configured: BTreeMap<Channel, RecordOptions>,
     /// An error is why they are not known.
-    orders: Result<RecorderOrders, Arc<OrderError>>,
+    saved: Result<SavedRecorders, Arc<RecorderChangeError>>,
     running: BTreeMap<Channel, RunningRecorder>,
 }
 
@@ -62,16 +62,16 @@ struct RunningRecorder {
 }
 
 impl Recorders {
-    /// None runs yet. Blocks while the orders are read. To be called within a runtime.
+    /// None runs yet. Blocks while what was saved is read. To be called within a runtime.
     pub fn new(parts: RecordParts, state_dir: &Path) -> Self {
         let state = RecordersState {
             configured: BTreeMap::new(),
-            orders: Ok(RecorderOrders::default()),
+            saved: Ok(SavedRecorders::default()),
             running: BTreeMap::new(),
         };
         Self {
             parts: Arc::new(parts),
-            file: OrderFile::new(state_dir),
+            file: SavedRecordersFile::new(state_dir),
             tasks: TaskTracker::new(),
             ending: CancellationToken::new(),
             handle: Handle::current(),
@@ -79,12 +79,12 @@ impl Recorders {
         }
     }
 
-    /// Records what the settings name, in the place of what they named before, and what was ordered. Blocks.
+    /// Records what the settings name, in the place of what they named before, and what was started over the API. Blocks.
     pub fn configure(&self, configured: Vec<RecordOptions>) {
         let mut state = self.state.lock();
         state.configured = configured.into_iter().map(|options| (options.channel.clone(), options)).collect();
-        state.orders = self.file.read().map_err(Arc::new);
-        if let Err(error) = &state.orders {
+        state.saved = self.file.read().map_err(Arc::new);
+        if let Err(error) = &state.saved {
             tracing::error!(name: "recorder_orders_unreadable", %error, "recorders that were started or stopped over the API are not known; all that the settings name is recorded");
         }
         self.settle(&mut state);
@@ -114,61 +114,61 @@ impl Recorders {
             .collect()
     }
 
-    /// Records a channel; one that was ordered before is led elsewhere by it. Blocks.
-    pub fn start(&self, options: RecordOptions) -> Result<(), OrderError> {
-        self.order(&options.channel.clone(), |state, orders| {
+    /// Records a channel; one that was started so before is led elsewhere by it. Blocks.
+    pub fn start(&self, options: RecordOptions) -> Result<(), RecorderChangeError> {
+        self.order(&options.channel.clone(), |state, saved| {
             if state.configured.contains_key(&options.channel) {
-                return Err(OrderError::InSettings(options.channel.to_string()));
+                return Err(RecorderChangeError::InSettings(options.channel.to_string()));
             }
-            orders.stopped.remove(&options.channel);
-            orders.started.insert(options.channel.clone(), options);
+            saved.stopped.remove(&options.channel);
+            saved.started.insert(options.channel.clone(), options);
             Ok(())
         })
     }
 
     /// Goes on with a channel that was stopped. Blocks.
-    pub fn resume(&self, channel: &Channel) -> Result<(), OrderError> {
-        self.order(channel, |state, orders| {
-            state.known(orders, channel)?;
-            orders.stopped.remove(channel);
+    pub fn resume(&self, channel: &Channel) -> Result<(), RecorderChangeError> {
+        self.order(channel, |state, saved| {
+            state.known(saved, channel)?;
+            saved.stopped.remove(channel);
             Ok(())
         })
     }
 
     /// Stops a channel until it is started again. Blocks.
-    pub fn stop(&self, channel: &Channel) -> Result<(), OrderError> {
-        self.order(channel, |state, orders| {
-            state.known(orders, channel)?;
-            orders.stopped.insert(channel.clone());
+    pub fn stop(&self, channel: &Channel) -> Result<(), RecorderChangeError> {
+        self.order(channel, |state, saved| {
+            state.known(saved, channel)?;
+            saved.stopped.insert(channel.clone());
             Ok(())
         })
     }
 
-    /// Stops a channel that was ordered, and keeps nothing of the order. What was recorded stays. Blocks.
-    pub fn forget(&self, channel: &Channel) -> Result<(), OrderError> {
-        self.order(channel, |state, orders| {
-            state.known(orders, channel)?;
+    /// Stops a channel that was started over the API, and saves nothing of it. What was recorded stays. Blocks.
+    pub fn forget(&self, channel: &Channel) -> Result<(), RecorderChangeError> {
+        self.order(channel, |state, saved| {
+            state.known(saved, channel)?;
             if state.configured.contains_key(channel) {
-                return Err(OrderError::InSettings(channel.to_string()));
+                return Err(RecorderChangeError::InSettings(channel.to_string()));
             }
-            orders.started.remove(channel);
-            orders.stopped.remove(channel);
+            saved.started.remove(channel);
+            saved.stopped.remove(channel);
             Ok(())
         })
     }
 
-    /// Changes the orders; what is not on the disk does not count.
+    /// Changes what is saved; what is not on the disk does not count.
     fn order(
         &self,
         channel: &Channel,
-        change: impl FnOnce(&RecordersState, &mut RecorderOrders) -> Result<(), OrderError>,
-    ) -> Result<(), OrderError> {
+        change: impl FnOnce(&RecordersState, &mut SavedRecorders) -> Result<(), RecorderChangeError>,
+    ) -> Result<(), RecorderChangeError> {
         let mut state = self.state.lock();
         // Read anew: whoever has mended the file need not start the node again, and whoever has broken it loses nothing.
-        let mut orders = self.file.read()?;
-        change(&state, &mut orders)?;
-        self.file.write(&orders)?;
-        state.orders = Ok(orders);
+        let mut saved = self.file.read()?;
+        change(&state, &mut saved)?;
+        self.file.write(&saved)?;
+        state.saved = Ok(saved);
         self.settle(&mut state);
         tracing::info!(name: "recorder_ordered", %channel, "a recorder was started, changed or stopped over the API");
         Ok(())
@@ -221,18 +221,18 @@ impl Recorders {
 impl RecordersState {
     /// What is to be recorded, and whether it is stopped.
     fn wanted(&self) -> BTreeMap<&Channel, (&RecordOptions, bool)> {
-        let orders = self.orders.as_ref().ok();
-        let started = orders.into_iter().flat_map(|orders| &orders.started);
+        let saved = self.saved.as_ref().ok();
+        let started = saved.into_iter().flat_map(|saved| &saved.started);
         // The settings come last, and so go before.
         let all = started.chain(&self.configured);
-        let is_stopped = |channel| orders.is_some_and(|orders| orders.stopped.contains(channel));
+        let is_stopped = |channel| saved.is_some_and(|saved| saved.stopped.contains(channel));
         all.map(|(channel, options)| (channel, (options, is_stopped(channel)))).collect()
     }
 
-    fn known(&self, orders: &RecorderOrders, channel: &Channel) -> Result<(), OrderError> {
-        if self.configured.contains_key(channel) || orders.started.contains_key(channel) {
+    fn known(&self, saved: &SavedRecorders, channel: &Channel) -> Result<(), RecorderChangeError> {
+        if self.configured.contains_key(channel) || saved.started.contains_key(channel) {
             return Ok(());
         }
-        Err(OrderError::Unknown(channel.to_string()))
+        Err(RecorderChangeError::Unknown(channel.to_string()))
     }
 }

@@ -26,6 +26,26 @@ pub fn of_kind<'r>(recorded: &'r BTreeMap<String, Vec<u8>>, kind: &str) -> BTree
     recorded.iter().filter(|(path, _)| path.contains(&kind)).map(|(path, bytes)| (&**path, &**bytes)).collect()
 }
 
+/// What several recorders have of contents that were published: each path of a `full` one with the hash of its content, and each part of some content.
+pub fn union_of<'r>(
+    all: &'r [BTreeMap<String, Vec<u8>>],
+    published: &BTreeMap<String, Vec<u8>>,
+    ending: &str,
+) -> BTreeMap<&'r str, &'r [u8]> {
+    let mut union = BTreeMap::new();
+    for recorded in all {
+        for (path, bytes) in of_kind(recorded, "full") {
+            assert!(published.values().any(|whole| whole == bytes), "{path} is not what was published");
+            assert!(path.ends_with(&format!("-{}{ending}", hash_text(bytes))), "{path}");
+            union.insert(path, bytes);
+        }
+        for (path, bytes) in of_kind(recorded, "partial") {
+            assert!(published.values().any(|whole| whole.starts_with(bytes)), "{path} is no part of anything");
+        }
+    }
+    union
+}
+
 #[test]
 fn three_recorders_behind_bad_lines_have_what_the_origin_published_under_the_same_names() {
     let seed = rand::random();
@@ -47,17 +67,7 @@ fn three_recorders_behind_bad_lines_have_what_the_origin_published_under_the_sam
     assert!(published.len() >= 7, "{:?}", published.keys());
     let contents: BTreeSet<&[u8]> = published.values().map(Vec::as_slice).collect();
     let all: Vec<_> = archives.iter().map(|archive| recorded(archive, "c/source")).collect();
-    let mut union = BTreeMap::new();
-    for recorded in &all {
-        for (path, bytes) in of_kind(recorded, "full") {
-            assert!(contents.contains(bytes), "{path} is not what was published");
-            assert!(path.ends_with(&format!("-{}.ts", hash_text(bytes))), "{path}");
-            union.insert(path, bytes);
-        }
-        for (path, bytes) in of_kind(recorded, "partial") {
-            assert!(published.values().any(|whole| whole.starts_with(bytes)), "{path} is no part of anything");
-        }
-    }
+    let union = union_of(&all, &published, ".ts");
     // Names agree: there are as many as contents, although three gave them.
     assert_eq!(union.len(), published.len(), "{:?}", union.keys());
     assert_eq!(union.values().copied().collect::<BTreeSet<_>>(), contents);

@@ -11,13 +11,13 @@ use crate::wire::{RecorderList, RecorderReport, StartRecorder, StopRecorder};
 
 /// What is asked of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecordOrder {
+pub enum RecordControl {
     List,
     Start(StartRecorder),
     Stop(StopRecorder),
 }
 
-pub async fn run(config: &Config, order: &RecordOrder) -> anyhow::Result<ExitCode> {
+pub async fn run(config: &Config, order: &RecordControl) -> anyhow::Result<ExitCode> {
     let list = "api/v1/recorders";
     let Some(daemon) = Api::running(config).await else {
         anyhow::bail!(
@@ -26,12 +26,12 @@ pub async fn run(config: &Config, order: &RecordOrder) -> anyhow::Result<ExitCod
         );
     };
     let report: RecorderList = match order {
-        RecordOrder::List => daemon.get(list).json().await?,
-        RecordOrder::Start(order) => {
+        RecordControl::List => daemon.get(list).json().await?,
+        RecordControl::Start(order) => {
             let started: RecorderReport = daemon.post(&format!("{list}/start"), order)?.json().await?;
             RecorderList { recorders: vec![started] }
         }
-        RecordOrder::Stop(order) => daemon.post(&format!("{list}/stop"), order)?.json().await?,
+        RecordControl::Stop(order) => daemon.post(&format!("{list}/stop"), order)?.json().await?,
     };
     let mut out = stdout();
     if config.json {
