@@ -322,6 +322,9 @@ pub struct PeerReport {
     /// What it says of itself and only this node should: this archive's id, or this node's name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub conflict: Option<String>,
+    /// Qualities whose recordings there and here have different times, by equal content under two starts of the last hour.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub skews: Vec<RecorderSkewReport>,
     /// Hours whose tombstones are held back until the operator accepts them.
     #[serde(default)]
     pub bursts: Vec<String>,
@@ -331,6 +334,21 @@ pub struct PeerReport {
     /// Seconds by which this node's clock is ahead of the peer's, by its last answer; negative if it is behind.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub clock_ahead_seconds: Option<f64>,
+}
+
+/// How the times of two recorders differ.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RecorderSkewReport {
+    /// The channel.
+    pub channel: Channel,
+    /// Its quality.
+    pub quality: Quality,
+    /// Seconds by which the recording begins later there than here: the median of the newest segments that both have. Negative if it begins earlier.
+    pub later_seconds: f64,
+    /// So many segments were compared, 16 at most.
+    pub segments: u64,
+    /// When the newest of them begins here.
+    pub newest: Timestamp,
 }
 
 /// How it goes with a source of the list of other nodes.

@@ -145,7 +145,7 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
             let line = serde_json::json!({
                 "peer": status.peer.name, "requests": report.requests, "hours": report.hours, "fetched": report.fetched,
                 "bytes": report.bytes, "extras": report.extras, "extras_bytes": report.extras_bytes, "tombstones": report.tombstones, "too_recent": report.too_recent,
-                "near_duplicates": report.near_duplicates, "untrusted_tombstones": report.untrusted, "bursts": report.bursts,
+                "near_duplicates": report.near_duplicates, "twins": report.twins, "untrusted_tombstones": report.untrusted, "bursts": report.bursts,
                 "future_hours": report.future, "passed_over": report.passed_over,
                 "refused_names": report.refused, "hash_mismatches": report.hash_mismatches, "errors": report.errors,
                 "error": status.error,

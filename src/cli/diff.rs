@@ -97,6 +97,7 @@ impl DiffRules {
             wanted: true,
             trusted: self.trusted,
             hides_equal: true,
+            keeps_one_name: true,
         }
     }
 }

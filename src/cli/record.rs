@@ -237,6 +237,8 @@ impl RecordPrinter {
                 let (seconds, side) = (behind.seconds().abs(), if behind.us() > 0 { "behind" } else { "ahead of" });
                 stderr_line(format_args!("{stream}: the times of the source are {seconds:.1} s {side} the clock here"));
             }
+            // Without a node there are no others.
+            RecorderEvent::TimesDiffer { .. } => {}
             RecorderEvent::Fails { stream, why, .. } => {
                 self.is_silent.store(true, Ordering::Relaxed);
                 stderr_line(format_args!("{stream}: nothing comes: {why}"));

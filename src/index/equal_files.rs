@@ -81,6 +81,31 @@ impl Index {
     }
 }
 
+impl Index {
+    /// The video of a quality that starts from then to then, both included, and is not hidden, in order.
+    pub fn visible_starting_in(
+        &self,
+        stream: &Stream,
+        (from, to): (Timestamp, Timestamp),
+    ) -> Result<Vec<(SegmentKey, Hour)>, IndexError> {
+        let Some(id) = self.stream_id(&stream.to_string()) else { return Ok(Vec::new()) };
+        self.read(|transaction, _| {
+            let mut found = Vec::new();
+            let last = to.hour();
+            for hour in [from.hour(), last].into_iter().take(if from.hour() == last { 1 } else { 2 }) {
+                let key = hour_key(id, hour);
+                let Some(row) = hours::read(transaction, key)?.filter(|row| row.rows > 0) else { continue };
+                // A tombstone starts with what it hides.
+                let files = between(transaction, key, &row, (from, to), hour, |_| true)?;
+                let of_hour = HourContents::new(files, Vec::new());
+                let video = of_hour.visible().filter(|file| file.key.kind.is_video());
+                found.extend(video.map(|file| (file.key, hour)));
+            }
+            Ok(found)
+        })
+    }
+}
+
 fn may_have(row: &HourRow, what: EqualBy) -> bool {
     row.rows > 0 && (what == EqualBy::Files || row.totals.tombstones > 0)
 }

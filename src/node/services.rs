@@ -25,9 +25,9 @@ use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionParts, Runs, free_space};
 use crate::play::ffmpeg::Pool;
 use crate::play::playback::{FactsVisitor, Playback};
-use crate::record::{ArchiveBase, MissedSink, RecordMetrics, RecordParts, Recorders, StreamTools};
+use crate::record::{ArchiveBase, MissedSink, PeerTimes, RecordMetrics, RecordParts, Recorders, StreamTools};
 use crate::replicate::HourRules;
-use crate::replicate::backfill::{Backfill, BackfillParts, PeerState, PeerStatus};
+use crate::replicate::backfill::{Backfill, BackfillParts, HeardSegments, PeerState, PeerStatus, RecorderSkew};
 use crate::replicate::hole_reasons::{Knowledge, MissedQueue, PeerQuery, ReasonFinder};
 use crate::replicate::peer::{Dates, Peer, PeerClient, PeerLimits};
 use crate::replicate::peer_proxy::PeerProxy;
@@ -35,7 +35,7 @@ use crate::replicate::sources::{OwnNode, SourceStatus, Sources};
 use crate::report::coverage::{LiveGauges, MapParts, MapWriter, ShownNode};
 use crate::sync::crawl::{CensusVerifier, Crawl, Housekeeping, Keeper, Reconcile, Visitor, Watch};
 use crate::sync::scrub::{Healing, QuarantineContents, Scrub, ScrubVisitor};
-use crate::wire::{PeerReport, SourceReport};
+use crate::wire::{PeerReport, RecorderSkewReport, SourceReport};
 
 pub(super) struct Services {
     pub(super) keeper: Arc<Keeper>,
@@ -119,6 +119,7 @@ impl Services {
         };
         let holes = Arc::clone(keeper.index());
         let reasons = ReasonFinder::new(holes, Arc::clone(&knowledge), asks, crawl.ready(), registry)?;
+        let heard = Arc::<HeardSegments>::default();
         let backfill = BackfillParts {
             keeper: Arc::clone(&keeper),
             list: sources.peers(),
@@ -129,6 +130,7 @@ impl Services {
             board: Arc::clone(&board),
             busy: Arc::clone(&busy),
             dates: dates.clone(),
+            heard: Arc::clone(&heard),
             events,
         };
         let backfill = Arc::new(Backfill::new(backfill, options.backfill.clone(), registry)?);
@@ -140,6 +142,7 @@ impl Services {
             board: Arc::clone(&board),
             metrics: RecordMetrics::register(registry)?,
             missed: missing,
+            peer_times: PeerTimes::new(move |stream, hash, near| heard.of(stream, hash, near)),
             tools: StreamTools::new(&options.ffmpeg.program),
             authorities: OnceCell::new(),
         };
@@ -260,6 +263,7 @@ fn nodes(name: &str, peers: &[Peer]) -> Vec<ShownNode> {
 }
 
 pub(super) fn report_of(status: PeerStatus, dates: &Dates) -> PeerReport {
+    let skews = status.skews().into_iter().map(skew_report).collect();
     let (last, took) = status.last.unwrap_or_default();
     let state = match status.state {
         PeerState::New => "new",
@@ -303,7 +307,18 @@ pub(super) fn report_of(status: PeerStatus, dates: &Dates) -> PeerReport {
         strangers_full: status.full,
         bursts: last.bursts,
         conflict: status.conflict.map(|conflict| conflict.to_string()),
+        skews,
         error: status.error,
+    }
+}
+
+fn skew_report(skew: RecorderSkew) -> RecorderSkewReport {
+    RecorderSkewReport {
+        channel: skew.stream.channel,
+        quality: skew.stream.quality,
+        later_seconds: skew.later.seconds(),
+        segments: skew.segments as u64,
+        newest: skew.newest,
     }
 }
 

@@ -24,6 +24,8 @@ pub enum RecorderEvent {
     Restarted { stream: Stream },
     /// The times that are told lie so far behind the clock here.
     ClockDiffers { stream: Stream, behind: Span },
+    /// Another recorder, whose times are taken over, has the same content so much earlier; later, if negative.
+    TimesDiffer { stream: Stream, peer: Arc<str>, earlier: Span },
     /// Nothing comes, for this reason.
     Fails { stream: Stream, reason: HoleReason, why: String },
     /// The stream cannot be recorded as it is.
@@ -43,6 +45,7 @@ impl RecorderEvent {
             | Self::Jumped { stream, .. }
             | Self::Restarted { stream }
             | Self::ClockDiffers { stream, .. }
+            | Self::TimesDiffer { stream, .. }
             | Self::Fails { stream, .. }
             | Self::Refused { stream, .. }
             | Self::Ended { stream } => stream,

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::events::{RecorderEvent, RecorderEvents};
 use super::missed::{MissedSink, MissedWatch};
+use super::peer_times::PeerTimes;
 use super::publish::RecordedQuality;
 use super::recorder::{RecordOptions, Recorder};
 use super::segment_fetch::ArchiveBase;
@@ -108,6 +109,8 @@ pub struct RecordParts {
     pub metrics: RecordMetrics,
     /// Takes what they miss.
     pub missed: MissedSink,
+    /// What other nodes say of the times of a source that tells none.
+    pub peer_times: PeerTimes,
     /// What brings streams that are no HLS.
     pub tools: StreamTools,
     /// Whom they trust, once that was read.
@@ -127,6 +130,8 @@ struct Recorded {
     missed: Mutex<MissedWatch>,
     /// When a segment came last, or it was begun.
     came: Mutex<Instant>,
+    /// How its times differ from those that it takes over.
+    differs: Mutex<Option<String>>,
 }
 
 /// A channel that is recorded, with a job for each of its qualities.
@@ -168,14 +173,19 @@ impl RecordedChannel {
             let newest = newest_end(&parts.archive, &stream).await;
             (
                 stream,
-                Recorded { handle, missed: Mutex::new(MissedWatch::new(newest)), came: Mutex::new(Instant::now()) },
+                Recorded {
+                    handle,
+                    missed: Mutex::new(MissedWatch::new(newest)),
+                    came: Mutex::new(Instant::now()),
+                    differs: Mutex::default(),
+                },
             )
         };
         let watched: HashMap<Stream, Recorded> = join_all(jobs.into_iter().map(look)).await.into_iter().collect();
         let watched = Arc::new(watched);
         let events = watching(Arc::clone(&watched), Arc::clone(&parts));
         match Recorder::new(options, parts.archive.clone(), &tls, &parts.tools, events) {
-            Ok(recorder) => recorder.run(stop).await,
+            Ok(recorder) => recorder.agreeing_with(parts.peer_times.clone()).run(stop).await,
             Err(error) => {
                 for recorded in watched.values() {
                     recorded.handle.failed(&error.to_string());
@@ -244,7 +254,8 @@ fn report(recorded: &Recorded, event: &RecorderEvent) {
     match event {
         RecorderEvent::Recorded { segment, .. } => {
             *recorded.came.lock() = Instant::now();
-            handle.working(format!("records; the last segment began at {}", segment.start));
+            let differs = recorded.differs.lock().clone().unwrap_or_default();
+            handle.working(format!("records; the last segment began at {}{differs}", segment.start));
             handle.succeeded();
         }
         RecorderEvent::SegmentFails { stream, why } => {
@@ -274,6 +285,11 @@ fn report(recorded: &Recorded, event: &RecorderEvent) {
         RecorderEvent::ClockDiffers { stream, behind } => {
             let behind_seconds = behind.seconds();
             tracing::warn!(name: "source_clock_differs", %stream, behind_seconds, "the times of the source are not those of the clock here");
+        }
+        RecorderEvent::TimesDiffer { peer, earlier, .. } => {
+            let (ms, than) = (earlier.us().abs() / 1_000, if earlier.us() < 0 { "earlier" } else { "later" });
+            *recorded.differs.lock() =
+                (ms > 0).then(|| format!("; {ms} ms {than} than {peer}, whose times it takes over"));
         }
         RecorderEvent::Fails { why, .. } | RecorderEvent::Refused { why, .. } => {
             handle.failed(why);

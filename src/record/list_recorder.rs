@@ -4,7 +4,8 @@
 //! 2. At most [`FETCHES`] segments come at once, the newest first: where the line is too slow for all, what is live is there.
 //! 3. A segment is tried again, later each time: as long as it is listed if the origin does not have it, else for [`TRIED_FOR`]. What is not
 //!    `full` is kept, and tried again until the same bytes come twice.
-//! 4. Where no time is told, the first segment of a run comes alone: if it is here from before, all are placed by it.
+//! 4. Where no time is told, the first segment of a run comes alone: if it is here from before, or other nodes have it, all are placed by it. Later
+//!    on, [`AgreedTimes`] moves them.
 //! 5. When it is drained, it is asked no more, and what is listed is fetched to its end.
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +23,7 @@ use super::events::{RecorderEvent, RecorderEvents};
 use super::follow::{PlaylistFollower, WindowChange};
 use super::init_segment::{InitOrder, InitSegments};
 use super::origin::{OriginClient, OriginError};
+use super::peer_times::AgreedTimes;
 use super::playlist::{HlsPlaylist, ListedSegment, MediaList, SegmentCipher};
 use super::poll_pace::PollPace;
 use super::publish::{RecordedQuality, RecordedSegment};
@@ -130,10 +132,11 @@ pub struct ListRecorder {
     asked: (Instant, Span),
     /// The run, the number and the end of the segment that was placed last.
     reached: Option<(u64, u64, Timestamp)>,
-    /// The run whose first segment must come alone.
-    settling: Option<u64>,
+    /// The run whose first segment must come alone, and when the one before it ended.
+    settling: Option<(u64, Timestamp)>,
     /// How far the segments of a run that are here from before lie from where they seemed to.
     shift: (u64, Span),
+    agreed: AgreedTimes,
     news: Instant,
     target: Duration,
     is_told_off: bool,
@@ -166,6 +169,7 @@ impl ListRecorder {
             reached: None,
             settling: None,
             shift: (0, Span::default()),
+            agreed: AgreedTimes::default(),
             news: now,
             target: Duration::from_secs(2),
             is_told_off: false,
@@ -259,7 +263,11 @@ impl ListRecorder {
     /// How long what was new lasts.
     async fn listed(&mut self, base: &Url, list: &MediaList, appeared: Timestamp) -> Span {
         let new = self.follower.observe(list);
-        let times = self.times.place(&new, list.target, appeared);
+        let mut times = self.times.place(&new, list.target, appeared);
+        for time in times.iter_mut().filter(|time| !time.is_told) {
+            time.moved = self.agreed.next();
+            time.start = time.start + time.moved;
+        }
         let (run, change) = (new.run, new.change);
         if change != WindowChange::Stale {
             self.window = (run, list.segments.first().map_or(0, |segment| segment.sequence));
@@ -272,6 +280,7 @@ impl ListRecorder {
         }
         self.news = Instant::now();
         self.compare_clocks(&fresh, appeared);
+        let ended = self.reached.map_or(Timestamp::MIN, |(_, _, end)| end);
         self.tell_of_what_is_left_out(run, &fresh);
         if let Some(refused) = fresh.iter().find_map(|(segment, _)| refusal(segment)) {
             self.end = Some(ListState::Refused(refused));
@@ -279,7 +288,7 @@ impl ListRecorder {
         }
         let begins = matches!(change, WindowChange::First | WindowChange::Restarted);
         if begins && fresh.iter().any(|(_, time)| !time.is_told) {
-            self.settling = Some(run);
+            self.settling = Some((run, ended));
         }
         if begins {
             self.leave_out_what_is_here(&mut fresh).await;
@@ -381,7 +390,7 @@ impl ListRecorder {
     fn fetch_due(&mut self) -> Instant {
         let now = Instant::now();
         let mut wake = now + Duration::from_secs(60);
-        let settling = self.settling.filter(|run| self.wanted.keys().any(|(of, _)| of == run));
+        let settling = self.settling.filter(|(run, _)| self.wanted.keys().any(|(of, _)| of == run));
         let most = if settling.is_some() { 1 } else { FETCHES };
         let mut due = Vec::new();
         for (key, wanted) in &self.wanted {
@@ -401,7 +410,7 @@ impl ListRecorder {
                 let (parts, inits) = (Arc::clone(&self.parts), Arc::clone(&self.inits));
                 let shift = self.shift_of(wanted.run);
                 self.steps.spawn(async move {
-                    let attempt = attempt(&parts, &inits, &wanted, shift).await;
+                    let attempt = attempt(&parts, &inits, &wanted, shift, settling.map(|(_, floor)| floor)).await;
                     Step::Fetched(wanted, attempt)
                 });
             }
@@ -418,9 +427,10 @@ impl ListRecorder {
         wanted.attempts += 1;
         match attempt {
             Ok(Some(recorded)) => {
-                if self.settling.take_if(|run| *run == wanted.run).is_some() && recorded.path.is_none() {
+                if self.settling.take_if(|(run, _)| *run == wanted.run).is_some() {
                     self.shift = (wanted.run, recorded.start - wanted.time.start);
                 }
+                self.agree(&wanted, &recorded);
                 if recorded.path.is_some() || recorded.kind == SegmentKind::Full {
                     self.state.send_if_modified(|state| {
                         *state != ListState::Works && {
@@ -466,6 +476,19 @@ impl ListRecorder {
         }
     }
 
+    /// Compares the times of a source that tells none with those of other nodes.
+    fn agree(&mut self, wanted: &WantedSegment, recorded: &RecordedSegment) {
+        if wanted.time.is_told || recorded.kind != SegmentKind::Full || recorded.path.is_none() {
+            return;
+        }
+        self.agreed.recorded(recorded.hash, recorded.start, wanted.time.moved);
+        let quality = &self.parts.quality;
+        let news = self.agreed.compare(|hash, near| quality.peer_times.of(&quality.stream, hash, near));
+        if let Some((peer, earlier)) = news {
+            self.tell(|stream| RecorderEvent::TimesDiffer { stream, peer, earlier });
+        }
+    }
+
     fn again(&mut self, mut wanted: Box<WantedSegment>) {
         let wait = RETRY.0 * 2_u32.saturating_pow(wanted.attempts.min(8).saturating_sub(1));
         wanted.not_before = Instant::now() + wait.min(RETRY.1);
@@ -496,7 +519,13 @@ impl ListRecorder {
 }
 
 /// None if what came is not `full` and no more than what is here.
-async fn attempt(parts: &Arc<QualityParts>, inits: &InitSegments, wanted: &WantedSegment, shift: Span) -> Attempt {
+async fn attempt(
+    parts: &Arc<QualityParts>,
+    inits: &InitSegments,
+    wanted: &WantedSegment,
+    shift: Span,
+    settles: Option<Timestamp>,
+) -> Attempt {
     let listed = &wanted.listed;
     let rules = parts.client.rules();
     let url = rules.join(&wanted.base, &listed.uri).map_err(OriginError::from)?;
@@ -522,7 +551,12 @@ async fn attempt(parts: &Arc<QualityParts>, inits: &InitSegments, wanted: &Wante
         return Ok(None);
     }
     let (parts, duration, is_told) = (Arc::clone(parts), listed.duration, wanted.time.is_told);
-    let publishing = move || parts.quality.publish(fetched, start, duration, is_told);
+    let publishing = move || match settles {
+        Some(floor) if !is_told && fetched.kind == SegmentKind::Full => {
+            parts.quality.publish_first(fetched, start, duration, floor)
+        }
+        _ => parts.quality.publish(fetched, start, duration, is_told),
+    };
     let published = tokio::task::spawn_blocking(publishing).await;
     Ok(Some(published.map_err(|_| FetchFailure::Stopping)??))
 }

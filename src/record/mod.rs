@@ -10,6 +10,8 @@
 //! 6. [`Recorders`] are those of a node, by its settings and by `saved_recorders`, which the API changes; `job` runs each, shows and counts what it tells, and
 //!    `missed` works out from it why there are holes.
 //!
+//! 7. `peer_times` agrees with recorders of other nodes on the times, where the source tells none.
+//!
 //! Nothing here reads or writes the index: a daemon sees these files as it sees those of any recorder.
 
 mod address;
@@ -23,6 +25,7 @@ mod job;
 mod list_recorder;
 mod missed;
 mod origin;
+mod peer_times;
 mod playlist;
 mod poll_pace;
 mod probe;
@@ -48,6 +51,7 @@ pub use address_command::AddressCommand;
 pub use events::{RecorderEvent, RecorderEvents};
 pub use job::{RecordMetrics, RecordParts};
 pub use missed::MissedSink;
+pub use peer_times::PeerTimes;
 pub use probe::{ProbedList, ProbedQuality, ProbedSegment, ProbedSource, probe_hls, probing_client};
 pub use publish::RecordedSegment;
 pub use recorder::{RecordOptions, RecordSource, Recorder};

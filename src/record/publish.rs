@@ -3,7 +3,9 @@
 //! 1. A name is made of start, duration, type and hash alone: where the source tells times, every recorder gives the same.
 //! 2. Where it tells none, the same bytes within [`NEAR`] are the same segment: what is here already keeps its name, and what follows is
 //!    placed by it. So a recorder that was started anew goes on where it was.
-//! 3. Nothing is replaced, and nothing is deleted.
+//! 3. The first of a run is placed by what other nodes have of the same bytes, if none is here ([`PeerTimes`]).
+//! 4. Where another node gives the time and has the segment already, at most [`ALIKE`] away, its start is taken.
+//! 5. Nothing is replaced, and nothing is deleted.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 
 use parking_lot::Mutex;
 
+use super::peer_times::PeerTimes;
 use super::segment_fetch::{ArchiveBase, FetchFailure, FetchedSegment};
 use crate::archive::segment::recorded_name;
 use crate::archive::time::SECOND_US;
@@ -21,6 +24,8 @@ use crate::disk::{Base, DiskError, DownloadError, Published};
 
 /// Equal bytes whose starts differ by no more are one segment.
 const NEAR: Span = Span::from_us(30 * SECOND_US);
+/// With this much, neither a hole nor an overlap appears, whatever else is let out.
+const ALIKE: Span = Span::from_us(5_000);
 /// Segments of this process that are remembered by their hash.
 const REMEMBERED: usize = 256;
 /// Hours in which the newest segment is looked for.
@@ -31,6 +36,7 @@ const NEWEST_HOURS: usize = 3;
 pub struct RecordedQuality {
     pub stream: Stream,
     pub archive: ArchiveBase,
+    pub peer_times: PeerTimes,
     recent: Mutex<VecDeque<(Hash, Timestamp, SegmentKind)>>,
 }
 
@@ -49,11 +55,33 @@ pub struct RecordedSegment {
 
 impl RecordedQuality {
     pub fn new(stream: Stream, archive: ArchiveBase) -> Self {
-        Self { stream, archive, recent: Mutex::default() }
+        Self { stream, archive, peer_times: PeerTimes::default(), recent: Mutex::default() }
+    }
+
+    /// Where what other nodes say of times is asked.
+    #[must_use]
+    pub fn agreeing_with(self, peer_times: PeerTimes) -> Self {
+        Self { peer_times, ..self }
     }
 
     pub fn place(&self, start: Timestamp) -> HourPlace {
         HourPlace { stream: self.stream.clone(), hour: start.hour() }
+    }
+
+    /// Publishes the first segment of a run that tells no times, unless the same bytes are here: it begins when other nodes say, and otherwise
+    /// then, and not before `floor`. Blocks.
+    pub fn publish_first(
+        &self,
+        fetched: FetchedSegment,
+        start: Timestamp,
+        duration: Span,
+        floor: Timestamp,
+    ) -> Result<RecordedSegment, FetchFailure> {
+        let said = self.peer_times.of(&self.stream, &fetched.file.hash(), start);
+        let mut starts = said.iter().map(|said| said.start).filter(|agreed| *agreed >= floor);
+        // More than one is content that recurs, or recorders that do not agree themselves.
+        let agreed = starts.next().filter(|first| starts.all(|other| other == *first));
+        self.publish(fetched, agreed.unwrap_or(start), duration, false)
     }
 
     /// Publishes a segment that begins then, unless the same bytes are here. Blocks.
@@ -74,7 +102,14 @@ impl RecordedQuality {
             let fault = fetched.fault;
             return Ok(RecordedSegment { start: there, duration, kind, fault, bytes, hash, path: None });
         }
+        let start = if is_told { start } else { self.as_the_leader_has_it(&hash, start) };
         self.publish_anyway(fetched, start, duration)
+    }
+
+    fn as_the_leader_has_it(&self, hash: &Hash, start: Timestamp) -> Timestamp {
+        let said = self.peer_times.of(&self.stream, hash, start);
+        let leader = said.iter().filter(|said| said.lead.is_some()).min_by(|a, b| a.lead.cmp(&b.lead));
+        leader.map(|first| first.start).filter(|other| (*other - start).us().abs() <= ALIKE.us()).unwrap_or(start)
     }
 
     /// Publishes a segment that begins then, whatever else has the same bytes. Blocks.

@@ -20,6 +20,7 @@ use super::address_command::{AddressCommand, CommandError};
 use super::events::{RecorderEvent, RecorderEvents};
 use super::list_recorder::{ListRecorder, ListState, QualityParts};
 use super::origin::{OriginClient, OriginError, OriginLimits};
+use super::peer_times::PeerTimes;
 use super::playlist::HlsPlaylist;
 use super::publish::RecordedQuality;
 use super::segment_fetch::ArchiveBase;
@@ -110,6 +111,7 @@ pub struct Recorder {
     archive: ArchiveBase,
     tools: StreamTools,
     events: RecorderEvents,
+    peer_times: PeerTimes,
     /// The address of a command, and when it was printed.
     printed: tokio::sync::Mutex<Option<(Instant, SourceAddress)>>,
     /// It ends with the stream.
@@ -131,6 +133,7 @@ impl Recorder {
             archive,
             tools: tools.clone(),
             events,
+            peer_times: PeerTimes::default(),
             printed: tokio::sync::Mutex::default(),
             ends: false,
         })
@@ -140,6 +143,12 @@ impl Recorder {
     #[must_use]
     pub fn ending_with_the_stream(self) -> Self {
         Self { ends: true, ..self }
+    }
+
+    /// Where the source tells no times, it agrees with other nodes on them.
+    #[must_use]
+    pub fn agreeing_with(self, peer_times: PeerTimes) -> Self {
+        Self { peer_times, ..self }
     }
 
     /// Records until it is stopped.
@@ -172,7 +181,7 @@ impl Recorder {
         let stream = Stream { channel: self.options.channel.clone(), quality: quality.clone() };
         let parts = Arc::new(QualityParts {
             client: self.client.clone(),
-            quality: RecordedQuality::new(stream, self.archive.clone()),
+            quality: RecordedQuality::new(stream, self.archive.clone()).agreeing_with(self.peer_times.clone()),
             events: self.events.clone(),
             skips_ads: self.options.skips_ads,
             keys: parking_lot::Mutex::default(),

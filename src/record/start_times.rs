@@ -27,6 +27,8 @@ pub struct StartTime {
     pub is_told: bool,
     /// It contradicts the segment before.
     pub is_doubtful: bool,
+    /// How far it was moved to agree with other nodes.
+    pub moved: Span,
 }
 
 /// Where the last segment ended.
@@ -85,7 +87,7 @@ impl StartTimes {
             Some(last.end - Span(segment.duration.us().saturating_mul(distance)))
         };
         let start = segment.time.or_else(by_number).unwrap_or(Timestamp::from_us(0));
-        StartTime { start, is_told: segment.time.is_some(), is_doubtful: false }
+        StartTime { start, is_told: segment.time.is_some(), is_doubtful: false, moved: Span(0) }
     }
 
     fn not_before_the_end(&self, start: Timestamp) -> Timestamp {
@@ -104,7 +106,7 @@ impl StartTimes {
             let contradicts = before.is_some_and(|before| (before.end - start).us() > CONTRADICTS_US);
             let is_doubtful = segment.time.is_some() && !segment.is_discontinuous && contradicts;
             self.last = Some(ChainEnd { run, sequence, end: start + segment.duration });
-            StartTime { start, is_told: segment.time.is_some(), is_doubtful }
+            StartTime { start, is_told: segment.time.is_some(), is_doubtful, moved: Span(0) }
         };
         segments.iter().enumerate().map(place).collect()
     }

@@ -60,6 +60,7 @@ mod peers;
 mod playback;
 mod player;
 mod players;
+mod recorded_twice;
 mod recorders;
 mod recording;
 mod recording_mp4;

@@ -4,7 +4,9 @@ use super::table::{ColourWriter, TextTable, Tone};
 use crate::archive::problems::Severity;
 use crate::archive::quantity::{count, exact_length, length, size};
 use crate::archive::{Hour, Timestamp};
-use crate::wire::{CrawlReport, DayCoverage, JobReport, PeerReport, ProblemReport, Status, StreamStatus};
+use crate::wire::{
+    CrawlReport, DayCoverage, JobReport, PeerReport, ProblemReport, RecorderSkewReport, Status, StreamStatus,
+};
 
 pub(super) fn lines(status: &Status, now: Timestamp, paint: ColourWriter) -> (Vec<String>, Vec<String>) {
     let screen = Screen { now, paint };
@@ -215,7 +217,17 @@ impl Screen {
                 self.paint.words(lag, &behind(peer)),
             ]);
         }
-        table.lines()
+        let mut lines = table.lines();
+        for (peer, skew) in peers.iter().flat_map(|peer| peer.skews.iter().map(move |skew| (peer, skew))) {
+            let (ms, than) =
+                (skew.later_seconds.abs() * 1e3, if skew.later_seconds < 0.0 { "earlier" } else { "later" });
+            let RecorderSkewReport { channel, quality, segments, .. } = skew;
+            let name = &peer.name;
+            lines.push(format!(
+                "{channel}/{quality}: the recording of {name} begins {ms:.0} ms {than} than the one here (median of {segments})"
+            ));
+        }
+        lines
     }
 
     fn streams(&self, streams: &[StreamStatus]) -> Vec<String> {

@@ -146,18 +146,25 @@ function jobs(list) {
 
 const PEER_STATES = { following: "good", resting: "good", itself: "good", round: "busy", new: "busy", "backing-off": "bad" };
 
+// How much later another node's recording begins than the one here.
+function skews(peer) {
+  const words = (skew) => `${skew.channel}/${skew.quality} ${skew.later_seconds > 0 ? "+" : "−"}${Math.round(Math.abs(skew.later_seconds) * 1000)} ms`;
+  return (peer.skews ?? []).map(words).join(", ") || "none";
+}
+
 function peers(list) {
   const line = (peer) => [
     make("strong", { title: peer.url }, peer.name),
     [make("span", { class: `dot ${PEER_STATES[peer.state] ?? ""}` }), " ", peer.state.replaceAll("-", " ")],
     peer.behind_seconds > 0 ? seconds(peer.behind_seconds) : "none",
     count(peer.behind_segments),
+    skews(peer),
     `${count(peer.fetched_in_all)} (${bytes(peer.bytes_in_all)})`,
     count(peer.errors_in_all),
     peer.state === "round" ? `${count(peer.hours_done)} of ${count(peer.hours_total)} h` : time(peer.complete_round),
     [peer.error, ...peer.bursts.map((burst) => `tombstones need confirmation: ${burst}`)].filter(Boolean).join("; ") || "–",
   ].map((value) => (Array.isArray(value) ? make("span", {}, ...value) : value));
-  const names = [["Name", ""], ["State", ""], ["Lag", "number"], ["Not here yet", "number"], ["Fetched", "number"], ["Errors", "number"], ["Last round", ""], ["Last error", "text"]];
+  const names = [["Name", ""], ["State", ""], ["Lag", "number"], ["Not here yet", "number"], ["Recorder skew", "text"], ["Fetched", "number"], ["Errors", "number"], ["Last round", ""], ["Last error", "text"]];
   fill(byId("peers"), table(names, list.map(line), "This node has no peers."));
 }
 

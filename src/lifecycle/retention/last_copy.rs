@@ -13,6 +13,7 @@
 
 mod proof;
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -28,7 +29,8 @@ use super::identity::{PeerIdentity, Steady, identify};
 use super::job::stopped;
 use super::{Retention, RetentionError};
 use crate::archive::guards::Guard;
-use crate::archive::{HourPlace, SegmentFile, Stream};
+use crate::archive::hidden_content::NEARBY;
+use crate::archive::{FileName, HourPlace, SegmentFile, Stream, parse_file_name};
 use crate::disk::marker;
 use crate::jobs::Stop;
 use crate::replicate::peer::{Peer, PeerClient, PeerError, PeerUrl};
@@ -220,7 +222,7 @@ impl Copies {
             CopyStanding::FixedPart => true,
         };
         let claims = self.claims(place, &names, outranks).await;
-        let is_listed = |name: &String| claims.iter().any(|claim| claim.names.contains(name));
+        let is_listed = |name: &String| claims.iter().any(|claim| claim.names.contains_key(name));
         let unlisted: Vec<String> = names.iter().filter(|name| !is_listed(name)).cloned().collect();
         if !unlisted.is_empty() {
             // The hour stays in any case.
@@ -246,8 +248,7 @@ impl Copies {
             let stream = &place.stream;
             match self.asking.client.segments(&peer, &stream.channel, &stream.quality, place.hour).await {
                 Ok(listing) => {
-                    let listed: HashSet<&str> = listing.names.iter().map(|name| &**name).collect();
-                    let held = names.iter().filter(|name| listed.contains(name.as_str())).cloned().collect();
+                    let held = held_by(&listing.names, names);
                     claims.push(HolderClaim { peer, names: held });
                 }
                 Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {}
@@ -259,6 +260,30 @@ impl Copies {
         }
         claims
     }
+}
+
+/// What a list of an hour has of these names, and under which name: recorders of one source that tells no times name equal content by starts
+/// that differ, and no node fetches it under another name.
+fn held_by(listed: &[Box<str>], names: &[String]) -> HashMap<String, String> {
+    let exact: HashSet<&str> = listed.iter().map(|name| &**name).collect();
+    let video = |name: &str| match parse_file_name(name) {
+        FileName::Understood(key) if key.kind.is_video() && !key.tombstone => Some(key),
+        _ => None,
+    };
+    let by_content = LazyCell::new(|| {
+        let mut found: HashMap<_, Vec<(u32, &str)>> = HashMap::new();
+        for (key, name) in listed.iter().filter_map(|name| video(name).map(|key| (key, name))) {
+            found.entry((key.hash, key.kind)).or_default().push((key.start_us, name));
+        }
+        found
+    });
+    let twin_of = |name: &String| {
+        let key = video(name)?;
+        let is_near = |(start, _): &&(u32, &str)| i64::from(start.abs_diff(key.start_us)) <= NEARBY.us();
+        by_content.get(&(key.hash, key.kind))?.iter().find(is_near).map(|(_, theirs)| (*theirs).to_owned())
+    };
+    let held = |name: &String| if exact.contains(name.as_str()) { Some(name.clone()) } else { twin_of(name) };
+    names.iter().filter_map(|name| Some((name.clone(), held(name)?))).collect()
 }
 
 /// Who keeps an hour: the highest of those that hold it. Every node works it out alike, from what stays the same over its restarts

@@ -19,13 +19,16 @@ use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
 use super::peer_state::{FollowedPeer, PeerState};
-use super::plan::{Deletions, HourPlan, Rules, plan_beside};
+use super::plan::{HourPlan, Rules, Surroundings, plan_beside};
 use super::report::RoundError;
 use super::round::heavy;
 use super::shared::PeerJob;
 use crate::archive::guards::Guard;
-use crate::archive::{FileEnding, FileName, Hash, HourContents, HourPlace, name, parse_file_name};
+use crate::archive::hidden_content::NEARBY;
+use crate::archive::time::HOUR_US;
+use crate::archive::{FileEnding, FileName, Hash, HourContents, HourPlace, Span, name, parse_file_name};
 use crate::replicate::peer::PeerError;
+use crate::sync::crawl::Keeper;
 
 /// How long another peer is waited for that has never answered this question. One that does not answer counts as out of reach, and its
 /// round takes what it says.
@@ -135,13 +138,13 @@ pub(super) async fn planned<'n>(
     let protects = job.shared.keeper.guards().stands(Guard::HiddenStaysHidden);
     let waiting = if protects { job.shared.bursts.waiting_in(place) } else { HashSet::new() };
     let known = deletions(job, place, remote, rules, waiting).await?;
-    let plan = heavy(remote.len(), || plan_beside(local, remote, rules, known));
+    let plan = heavy(remote.len(), || plan_beside(local, remote, rules, &known));
     if !fetches || plan.fetch.is_empty() || !protects {
         return Ok(plan);
     }
     let others_say = ask_others(job, place, remote).await;
     let more = deletions(job, place, remote, rules, others_say).await?;
-    Ok(heavy(remote.len(), || plan_beside(local, remote, rules, more)))
+    Ok(heavy(remote.len(), || plan_beside(local, remote, rules, &more)))
 }
 
 /// What is known here: tombstones that wait, of these stems, and those that the index has by now.
@@ -151,21 +154,36 @@ async fn deletions(
     remote: &[&str],
     rules: &Rules,
     waiting: HashSet<Box<str>>,
-) -> Result<Deletions, RoundError> {
+) -> Result<Surroundings, RoundError> {
     let understood = |name: &&str| match parse_file_name(name) {
-        FileName::Understood(key) if !key.tombstone => Some(key.hash),
+        FileName::Understood(key) if !key.tombstone => Some((key.hash, key.start(place.hour))),
         _ => None,
     };
-    let contents: HashSet<Hash> =
-        if rules.hides_equal { remote.iter().filter_map(understood).collect() } else { HashSet::new() };
+    let contents: HashSet<Hash> = if rules.hides_equal {
+        remote.iter().filter_map(understood).map(|(hash, _)| hash).collect()
+    } else {
+        HashSet::new()
+    };
     let at = place.clone();
-    let graves = job.shared.with_keeper(move |keeper| keeper.graves_near(&at, &contents)).await?;
-    let mut known = Deletions { graves, waiting: HashSet::new() };
+    let (from, to) = (place.hour.start(), place.hour.start() + Span::from_us(HOUR_US));
+    let starts = || remote.iter().filter_map(understood).map(|(_, start)| start);
+    let is_near = [starts().any(|start| start < from + NEARBY), starts().any(|start| start > to - NEARBY)];
+    let looking = move |keeper: &Keeper| {
+        let graves = keeper.graves_near(&at, &contents)?;
+        let mut around = Vec::new();
+        let windows = [(from - NEARBY, from), (to, to + NEARBY)].into_iter().zip(is_near);
+        for (window, _) in windows.filter(|(_, has_some)| *has_some) {
+            around.extend(keeper.index().visible_starting_in(&at.stream, window)?);
+        }
+        Ok((graves, around))
+    };
+    let (graves, around) = job.shared.with_keeper(looking).await?;
+    let mut known = Surroundings { graves, waiting: HashSet::new(), around };
     wait_too(&mut known, waiting, place);
     Ok(known)
 }
 
-fn wait_too(known: &mut Deletions, stems: HashSet<Box<str>>, place: &HourPlace) {
+fn wait_too(known: &mut Surroundings, stems: HashSet<Box<str>>, place: &HourPlace) {
     known.graves.extend(stems.iter().filter_map(|stem| {
         match parse_file_name(&format!("{stem}{}", FileEnding::Tombstone.suffix())) {
             FileName::Understood(key) => Some((key.hash, key.kind, key.start(place.hour))),

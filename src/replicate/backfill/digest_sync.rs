@@ -143,7 +143,7 @@ pub(super) async fn agree(job: &mut PeerJob) -> Result<SyncResult, RoundError> {
 }
 
 /// Notes whether another node claims this node's name or archive id. It is fetched from all the same.
-async fn note_identity(job: &PeerJob, archive: Option<&str>, name: Option<&str>) -> Result<(), RoundError> {
+async fn note_identity(job: &mut PeerJob, archive: Option<&str>, name: Option<&str>) -> Result<(), RoundError> {
     let ours = job.shared.with_keeper(|keeper| Ok(keeper.index().archive()?)).await?;
     let ours = ours.map(|id| ArchiveId::from_bytes(id).to_string());
     let conflict = Conflict::between((ours.as_deref(), &job.shared.options.name), (archive, name));
@@ -151,6 +151,7 @@ async fn note_identity(job: &PeerJob, archive: Option<&str>, name: Option<&str>)
     if let Some(why) = conflict.filter(|_| conflict != known) {
         tracing::warn!(name: "peer_conflict", peer = job.peer().name, %why, "another node claims this node's name or archive id");
     }
+    job.leads = archive.filter(|theirs| ours.as_deref().is_some_and(|ours| *theirs < ours)).map(Into::into);
     let id = archive.and_then(|archive| archive.parse().ok());
     job.followed.update(|status| (status.archive, status.conflict) = (id, conflict));
     Ok(())

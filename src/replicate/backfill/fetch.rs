@@ -102,6 +102,7 @@ fn count_what_is_left(job: &mut PeerJob, place: &HourPlace, plan: &HourPlan<'_>)
     for (_, why) in &plan.leave {
         match why {
             SkipReason::NearDuplicate => near += 1,
+            SkipReason::Twin | SkipReason::LaterTwin => job.report.twins += 1,
             SkipReason::TooRecent => job.report.too_recent += 1,
             SkipReason::Untrusted => job.report.untrusted += 1,
             _ => {}

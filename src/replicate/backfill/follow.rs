@@ -106,10 +106,12 @@ fn take_note(job: &mut PeerJob, page: &ChangeList, cursor: &mut PeerCursor, wait
     for change in &page.changes {
         let found = relevant(job, change);
         if let Some((item, wait)) = &found
-            && !wait.is_zero()
             && let FileName::Understood(key) = parse_file_name(&item.name)
         {
-            hole_offers::waits(job, &item.place, &key);
+            job.heard(&item.place, &key);
+            if !wait.is_zero() {
+                hole_offers::waits(job, &item.place, &key);
+            }
         }
         if let Some((item, wait)) = found
             && !waiting.push(item, Instant::now() + wait)
@@ -143,7 +145,16 @@ fn relevant(job: &mut PeerJob, change: &ChangeRecord) -> Option<(Item, Duration)
         return None;
     }
     let (now, cutoff) = (now(), options.cutoff);
-    let rules = Rules { hour: place.hour, now, cutoff, oldest: None, wanted: true, trusted: true, hides_equal: true };
+    let rules = Rules {
+        hour: place.hour,
+        now,
+        cutoff,
+        oldest: None,
+        wanted: true,
+        trusted: true,
+        hides_equal: true,
+        keeps_one_name: true,
+    };
     let wait = if key.tombstone { Duration::ZERO } else { until_eligible(&rules, rules.eligible(&key)) };
     Some((Item { place, name: change.name.as_str().into(), seq: Some(change.seq), tries: 0 }, wait))
 }

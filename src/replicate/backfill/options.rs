@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::heard::HeardSegments;
 use crate::archive::{Horizon, Hour, HourPlace, Span};
 use crate::jobs::{ForegroundLoad, JobRegistry, NodeEvents};
 use crate::net::tls::ClientConfig;
@@ -140,6 +141,8 @@ pub struct BackfillParts {
     pub busy: Arc<ForegroundLoad>,
     /// What peers say of the time, for who judges this node's clock.
     pub dates: Dates,
+    /// What peers say of their newest segments.
+    pub heard: Arc<HeardSegments>,
     pub events: NodeEvents,
 }
 
@@ -156,6 +159,7 @@ impl BackfillParts {
             board: Arc::default(),
             busy: Arc::default(),
             dates: Dates::default(),
+            heard: Arc::default(),
             events: NodeEvents::default(),
         }
     }

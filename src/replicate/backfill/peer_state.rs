@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::report::RoundReport;
+use super::skew::{RecorderSkew, RecorderSkews};
 use crate::disk::ArchiveId;
 use crate::index::PeerRow;
 use crate::jobs::{JobHandle, JobState};
@@ -90,6 +91,15 @@ pub struct PeerStatus {
     pub filled: FilledByPeer,
     /// Why it may not fill more, if the last round left something out for that.
     pub full: Option<String>,
+    /// How its recorders' times differ from those here.
+    pub(super) skews: RecorderSkews,
+}
+
+impl PeerStatus {
+    /// Qualities whose recordings here and there have different times, as far as they were compared within an hour.
+    pub fn skews(&self) -> Vec<RecorderSkew> {
+        self.skews.shown(SystemTime::now().into())
+    }
 }
 
 #[derive(Debug)]
@@ -139,6 +149,7 @@ impl FollowedPeer {
             hours: (0, 0),
             filled: FilledByPeer::default(),
             full: None,
+            skews: RecorderSkews::default(),
         };
         Self {
             peer,

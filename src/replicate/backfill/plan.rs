@@ -3,12 +3,13 @@
 //! 1. Names that are not understood, temporary names and whatever lies outside of what is wanted are left.
 //! 2. Tombstones come first: they need no download, and what one of them hides is not fetched, be it from this list or the next, and be it
 //!    under a near duplicate's name ([`HiddenContent`]). Nor is what a tombstone would hide that waits for the operator.
-//! 3. What is here is left, and so is what is here under nearly the same name ([`NEAR_US`]).
+//! 3. What is here is left, and so is what is here under another start ([`Twins`]): of equal content one name is kept, the earliest of a list.
 //! 4. Segments wait until they are older than the cutoff: the local recorder may still get them itself. Chat batches do not.
 //!
 //! Lists may come in any order and name a file twice; the plan is the same. It is in order of start.
 
-use std::collections::{HashMap, HashSet};
+use std::cell::LazyCell;
+use std::collections::HashSet;
 
 use crate::archive::contents::HiddenStems;
 use crate::archive::hidden_content::HiddenContent;
@@ -17,11 +18,12 @@ use crate::archive::{
     parse_file_name,
 };
 
-/// Two segments of the same duration, type and content that start at most this many microseconds apart are one segment that was
-/// recorded twice.
-pub const NEAR_US: u32 = 1_000;
+mod twins;
+
+use self::twins::{TwinHere, Twins, later_twins};
 
 /// What the plan depends on, apart from the two lists.
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// The hour that is listed.
@@ -38,23 +40,27 @@ pub struct Rules {
     pub trusted: bool,
     /// Whether a tombstone hides equal content nearby as well.
     pub hides_equal: bool,
+    /// Whether equal content that is here under another start within 30 s is left.
+    pub keeps_one_name: bool,
 }
 
-/// What is known of deletions apart from the two lists.
+/// What is known apart from the two lists.
 #[derive(Debug, Clone, Default)]
-pub struct Deletions {
+pub struct Surroundings {
     /// Tombstones that are here in the same channel, around that hour, and are no copies of others: content, kind and start.
     pub graves: Vec<(Hash, SegmentKind, Timestamp)>,
     /// Stems in that hour whose tombstones wait for the operator, whoever gave them.
     pub waiting: HashSet<Box<str>>,
+    /// Visible segments of the same quality in the hours before and after, within 30 s of this one.
+    pub around: Vec<(SegmentKey, Hour)>,
 }
 
-impl Deletions {
+impl Surroundings {
     /// As far as the files of an hour tell.
     pub fn of(local: &HourContents, hour: Hour) -> Self {
         let tombstones = local.files().iter().filter(|file| file.key.tombstone);
         let graves = tombstones.map(|file| (file.key.hash, file.key.kind, file.key.start(hour))).collect();
-        Self { graves, waiting: HashSet::new() }
+        Self { graves, ..Self::default() }
     }
 }
 
@@ -104,6 +110,14 @@ pub enum SkipReason {
     /// The same content is here with nearly the same start.
     #[error("the same segment is here with a start at most a millisecond away")]
     NearDuplicate,
+    /// The same content is here, by another name.
+    #[error(
+        "the same content is here under another start within 30 seconds: recorders of one source gave it different times"
+    )]
+    Twin,
+    /// The same content is in the same list, by an earlier name.
+    #[error("the same content is in the same list under an earlier start")]
+    LaterTwin,
 }
 
 /// A name of the peer's list, understood.
@@ -137,6 +151,8 @@ pub struct HourPlan<'a> {
     pub leave: Vec<(&'a str, SkipReason)>,
     /// Those of them that are too recent, and when each may be fetched.
     pub later: Vec<(PeerOffer<'a>, Timestamp)>,
+    /// When what is here by another name begins here, and how much later it does so there.
+    pub shifts: Vec<(Timestamp, Span)>,
 }
 
 impl HourPlan<'_> {
@@ -148,11 +164,11 @@ impl HourPlan<'_> {
 
 /// What to take over of `remote`, the names that a peer lists of an hour, where `local` is here.
 pub fn plan<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules) -> HourPlan<'a> {
-    plan_beside(local, remote, rules, Deletions::of(local, rules.hour))
+    plan_beside(local, remote, rules, &Surroundings::of(local, rules.hour))
 }
 
-/// The same, where more is known of deletions than the files of the hour tell.
-pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, deletions: Deletions) -> HourPlan<'a> {
+/// The same, where more is known than the files of the hour tell.
+pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, known: &Surroundings) -> HourPlan<'a> {
     let mut plan = HourPlan::default();
     let offers = understood(remote, rules, &mut plan);
     let tombstones = offers.iter().filter(|offer| offer.key.tombstone && rules.trusted);
@@ -179,16 +195,29 @@ pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, 
             missing.push(*offer);
         }
     }
-    let graves = graves(rules, deletions.graves, &plan.tombstones);
-    let mut nearby = None;
+    let graves = graves(rules, &known.graves, &plan.tombstones);
+    let twice = if rules.keeps_one_name {
+        later_twins(missing.iter().map(|offer| (offer.name, offer.key)), rules.hour)
+    } else {
+        HashSet::new()
+    };
+    let twins = LazyCell::new(|| Twins::new((local, rules.hour), &by_list, &known.around, rules.keeps_one_name));
     for offer in missing {
         let eligible = rules.eligible(&offer.key);
         let why = if !graves.is_empty() && graves.hide(&offer.key, offer.key.start(rules.hour)) {
             SkipReason::EqualDeleted
-        } else if !deletions.waiting.is_empty() && deletions.waiting.contains(name::stem(offer.name)) {
+        } else if !known.waiting.is_empty() && known.waiting.contains(name::stem(offer.name)) {
             SkipReason::TombstoneWaits
-        } else if nearby.get_or_insert_with(|| Nearby::new(local, &by_list)).has(&offer.key) {
-            SkipReason::NearDuplicate
+        } else if let Some(twin) = twins.of(&offer.key) {
+            match twin {
+                TwinHere::Near => SkipReason::NearDuplicate,
+                TwinHere::Shifted(later) => {
+                    plan.shifts.push((offer.key.start(rules.hour) - later, later));
+                    SkipReason::Twin
+                }
+            }
+        } else if twice.contains(offer.name) {
+            SkipReason::LaterTwin
         } else if eligible > rules.now {
             plan.later.push((offer, eligible));
             SkipReason::TooRecent
@@ -202,12 +231,12 @@ pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, 
 }
 
 /// Those that are here, and those that the list adds.
-fn graves(rules: &Rules, here: Vec<(Hash, SegmentKind, Timestamp)>, new: &[PeerOffer<'_>]) -> HiddenContent {
+fn graves(rules: &Rules, here: &[(Hash, SegmentKind, Timestamp)], new: &[PeerOffer<'_>]) -> HiddenContent {
     if !rules.hides_equal {
         return HiddenContent::default();
     }
     let new = new.iter().map(|offer| (offer.key.hash, offer.key.kind, offer.key.start(rules.hour)));
-    HiddenContent::new(here.into_iter().chain(new))
+    HiddenContent::new(here.iter().copied().chain(new))
 }
 
 /// The names that could be taken, in order and each once; the others are left.
@@ -237,28 +266,6 @@ fn understood<'a>(remote: &[&'a str], rules: &Rules, plan: &mut HourPlan<'a>) ->
 
 fn hides(hidden: &HiddenStems<'_>, offer: &PeerOffer<'_>) -> bool {
     hidden.hides(&offer.file())
-}
-
-/// Starts of the video of an hour by what near duplicates have in common, without what is deleted, here or by the list that is
-/// planned; made only where something is missing.
-struct Nearby(HashMap<(Hash, SegmentKind, u32), Vec<u32>>);
-
-impl Nearby {
-    fn new(local: &HourContents, deleted: &HiddenStems<'_>) -> Self {
-        let mut starts: HashMap<_, Vec<u32>> = HashMap::new();
-        let left = local.visible().filter(|file| file.key.kind.is_video() && !deleted.hides(file));
-        for key in left.map(|file| &file.key) {
-            starts.entry((key.hash, key.kind, key.duration_us)).or_default().push(key.start_us);
-        }
-        // Files are in order of start, and so are the starts of each group.
-        Self(starts)
-    }
-
-    fn has(&self, key: &SegmentKey) -> bool {
-        let Some(starts) = self.0.get(&(key.hash, key.kind, key.duration_us)) else { return false };
-        let first = starts.partition_point(|start| start.saturating_add(NEAR_US) < key.start_us);
-        starts.get(first).is_some_and(|start| *start <= key.start_us.saturating_add(NEAR_US))
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub struct RoundReport {
     pub tombstones: u64,
     /// Segments that were left because nearly the same one is here.
     pub near_duplicates: u64,
+    /// Segments that were left because equal content is here, or in the same list, under another start.
+    pub twins: u64,
     pub too_recent: u64,
     /// Hours whose tombstones wait for the operator, and why.
     pub bursts: Vec<String>,
@@ -57,6 +59,7 @@ impl RoundReport {
         self.bytes += other.bytes;
         self.tombstones += other.tombstones;
         self.near_duplicates += other.near_duplicates;
+        self.twins += other.twins;
         self.too_recent += other.too_recent;
         self.bursts = other.bursts;
         self.future = other.future;

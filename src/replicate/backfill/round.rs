@@ -13,13 +13,16 @@ use super::report::RoundError;
 use super::shared::{NamedFile, PeerJob, now};
 use super::{budget, deletions, tombstone_intake, waiting};
 use crate::archive::guards::Guard;
+use crate::archive::time::SECOND_US;
 use crate::archive::totals::{Digest, HourTotals};
-use crate::archive::{HourContents, HourPlace, Span, Stream, Timestamp};
+use crate::archive::{FileName, HourContents, HourPlace, SegmentKey, Span, Stream, Timestamp, parse_file_name};
 use crate::replicate::peer::{HourListing, ListRead, Listing, PeerError, unless_no_channel};
 use crate::sync::crawl::{Allowance, CrawlError};
 
 /// Of so many lists of a peer of the fixed part that are as they were, one is read all the same.
 const MISTRUST: u32 = 40;
+/// What is older is no measure of what is recorded now.
+const JUST_NOW: Span = Span::from_us(120 * SECOND_US);
 /// Names that are worked through in some milliseconds.
 const MANY: usize = 10_000;
 
@@ -208,6 +211,9 @@ pub(super) async fn names_of(
         return Ok(());
     }
     let cutoff = if busy == WhenBusy::Due { Span::from_us(0) } else { job.shared.options.cutoff };
+    if busy == WhenBusy::Leave {
+        hear(job, place, names);
+    }
     let local = contents(job, place).await?;
     let remote: Vec<&str> = names.iter().map(|name| &**name).collect();
     let rules = Rules {
@@ -219,10 +225,12 @@ pub(super) async fn names_of(
         wanted: true,
         trusted: job.peer().trusted,
         hides_equal: job.shared.keeper.guards().stands(Guard::ContentTwin),
+        keeps_one_name: true,
     };
     let allowance = budget::allowance(job, &place.stream).await?;
     let fetches = !matches!(allowance, Allowance::Full(_));
     let mut plan = deletions::planned(job, place, &local, &remote, &rules, fetches).await?;
+    job.followed.update(|status| status.skews.note(&place.stream, &plan.shifts));
     let mut is_known = Ok(());
     let mut is_fine = |name: &str| {
         !job.shared.is_bad_name(place, name).unwrap_or_else(|error| {
@@ -267,6 +275,23 @@ pub(super) async fn names_of(
     }
     offers.were_asked_for(job, place, failed, done.is_ok());
     done
+}
+
+/// What a peer has just recorded.
+fn hear(job: &PeerJob, place: &HourPlace, names: &[Box<str>]) {
+    let now = now();
+    if place.hour < now.hour().previous() {
+        return;
+    }
+    for key in names.iter().filter_map(|name| understood(name)) {
+        if now - key.end(place.hour) <= JUST_NOW {
+            job.heard(place, &key);
+        }
+    }
+}
+
+fn understood(name: &str) -> Option<SegmentKey> {
+    if let FileName::Understood(key) = parse_file_name(name) { Some(key) } else { None }
 }
 
 /// A peer that has a file no more lists it no more. One that goes on listing what it does not give has a file that is missing here.

@@ -36,6 +36,7 @@ pub(super) struct BackfillMetrics {
     lag_segments: IntGaugeVec,
     strangers_bytes: IntGaugeVec,
     strangers_full: IntGaugeVec,
+    skew: GaugeVec,
 }
 
 impl BackfillMetrics {
@@ -67,6 +68,14 @@ impl BackfillMetrics {
             "backfill_strangers_budget_full",
             "1 if the last round left something of such channels out because the peer's budget for them is full",
         )?;
+        let skew = GaugeVec::new(
+            Opts::new(
+                "gapless_recorder_skew_seconds",
+                "Seconds by which the recording of a peer begins later than the one here, by equal content under two starts",
+            ),
+            &["remote", "channel", "quality"],
+        )?;
+        registry.register(Box::new(skew.clone()))?;
         registry.register(Box::new(lag_seconds.clone()))?;
         registry.register(Box::new(lag_segments.clone()))?;
         Ok(Self {
@@ -95,6 +104,7 @@ impl BackfillMetrics {
             lag_segments,
             strangers_bytes,
             strangers_full,
+            skew,
         })
     }
 
@@ -136,6 +146,7 @@ impl BackfillMetrics {
         self.lag_segments.reset();
         self.strangers_bytes.reset();
         self.strangers_full.reset();
+        self.skew.reset();
         for status in peers {
             let name = [status.peer.name.as_str()];
             self.lag_seconds.with_label_values(&name).set(status.lag.as_secs_f64());
@@ -143,6 +154,10 @@ impl BackfillMetrics {
             let bytes = i64::try_from(status.filled.used.bytes).unwrap_or(i64::MAX);
             self.strangers_bytes.with_label_values(&name).set(bytes);
             self.strangers_full.with_label_values(&name).set(status.full.is_some().into());
+            for skew in status.skews() {
+                let labels = [name[0], skew.stream.channel.as_str(), skew.stream.quality.as_str()];
+                self.skew.with_label_values(&labels).set(skew.later.seconds());
+            }
         }
     }
 }
@@ -310,7 +325,7 @@ fn peer(status: &PeerStatus) -> serde_json::Value {
         "behind_segments": status.behind, "behind_seconds": status.lag.as_secs_f64(),
         "last_round": {
             "seconds": took.as_secs_f64(), "requests": last.requests, "hours": last.hours, "fetched": last.fetched,
-            "bytes": last.bytes, "extras": last.extras, "tombstones": last.tombstones, "near_duplicates": last.near_duplicates,
+            "bytes": last.bytes, "extras": last.extras, "tombstones": last.tombstones, "near_duplicates": last.near_duplicates, "twins": last.twins,
             "too_recent": last.too_recent, "untrusted_tombstones": last.untrusted, "bursts": last.bursts,
             "future_hours": last.future, "passed_over": last.passed_over,
             "refused_names": last.refused, "hash_mismatches": last.hash_mismatches, "errors": last.errors,

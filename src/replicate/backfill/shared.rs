@@ -17,7 +17,7 @@ use super::targets::{Claims, Targets};
 use super::tombstone_bursts::{ArrivalMark, Arrivals, Bursts};
 use super::waiting;
 use crate::archive::blocks::Inodes;
-use crate::archive::{Hour, HourPlace, Timestamp};
+use crate::archive::{Hour, HourPlace, PeerStart, SegmentKey, Timestamp};
 use crate::replicate::peer::{Peer, PeerClient};
 use crate::sync::crawl::{CrawlError, Keeper};
 
@@ -154,6 +154,9 @@ pub(super) struct PeerJob {
     pub(super) accept_bursts: bool,
     /// The files that came last were small: they are asked for many at once.
     pub(super) small_files: bool,
+    /// The id of the peer's archive, if that is lower than ours: its recorders give the times.
+    pub(super) leads: Option<Arc<str>>,
+    pub(super) called: Arc<str>,
 }
 
 impl PeerJob {
@@ -173,6 +176,8 @@ impl PeerJob {
             whole: false,
             accept_bursts: false,
             small_files: false,
+            leads: None,
+            called: followed.peer.name.as_str().into(),
         }
     }
 
@@ -186,6 +191,12 @@ impl PeerJob {
         let (shared, horizon) = (&self.shared, self.shared.keeper.horizon());
         shared.options.wants.leaves(hour, horizon)
             && shared.options.wants.leaves(hour, horizon.or_at(shared.parts.dates.of_others(&self.peer().url)))
+    }
+
+    /// A peer says that it has this.
+    pub(super) fn heard(&self, place: &HourPlace, key: &SegmentKey) {
+        let said = PeerStart { peer: Arc::clone(&self.called), start: key.start(place.hour), lead: self.leads.clone() };
+        self.shared.parts.heard.hear(&place.stream, key, said);
     }
 
     pub(super) fn asked(&mut self) {

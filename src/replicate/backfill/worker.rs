@@ -183,6 +183,7 @@ impl Worker {
             wanted: true,
             trusted: true,
             hides_equal: true,
+            keeps_one_name: true,
         };
         let at = Instant::now();
         let later = std::mem::take(&mut self.job.later).into_iter();

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use archive::{Kind, TestArchive};
 pub use client::{Connection, TestResponse, quoted};
-pub use node::{Outcome, TestNode, gapless, gapless_reading, gapless_through, gapless_unheard};
+pub use node::{Outcome, Plan, TestNode, gapless, gapless_reading, gapless_through, gapless_unheard};
 
 /// What happens at once, on a machine that is busy.
 pub const SOON: Duration = Duration::from_secs(30);

@@ -1,7 +1,7 @@
 //! Whether a peer's list proves another copy: a probe distinguishes its disk from this one, and whole files are fetched and
 //! hashed, as many as the budget of a pass allows. None of them is stored.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use rand::seq::IteratorRandom as _;
 
@@ -31,7 +31,8 @@ impl SampleBudget {
 
 pub(super) struct HolderClaim {
     pub(super) peer: Peer,
-    pub(super) names: HashSet<String>,
+    /// What it has of the names that were asked about, and the name under which it has each.
+    pub(super) names: HashMap<String, String>,
 }
 
 impl Copies {
@@ -45,9 +46,9 @@ impl Copies {
     ) -> Vec<String> {
         let mut missing = names;
         for HolderClaim { peer, names: listed } in claims {
-            let wanted: Vec<&String> = missing.iter().filter(|name| listed.contains(*name)).collect();
+            let wanted: Vec<&String> = missing.iter().filter_map(|name| listed.get(name)).collect();
             if !wanted.is_empty() && self.holds(&peer, place, &wanted).await {
-                missing.retain(|name| !listed.contains(name));
+                missing.retain(|name| !listed.contains_key(name));
             }
         }
         missing

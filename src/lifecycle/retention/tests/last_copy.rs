@@ -192,6 +192,30 @@ async fn ranked(name: &str, above: bool, own: &str) -> Peer {
 }
 
 #[tokio::test]
+async fn equal_content_under_another_start_nearby_is_a_copy_if_its_bytes_come() {
+    let archive = Archive::new();
+    let lists = |listed: String, gives: bool| async move {
+        let answer = move |path: String| {
+            let answered = match path.as_str() {
+                path if path.starts_with("/files") => json(&serde_json::json!([listed])),
+                path if gives && path == format!("/segments/a/b/2019-11-13T02/{listed}") => "".into_response(),
+                _ => StatusCode::NOT_FOUND.into_response(),
+            };
+            async move { answered }
+        };
+        peer("other", answer).await
+    };
+    for (start, gives, is_copy) in
+        [("00:00.4", true, true), ("00:30", true, true), ("00:30.000001", true, false), ("00:00.4", false, false)]
+    {
+        let other = lists(format!("{start}-2.0-full-{HASH}.ts"), gives).await;
+        assert_eq!(archive.may_go(vec![other], &["other"]).await, is_copy, "{start} {gives}");
+    }
+    let other = lists(format!("00:00.4-2.0-partial-{HASH}.ts"), true).await;
+    assert!(!archive.may_go(vec![other], &["other"]).await);
+}
+
+#[tokio::test]
 async fn of_those_that_hold_an_hour_the_highest_keeps_it() {
     let archive = Archive::new();
     let (lower, higher) = (ranked("low", false, &archive.id).await, ranked("high", true, &archive.id).await);

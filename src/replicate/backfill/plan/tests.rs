@@ -25,12 +25,13 @@ fn rules() -> Rules {
         wanted: true,
         trusted: true,
         hides_equal: true,
+        keeps_one_name: true,
     }
 }
 
-/// The same where a tombstone hides its own name alone: what follows for nodes that only exchange names.
+/// The same where a tombstone hides its own name alone, and equal content is fetched by each name: what follows for nodes that only exchange names.
 fn by_name() -> Rules {
-    Rules { hides_equal: false, ..rules() }
+    Rules { hides_equal: false, keeps_one_name: false, ..rules() }
 }
 
 fn contents(names: &Names) -> HourContents {
@@ -100,8 +101,55 @@ fn model(local: &Names, remote: &Names, name: &str, rules: &Rules) -> Option<Ski
     if local.iter().any(near) {
         return Some(SkipReason::NearDuplicate);
     }
+    if let Some(twin) = model_twin(local, remote, name, rules) {
+        return Some(twin);
+    }
     let age = rules.now - wanted.end(rules.hour);
     (wanted.kind.is_video() && age < rules.cutoff).then_some(SkipReason::TooRecent)
+}
+
+/// Whether the content is here at another time, or earlier in the list, the slow way.
+fn model_twin(local: &Names, remote: &Names, name: &str, rules: &Rules) -> Option<SkipReason> {
+    let wanted = key(name).filter(|key| rules.keeps_one_name && key.kind.is_video())?;
+    let deleted = |other: &str| has_tombstone(local, other) || rules.trusted && has_tombstone(remote, other);
+    let span = |key: &SegmentKey| (i64::from(key.start_us), i64::from(key.start_us) + i64::from(key.duration_us));
+    let overlap = |a: (i64, i64), b: (i64, i64)| a.0 < b.1 && b.0 < a.1;
+    let is_same = |key: &SegmentKey| (key.hash, key.kind) == (wanted.hash, wanted.kind) && !key.tombstone;
+    let at = span(&wanted);
+    let here: Vec<SegmentKey> = local.iter().filter(|other| !deleted(other)).filter_map(|other| key(other)).collect();
+    let longest_of =
+        |start: u32| here.iter().filter(|key| is_same(key) && key.start_us == start).max_by_key(|key| key.duration_us);
+    let distance = |key: &&SegmentKey| (key.start_us.abs_diff(wanted.start_us), key.start_us);
+    let nearest = here.iter().filter(|key| is_same(key)).min_by_key(distance).and_then(|key| longest_of(key.start_us));
+    if let Some(nearest) = nearest.filter(|key| key.start_us.abs_diff(wanted.start_us) <= 30_000_000) {
+        let full: Vec<(i64, i64)> =
+            here.iter().filter(|key| key.kind == SegmentKind::Full && !key.tombstone).map(span).collect();
+        let reached = |mut end: i64| {
+            while let Some(next) =
+                full.iter().filter(|part| part.0 <= end + 10_000 && part.1 > end).map(|part| part.1).max()
+            {
+                end = next;
+            }
+            end
+        };
+        let begins = full.iter().filter(|part| part.0 <= at.0 + 10_000);
+        let covers = begins.map(|part| reached(part.1)).any(|end| end + 10_000 >= at.1);
+        if overlap(span(nearest), at) || covers {
+            return Some(SkipReason::Twin);
+        }
+    }
+    let mut offers: Vec<(&String, SegmentKey)> = remote.iter().filter_map(|other| Some((other, key(other)?))).collect();
+    offers.retain(|(other, key)| is_same(key) && !deleted(other) && !local.contains(*other));
+    offers.sort_by_key(|(other, key)| (*key, (*other).clone()));
+    let mut kept: Option<(i64, i64)> = None;
+    for (other, key) in offers {
+        let is_later = kept.is_some_and(|kept| overlap(kept, span(&key)));
+        if other == name {
+            return is_later.then_some(SkipReason::LaterTwin);
+        }
+        kept = if is_later { kept } else { Some(span(&key)) };
+    }
+    None
 }
 
 /// Names, many of which start within milliseconds of each other.
@@ -134,9 +182,9 @@ fn any_rules() -> impl Strategy<Value = Rules> {
         prop::option::of(0..3_i64),
         prop::bool::weighted(0.9),
         prop::bool::weighted(0.8),
-        any::<bool>(),
+        any::<(bool, bool)>(),
     )
-        .prop_map(|(now, cutoff, off, oldest, wanted, trusted, hides_equal)| Rules {
+        .prop_map(|(now, cutoff, off, oldest, wanted, trusted, (hides_equal, keeps_one_name))| Rules {
             hour: hour(),
             now: hour().start() + Span::from_us(now + cutoff + off),
             cutoff: Span::from_us(cutoff),
@@ -146,6 +194,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
             wanted,
             trusted,
             hides_equal,
+            keeps_one_name,
         })
 }
 
@@ -288,7 +337,7 @@ proptest! {
             for node in &nodes {
                 let near = |file: &SegmentFile| {
                     (file.key.kind, file.key.duration_us, file.key.hash) == (wanted.kind, wanted.duration_us, wanted.hash)
-                        && file.key.start_us.abs_diff(wanted.start_us) <= NEAR_US
+                        && file.key.start_us.abs_diff(wanted.start_us) <= 1_000
                 };
                 prop_assert!(contents(node).visible().any(near), "{} is missing", name);
             }
@@ -341,9 +390,9 @@ fn a_near_duplicate_of_what_was_deleted_is_not_fetched_from_anybody() {
     let graves = vec![(key(&first).unwrap().hash, SegmentKind::Full, hour().start() - Span::from_us(20 * SECOND_US))];
     let nothing = HourContents::default();
     let beside =
-        plan_beside(&nothing, &[&first], &rules(), Deletions { graves: graves.clone(), ..Deletions::default() });
+        plan_beside(&nothing, &[&first], &rules(), &Surroundings { graves: graves.clone(), ..Surroundings::default() });
     assert_eq!(beside.leave, [(first.as_str(), SkipReason::EqualDeleted)]);
-    let without = plan_beside(&nothing, &[&first], &by_name(), Deletions { graves, ..Deletions::default() });
+    let without = plan_beside(&nothing, &[&first], &by_name(), &Surroundings { graves, ..Surroundings::default() });
     assert_eq!(without.fetch.len(), 1, "it is this rule that left it");
 }
 
@@ -351,6 +400,75 @@ fn a_near_duplicate_of_what_was_deleted_is_not_fetched_from_anybody() {
 fn what_a_waiting_tombstone_would_hide_is_not_fetched() {
     let name = format!("10:00-2.0-full-{}.ts", hash_text(1));
     let waiting = [Box::from(stem(&name))].into();
-    let plan = plan_beside(&HourContents::default(), &[&name], &rules(), Deletions { waiting, ..Deletions::default() });
+    let plan =
+        plan_beside(&HourContents::default(), &[&name], &rules(), &Surroundings { waiting, ..Surroundings::default() });
     assert_eq!(plan.leave, [(name.as_str(), SkipReason::TombstoneWaits)]);
+}
+
+/// Segments of 2 s of a quality, by what a letter means: each is content of its own.
+fn recorded(start_ms: i64, contents: &str) -> Vec<String> {
+    let name = |(at, letter): (i64, char)| {
+        let ms = start_ms + at * 2_000;
+        let (minute, second, ms) = (ms / 60_000, ms / 1_000 % 60, ms % 1_000);
+        (letter != '.').then(|| format!("{minute:02}:{second:02}.{ms:03}-2.0-full-{}.ts", hash_text(letter as u8)))
+    };
+    (0..).zip(contents.chars()).filter_map(name).collect()
+}
+
+/// What is fetched of `theirs` where `ours` is here, as the letters of its contents.
+fn fetched(ours: &[String], theirs: &[String]) -> (String, Vec<i64>) {
+    let names: Vec<&str> = theirs.iter().map(String::as_str).collect();
+    let plan = plan(&contents(&ours.iter().cloned().collect()), &names, &rules());
+    let letter = |offer: &PeerOffer<'_>| ('a'..='z').find(|letter| offer.name.contains(&hash_text(*letter as u8)));
+    (plan.fetch.iter().filter_map(letter).collect(), plan.shifts.iter().map(|(_, later)| later.us() / 1_000).collect())
+}
+
+#[test]
+fn of_two_recorders_whose_times_differ_each_fetches_what_it_lacks_and_no_twin() {
+    for shift in [1, 400, -400, 1_999] {
+        let (ours, theirs) = (recorded(60_000, "abc.efgh"), recorded(60_000 + shift, "ab.defg."));
+        let (lacks, shifts) = fetched(&ours, &theirs);
+        assert_eq!((lacks.as_str(), shifts.len()), ("d", if shift == 1 { 0 } else { 5 }), "{shift}: {shifts:?}");
+        assert!(shifts.iter().all(|each| *each == shift), "{shift}: {shifts:?}");
+        assert_eq!(fetched(&theirs, &ours).0, "ch", "{shift}");
+    }
+    // Further apart than a segment lasts, a twin may lie where something is missing here, and is fetched to be sure.
+    for shift in [2_000, 2_300, -7_000, 29_000] {
+        let all = "abcdefghijklmnopqrstuvwxyz";
+        let (ours, theirs) =
+            (recorded(120_000, &all.replace('m', ".")), recorded(120_000 + shift, &all.replace('k', ".")));
+        let (lacks, shifts) = fetched(&ours, &theirs);
+        let at_the_edges = usize::try_from(shift.abs() / 2_000 + 4).unwrap();
+        assert!(lacks.contains('m') && lacks.len() <= at_the_edges, "{shift}: {lacks}");
+        assert!(shifts.len() >= 6 && shifts.iter().all(|each| *each == shift), "{shift}: {shifts:?}");
+    }
+}
+
+#[test]
+fn content_that_recurs_is_fetched_wherever_there_is_a_hole() {
+    // A still picture for eight seconds; the times are told.
+    let (ours, theirs) = (recorded(60_000, "asssb"), recorded(60_000, "assssb"));
+    assert_eq!(fetched(&recorded(60_000, "as..sb"), &recorded(60_000, "assssb")).0, "ss");
+    assert_eq!(fetched(&recorded(60_000, "a.s.sb"), &recorded(60_000, "as.s.b")).0, "ss");
+    assert_eq!(fetched(&ours, &theirs).0, "b", "what lies beside the picture at the same time is another recording");
+}
+
+#[test]
+fn of_several_names_in_a_list_the_earliest_is_fetched() {
+    let both: Vec<String> = recorded(60_000, "abc").into_iter().chain(recorded(60_400, "abc")).collect();
+    let names: Vec<&str> = both.iter().map(String::as_str).collect();
+    let plan = plan(&HourContents::default(), &names, &rules());
+    assert_eq!(plan.fetch.iter().map(|offer| offer.name.to_owned()).collect::<Vec<_>>(), recorded(60_000, "abc"));
+    assert_eq!(plan.leave.iter().map(|(_, why)| *why).collect::<Vec<_>>(), [SkipReason::LaterTwin; 3]);
+}
+
+#[test]
+fn a_twin_in_the_hour_before_is_seen() {
+    let offered = recorded(200, "a").remove(0);
+    let before = key(&recorded(59 * 60_000 + 59_900, "a")[0]).unwrap();
+    let around = vec![(before, hour().previous())];
+    let known = Surroundings { around, ..Surroundings::default() };
+    let plan = plan_beside(&HourContents::default(), &[&offered], &rules(), &known);
+    assert_eq!(plan.leave, [(offered.as_str(), SkipReason::Twin)]);
+    assert_eq!(plan.shifts, [(hour().start() - Span::from_us(100_000), Span::from_us(300_000))]);
 }
