@@ -13,11 +13,11 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{RecorderEvent, RecorderEvents};
-use super::missed::{MissedSink, MissedWatch};
+use super::missed::{MissedSink, MissedWatch, left_behind};
 use super::peer_times::PeerTimes;
 use super::publish::RecordedQuality;
 use super::recorder::{RecordOptions, Recorder};
-use super::segment_fetch::ArchiveBase;
+use super::segment_fetch::{ArchiveBase, FetchFailure};
 use super::stream_process::StreamTools;
 use crate::archive::{Stream, Timestamp};
 use crate::jobs::{JobHandle, JobRegistry, JobState};
@@ -170,7 +170,7 @@ impl RecordedChannel {
         let Some(tls) = trusted(&parts, &jobs, &stop).await else { return };
         let look = async |(stream, handle): (Stream, JobHandle)| {
             parts.metrics.begin(&stream);
-            let newest = newest_end(&parts.archive, &stream).await;
+            let newest = newest_end(&parts, &stream).await;
             (
                 stream,
                 Recorded {
@@ -241,10 +241,20 @@ fn watching(watched: Arc<HashMap<Stream, Recorded>>, parts: Arc<RecordParts>) ->
     })
 }
 
-/// Where the newest segment of a stream ends, if the disk says so soon: what is live does not wait for it.
-async fn newest_end(archive: &ArchiveBase, stream: &Stream) -> Option<Timestamp> {
-    let quality = RecordedQuality::new(stream.clone(), archive.clone());
-    let looking = tokio::task::spawn_blocking(move || quality.newest_end());
+/// Where the newest segment of a stream ends, if the disk says so soon: what is live does not wait for it. What is missing before it is told: whoever was
+/// stopped while he tried it did not say so.
+async fn newest_end(parts: &Arc<RecordParts>, stream: &Stream) -> Option<Timestamp> {
+    let quality = RecordedQuality::new(stream.clone(), parts.archive.clone());
+    let missed = parts.missed.clone();
+    let looking = tokio::task::spawn_blocking(move || {
+        let newest = quality.newest_end()?;
+        if let Some(newest) = newest {
+            for hole in quality.holes_before(newest)? {
+                missed.put(&quality.stream, left_behind(hole));
+            }
+        }
+        Ok::<_, FetchFailure>(newest)
+    });
     let found = tokio::time::timeout(LOOKS_FOR, looking).await.ok()?.ok()?;
     found.inspect_err(|error| tracing::info!(name: "newest_segment_unknown", %stream, %error, "it is not known when recording ended; a hole since then has no reason")).ok()?
 }

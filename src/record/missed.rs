@@ -3,7 +3,8 @@
 //! 1. A segment that is given up, and one that the source leaves out, is told at once.
 //! 2. While nothing comes, the reason is remembered from the end of the newest segment on. When segments come again, what lies between is told,
 //!    with each reason that there was, one after the other; meanwhile once a minute as far as it has come, so that a crash does not lose it.
-//! 3. At the start, nothing came since the newest segment that is on the disk, because nobody recorded.
+//! 3. At the start, nothing came since the newest segment that is on the disk, because nobody recorded; and what is missing right before it was
+//!    still tried when the recorder was stopped, unless something else is known of it.
 //!
 //! What is told may reach over segments that come all the same, out of order or later. Whoever is told looks at holes only.
 
@@ -41,6 +42,12 @@ impl fmt::Debug for MissedSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MissedSink")
     }
+}
+
+/// Of a hole that was there when the recorder began.
+pub fn left_behind(hole: Stretch) -> MissedRecording {
+    let detail = "no recorder ran here, or it was stopped before that came".to_owned();
+    MissedRecording { missed: hole, reason: HoleReason::NotRecording, detail }
 }
 
 /// Why nothing comes, from then on.

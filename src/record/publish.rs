@@ -15,6 +15,8 @@ use parking_lot::Mutex;
 
 use super::peer_times::PeerTimes;
 use super::segment_fetch::{ArchiveBase, FetchFailure, FetchedSegment};
+use crate::archive::best::TOLERANCE;
+use crate::archive::coverage::Stretch;
 use crate::archive::segment::recorded_name;
 use crate::archive::time::SECOND_US;
 use crate::archive::{
@@ -28,6 +30,8 @@ const NEAR: Span = Span::from_us(30 * SECOND_US);
 const ALIKE: Span = Span::from_us(5_000);
 /// Segments of this process that are remembered by their hash.
 const REMEMBERED: usize = 256;
+/// Before the newest segment, so long may be missing what was still tried when its recorder was stopped.
+const TRIED: Span = Span::from_us(20 * 60 * SECOND_US);
 /// Hours in which the newest segment is looked for.
 const NEWEST_HOURS: usize = 3;
 
@@ -171,6 +175,27 @@ impl RecordedQuality {
         Ok(None)
     }
 
+    /// What is not there of the time right before this end of the newest segment. Blocks.
+    pub fn holes_before(&self, newest: Timestamp) -> Result<Vec<Stretch>, FetchFailure> {
+        let base = self.archive.base()?;
+        let first = (newest - TRIED).hour();
+        let mut there = Vec::new();
+        for hour in [Some(first), Some(newest.hour()).filter(|last| *last != first)].into_iter().flatten() {
+            let keys = self.keys(&base, hour)?;
+            there.extend(keys.iter().filter(|key| key.kind.is_video()).map(|key| (key.start(hour), key.end(hour))));
+        }
+        there.sort_unstable();
+        let (mut reach, mut holes) = (None, Vec::new());
+        for (start, end) in there {
+            if let Some(reach) = reach.filter(|reach| start - *reach > TOLERANCE) {
+                holes.push(Stretch { start: reach, end: start });
+            }
+            reach = reach.max(Some(end));
+        }
+        holes.retain(|hole| hole.end > newest - TRIED);
+        Ok(holes)
+    }
+
     fn remember(&self, hash: Hash, start: Timestamp, kind: SegmentKind) {
         let mut recent = self.recent.lock();
         recent.push_back((hash, start, kind));
@@ -278,6 +303,11 @@ mod tests {
         assert!(recorded.record(b"one", 31_000_000, false).path.is_some(), "a picture that stands still is no twin");
         std::fs::create_dir(recorded.tree.path().join("a/source/2019-11-13T05")).unwrap();
         assert_eq!(recorded.quality.newest_end().unwrap(), Some(Timestamp::from_us(START + 33_000_000)));
+        let hole =
+            |start, end| Stretch { start: Timestamp::from_us(START + start), end: Timestamp::from_us(START + end) };
+        let before = |us| recorded.quality.holes_before(Timestamp::from_us(START + us)).unwrap();
+        assert_eq!(before(33_000_000), [hole(2_000_000, 31_000_000)]);
+        assert_eq!(before(31_000_000 + TRIED.us()), [], "nobody tried it any more");
         let wanted = [0, 1_000_000].map(|us| (Timestamp::from_us(START + us), Span::from_us(2_000_000)));
         assert_eq!(recorded.quality.full_at(&wanted).unwrap(), [true, false]);
     }

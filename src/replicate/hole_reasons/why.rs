@@ -78,7 +78,9 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
     let silent = names(facts.peers.iter().filter(is_silent));
     let are_all_asked = silent.is_empty();
     let all = names(facts.peers.iter());
-    let missed = missed_most(&facts.missed).filter(|(_, of)| is_most(*of));
+    let said: Vec<&MissedRecording> =
+        facts.missed.iter().filter(|each| !is_known_better(each, &facts.missed)).collect();
+    let missed = missed_most(&said).filter(|(_, of)| is_most(*of));
     let or_missed = |reason| missed.map_or(reason, |(reason, _)| reason);
     let or_away = |reason| if is_most(away) { HoleReason::DiskAway } else { or_missed(reason) };
     let or_lost = |reason| if is_most(damaged) { HoleReason::Lost } else { or_away(reason) };
@@ -121,7 +123,7 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
         let last = facts.away.iter().map(|absence| absence.end).max().unwrap_or(first.end);
         detail = format!("{detail}; between {} and {last} the disk was away for {} s", first.start, away.seconds());
     }
-    let mut longest: Vec<&MissedRecording> = facts.missed.iter().collect();
+    let mut longest = said;
     longest.sort_by_key(|each| std::cmp::Reverse(each.missed.length()));
     for each in longest.into_iter().take(MOST_TOLD) {
         detail =
@@ -131,13 +133,21 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
 }
 
 /// Of what the recorder missed, the reason that makes up the most of a hole; of several that make up as much, the one that was said most exactly.
-fn missed_most(missed: &[MissedRecording]) -> Option<(HoleReason, Span)> {
+fn missed_most(missed: &[&MissedRecording]) -> Option<(HoleReason, Span)> {
     let mut by_reason: BTreeMap<HoleReason, Vec<Stretch>> = BTreeMap::new();
     for each in missed {
         by_reason.entry(each.reason).or_default().push(each.missed);
     }
     let most = by_reason.into_iter().map(|(reason, stretches)| (reason, total(&stretches)));
     most.max_by_key(|(reason, of)| (*of, is_exact(*reason)))
+}
+
+/// Whether it is said of what was missing when a recorder began, and another reason was known before.
+fn is_known_better(each: &MissedRecording, all: &[MissedRecording]) -> bool {
+    let knows = |other: &MissedRecording| {
+        other.reason != each.reason && each.missed.cut(other.missed).is_some_and(|both| both == each.missed)
+    };
+    each.reason == HoleReason::NotRecording && all.iter().any(knows)
 }
 
 /// Whether it is said of one segment each; the others are said of all that lies between two segments that came.

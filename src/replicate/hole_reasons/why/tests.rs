@@ -61,6 +61,10 @@ fn why_the_recorder_here_has_it_not_is_the_reason_where_nobody_has_it() {
     let known = why(&hole, &facts(&most), at(100));
     let mentioned = "0.000006 s of it were not recorded here: because of source_stalled; 0.000004 s";
     assert!(known.detail.contains(mentioned), "{}", known.detail);
+    let restarted = [missed(0, 10, HoleReason::NotRecording), missed(0, 10, HoleReason::SourceOffline)];
+    let before = why(&hole, &facts(&restarted), at(100));
+    assert_eq!(before.reason, HoleReason::SourceOffline, "that was known before a recorder began anew");
+    assert!(!before.detail.contains("not_recording"), "{}", before.detail);
     let little = [missed(0, 4, HoleReason::DiskFull)];
     assert_eq!(told(&hole, &facts(&little)), (HoleReason::NobodyHas, true, all));
     let away = HoleFacts { away: vec![stretch(0, 10)], ..facts(std::slice::from_ref(&offline)) };
