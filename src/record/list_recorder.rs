@@ -6,7 +6,7 @@
 //!    `full` is kept, and tried again until the same bytes come twice.
 //! 4. Where no time is told, the first segment of a run comes alone: if it is here from before, or other nodes have it, all are placed by it. Later
 //!    on, [`AgreedTimes`] moves them.
-//! 5. When it is drained, it is asked no more, and what is listed is fetched to its end.
+//! 5. When it is drained, or is there no more, it is asked no more, and what is listed is fetched to its end; what has not come by then is given up.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -62,6 +62,8 @@ pub enum ListState {
     Works,
     /// It cannot be asked, or stands still.
     Fails { reason: HoleReason, why: String },
+    /// It is there no more, and what it listed still comes.
+    Leaves(String),
     /// It is there no more, and what it listed is done.
     Gone(String),
     /// The stream has ended, and all of it is here.
@@ -73,6 +75,11 @@ pub enum ListState {
 impl ListState {
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Gone(_) | Self::Ended | Self::Refused(_))
+    }
+
+    /// It is not asked any more.
+    pub fn is_left(&self) -> bool {
+        self.is_over() || matches!(self, Self::Leaves(_))
     }
 }
 
@@ -184,6 +191,7 @@ impl ListRecorder {
             if let Some(end) = self.end.clone() {
                 let until = *self.until.get_or_insert_with(|| Instant::now() + DRAINS_FOR);
                 if self.wanted.is_empty() && self.fetching == 0 || Instant::now() >= until {
+                    self.give_up_the_rest();
                     self.state.send_replace(end);
                     return;
                 }
@@ -235,7 +243,11 @@ impl ListRecorder {
             Ok((_, HlsPlaylist::Master(_))) => {
                 self.end = Some(ListState::Refused("the master playlist leads to another master playlist".to_owned()));
             }
-            Err(error) if error.is_gone() => self.end = Some(ListState::Gone(error.to_string())),
+            Err(error) if error.is_gone() => {
+                // Another address is not to wait until all that this one listed has come.
+                self.state.send_replace(ListState::Leaves(error.to_string()));
+                self.end = Some(ListState::Gone(error.to_string()));
+            }
             Err(error) if error.is_final() => self.end = Some(ListState::Refused(error.to_string())),
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
@@ -431,7 +443,8 @@ impl ListRecorder {
                     self.shift = (wanted.run, recorded.start - wanted.time.start);
                 }
                 self.agree(&wanted, &recorded);
-                if recorded.path.is_some() || recorded.kind == SegmentKind::Full {
+                let is_asked = self.end.is_none();
+                if is_asked && (recorded.path.is_some() || recorded.kind == SegmentKind::Full) {
                     self.state.send_if_modified(|state| {
                         *state != ListState::Works && {
                             *state = ListState::Works;
@@ -486,6 +499,18 @@ impl ListRecorder {
         let news = self.agreed.compare(|hash, near| quality.peer_times.of(&quality.stream, hash, near));
         if let Some((peer, earlier)) = news {
             self.tell(|stream| RecorderEvent::TimesDiffer { stream, peer, earlier });
+        }
+    }
+
+    /// What has not come while it was drained.
+    fn give_up_the_rest(&mut self) {
+        for (_, wanted) in std::mem::take(&mut self.wanted) {
+            let (start, duration) = (wanted.time.start, wanted.listed.duration);
+            let (reason, why) = match wanted.no_room {
+                Some(no_room) => (HoleReason::DiskFull, no_room),
+                None => (HoleReason::NotReceived, "its playlist was there no more, and it did not come".to_owned()),
+            };
+            self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
         }
     }
 

@@ -42,6 +42,8 @@ pub struct RecordedQuality {
     pub archive: ArchiveBase,
     pub peer_times: PeerTimes,
     recent: Mutex<VecDeque<(Hash, Timestamp, SegmentKind)>>,
+    /// Held while what may be here under another name is looked for and published.
+    untold: Mutex<()>,
 }
 
 /// What became of a segment.
@@ -59,7 +61,7 @@ pub struct RecordedSegment {
 
 impl RecordedQuality {
     pub fn new(stream: Stream, archive: ArchiveBase) -> Self {
-        Self { stream, archive, peer_times: PeerTimes::default(), recent: Mutex::default() }
+        Self { stream, archive, peer_times: PeerTimes::default(), recent: Mutex::default(), untold: Mutex::default() }
     }
 
     /// Where what other nodes say of times is asked.
@@ -97,6 +99,8 @@ impl RecordedQuality {
         is_told: bool,
     ) -> Result<RecordedSegment, FetchFailure> {
         let (bytes, hash, kind) = (fetched.file.bytes(), fetched.file.hash(), fetched.kind);
+        // Two playlists may list the same.
+        let _alone = (!is_told).then(|| self.untold.lock());
         let there = match self.remembered(&hash, start, kind) {
             None if !is_told && bytes > 0 => self.on_disk(&*self.archive.base()?, &hash, start, kind)?,
             known => known,

@@ -40,6 +40,9 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// The same for a stream that has ended or cannot be recorded.
 const LATER: Duration = Duration::from_secs(30);
 
+/// Playlists of one quality that are followed at once: the newest ones. Where addresses expire again and again, nothing comes from the others any more.
+const FOLLOWED: usize = 4;
+
 /// An address that a command printed just now is good.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -279,12 +282,15 @@ impl FollowedLists {
         newest.is_none_or(|state| !matches!(state, ListState::Begins | ListState::Works))
     }
 
-    /// Follows the first address that is not followed yet; of several, not the same one first each time.
+    /// Follows the first address that is not asked yet; of several, not the same one first each time.
     fn begin(&mut self, found: &[Url], turn: usize) {
-        let is_followed = |url: &Url| self.lists.iter().any(|list| list.url == *url);
+        let is_followed = |url: &Url| self.lists.iter().any(|list| list.url == *url && !list.state.borrow().is_left());
         let unfollowed =
             found.iter().cycle().skip(turn % found.len().max(1)).take(found.len()).find(|url| !is_followed(url));
         let Some(url) = unfollowed.cloned() else { return };
+        if self.lists.len() >= FOLLOWED {
+            self.lists.remove(0);
+        }
         let (sender, state) = watch::channel(ListState::default());
         let drain = CancellationToken::new();
         let recorder = ListRecorder::new(Arc::clone(&self.parts), url.clone(), sender, drain.clone());
@@ -315,13 +321,15 @@ impl FollowedLists {
         match &state {
             ListState::Works => self.lists.iter().take(at).for_each(|older| older.drain.cancel()),
             ListState::Fails { reason, why } if is_newest => self.tell_failure(*reason, why),
-            ListState::Gone(why) if is_newest => self.tell_failure(HoleReason::SourceOffline, why),
+            ListState::Leaves(why) | ListState::Gone(why) if is_newest => {
+                self.tell_failure(HoleReason::SourceOffline, why);
+            }
             ListState::Refused(why) => self.tell_refusal(why),
             ListState::Ended => {
                 let stream = self.parts.quality.stream.clone();
                 self.parts.events.tell(&RecorderEvent::Ended { stream });
             }
-            ListState::Begins | ListState::Fails { .. } | ListState::Gone(_) => {}
+            ListState::Begins | ListState::Fails { .. } | ListState::Leaves(_) | ListState::Gone(_) => {}
         }
         if state.is_over() {
             self.lists.remove(at);

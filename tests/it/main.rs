@@ -63,6 +63,7 @@ mod players;
 mod recorded_twice;
 mod recorders;
 mod recording;
+mod recording_addresses;
 mod recording_mp4;
 mod replication;
 mod retention;
