@@ -3,6 +3,7 @@
 pub mod apple;
 pub mod archive;
 pub mod authority;
+pub mod broadcast;
 pub mod browser;
 pub mod client;
 pub mod clock;
@@ -11,6 +12,7 @@ pub mod encoder;
 pub mod hls;
 pub mod invariants;
 pub mod link;
+pub mod live_origin;
 pub mod mischief;
 pub mod model;
 pub mod mp4;
