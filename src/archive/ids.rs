@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::BadName;
 
+/// What a recorder calls the sound of a stream whose pictures lie apart from it; further renditions of it are `audio-` and what they are.
+pub const SOUND: &str = "audio";
+
 fn component(text: &str) -> Result<Box<str>, BadName> {
     let fits = !text.is_empty() && text.len() <= 255 && !text.starts_with('.') && !text.contains(['/', '\0']);
     if fits { Ok(text.into()) } else { Err(BadName::Component) }
@@ -43,6 +46,11 @@ impl Quality {
     /// Whether it holds chat batches instead of video.
     pub fn is_chat(&self) -> bool {
         &*self.0 == "chat"
+    }
+
+    /// Whether recorders call sound so that lies apart from its pictures. A channel that was recorded otherwise may have such a quality as well.
+    pub fn is_called_sound(&self) -> bool {
+        self.0.strip_prefix(SOUND).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     }
 }
 

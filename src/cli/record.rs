@@ -135,7 +135,9 @@ async fn test(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode> {
         args.quality.iter().any(|name| *name == quality.name || quality.is_source && name == SOURCE)
     };
     if !args.quality.is_empty() {
-        report.qualities.retain(wanted);
+        let with_it: Vec<String> =
+            report.qualities.iter().filter(|one| wanted(one)).flat_map(|one| one.sound.clone()).collect();
+        report.qualities.retain(|one| wanted(one) || one.is_sound && with_it.contains(&one.name));
     }
     print_report(config, &report)
 }
@@ -212,6 +214,9 @@ struct RecordedLine<'s> {
 impl RecordPrinter {
     fn print(&self, event: &RecorderEvent) {
         match event {
+            RecorderEvent::SoundFound { stream, .. } => {
+                stderr_line(format_args!("{stream}: sound that lies apart is recorded as well"));
+            }
             RecorderEvent::Recorded { segment, .. } => {
                 self.is_silent.store(false, Ordering::Relaxed);
                 self.segment(segment);

@@ -33,12 +33,18 @@ pub fn print_report(config: &Config, report: &ProbedSource) -> anyhow::Result<Ex
 }
 
 fn lines(report: &ProbedSource) -> Vec<String> {
-    let qualities = report.qualities.len();
+    let sounds = report.qualities.iter().filter(|quality| quality.is_sound).count();
+    let qualities = report.qualities.len() - sounds;
     let plural = if qualities == 1 { "quality" } else { "qualities" };
-    let mut lines = vec![format!("{}: {}, {qualities} {plural}", report.source, report.protocol)];
+    let apart = if sounds > 0 { format!(", {sounds} of sound that lies apart") } else { String::new() };
+    let mut lines = vec![format!("{}: {}, {qualities} {plural}{apart}", report.source, report.protocol)];
     for quality in &report.qualities {
         lines.push(headline(quality));
         lines.extend(quality.segment.as_ref().map(|segment| format!("  {}", content(segment))));
+        if !quality.sound.is_empty() {
+            let names: Vec<_> = quality.sound.iter().map(|name| shown(name)).collect();
+            lines.push(format!("  its sound lies apart and is recorded along with it: {}", names.join(", ")));
+        }
         if let Some(list) = &quality.playlist {
             lines.extend(listed(list).into_iter().map(|line| format!("  {line}")));
         }
@@ -58,6 +64,11 @@ fn headline(quality: &ProbedQuality) -> String {
         shown(&quality.name).into_owned()
     };
     let mut said: Vec<String> = Vec::new();
+    if quality.is_sound {
+        said.push("sound".to_owned());
+    }
+    said.extend(quality.title.as_ref().map(|title| format!("called {}", shown(title))));
+    said.extend(quality.language.as_ref().map(|language| format!("language {}", shown(language))));
     said.extend(quality.width.zip(quality.height).map(|(width, height)| format!("{width}x{height}")));
     said.extend(quality.frames_per_second.map(|rate| format!("{rate} fps")));
     said.extend(quality.bits_per_second.map(bits));
@@ -150,27 +161,35 @@ mod tests {
             width: Some(1280),
             height: Some(720),
             bits_per_second: Some(900_000),
+            sound: vec!["audio".to_owned()],
             spare_addresses: 1,
             playlist: Some(playlist),
             segment: Some(segment),
             ..ProbedQuality::default()
         };
-        let refused =
-            ProbedQuality { name: "x".to_owned(), problem: Some("why".to_owned()), ..ProbedQuality::default() };
+        let refused = ProbedQuality {
+            name: "audio".to_owned(),
+            is_sound: true,
+            title: Some("Original".to_owned()),
+            language: Some("en".to_owned()),
+            problem: Some("why".to_owned()),
+            ..ProbedQuality::default()
+        };
         let report =
             ProbedSource { source: "https://a/b".to_owned(), protocol: "HLS", qualities: vec![quality, refused] };
         assert_eq!(
             lines(&report),
             [
-                "https://a/b: HLS, 2 qualities",
+                "https://a/b: HLS, 1 quality, 1 of sound that lies apart",
                 "source, also called 720p60 (1280x720, 900 kbit/s), with 1 spare address",
                 "  MPEG-TS, unknown codecs, 4.19 Mbit/s",
+                "  its sound lies apart and is recorded along with it: audio",
                 "  20 segments of 2.000 to 2.002 s: a window of 40.0 s",
                 "  2 new segments in 5 s",
                 "  encrypted by AES-128",
                 "  times are told, and lie 7.3 s behind the clock here: which of the two is wrong?",
                 "  would write CHANNEL/source/H/N.ts (1.00 MiB)",
-                "x",
+                "audio (sound, called Original, language en)",
                 "  cannot be recorded: why",
             ]
         );

@@ -3,6 +3,7 @@
 //! Every order wants a token for writing, the test as well: it makes this machine ask addresses that somebody names. Commands are never
 //! ordered here; only the settings name those.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,7 +13,7 @@ use super::Problem;
 use super::app::{Answer, App};
 use super::problem::capital;
 use super::request::{FromBody, JsonBody};
-use crate::archive::{Channel, Quality, Stream};
+use crate::archive::{Channel, Quality};
 use crate::jobs::{JobRegistry, JobStatus};
 use crate::net::tls;
 use crate::record::{
@@ -151,19 +152,25 @@ fn listed(app: &App) -> RecorderList {
 
 fn report(status: RecorderStatus, board: &JobRegistry) -> RecorderReport {
     let RecorderStatus { options, is_in_settings, is_stopped } = status;
-    let jobs = board.jobs();
-    let stream = |quality: &Quality| {
-        let name = Stream { channel: options.channel.clone(), quality: quality.clone() }.to_string();
+    // A name holds no slash, so these are of this channel. Sound that lies apart has a job that no order names.
+    let prefix = format!("{}/", options.channel);
+    let mut jobs: BTreeMap<Quality, JobStatus> = BTreeMap::new();
+    for job in board.jobs().into_iter().filter(|job| job.kind == "record") {
+        let name = job.of.as_ref().and_then(|of| of.strip_prefix(&prefix));
+        let Some(quality) = name.and_then(|name| Quality::new(name).ok()) else { continue };
         // One that has just been replaced may still be ending.
-        let named = jobs.iter().filter(|job| job.kind == "record" && job.of.as_ref() == Some(&name));
-        named.max_by_key(|job| job.since).map(|job| stream_report(quality.clone(), job))
-    };
+        if jobs.get(&quality).is_none_or(|known| known.since <= job.since) {
+            jobs.insert(quality, job);
+        }
+    }
+    let ordered = options.qualities.iter().filter_map(|quality| jobs.remove_entry(quality)).collect::<Vec<_>>();
+    let streams = ordered.into_iter().chain(jobs).map(|(quality, job)| stream_report(quality, &job)).collect();
     RecorderReport {
         source: options.source.to_string(),
         skip_ads: options.skips_ads,
         in_settings: is_in_settings,
         stopped: is_stopped,
-        streams: options.qualities.iter().filter_map(stream).collect(),
+        streams,
         channel: options.channel.clone(),
     }
 }

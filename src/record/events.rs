@@ -10,6 +10,8 @@ use crate::archive::{Span, Stream, Timestamp};
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecorderEvent {
+    /// There is sound that lies apart; it is recorded as this stream from now on. Its newest segment on the disk ended then.
+    SoundFound { stream: Stream, newest: Option<Timestamp> },
     /// A segment is here.
     Recorded { stream: Stream, segment: RecordedSegment },
     /// A segment did not come; it is tried again.
@@ -38,7 +40,8 @@ impl RecorderEvent {
     /// Whom it concerns.
     pub const fn stream(&self) -> &Stream {
         match self {
-            Self::Recorded { stream, .. }
+            Self::SoundFound { stream, .. }
+            | Self::Recorded { stream, .. }
             | Self::SegmentFails { stream, .. }
             | Self::GivenUp { stream, .. }
             | Self::AdLeftOut { stream, .. }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::events::{RecorderEvent, RecorderEvents};
 use super::missed::{MissedSink, MissedWatch, left_behind};
 use super::peer_times::PeerTimes;
-use super::publish::RecordedQuality;
+use super::publish::{LOOKS_FOR, RecordedQuality, newest_end};
 use super::recorder::{RecordOptions, Recorder};
 use super::segment_fetch::{ArchiveBase, FetchFailure};
 use super::stream_process::StreamTools;
@@ -26,8 +26,6 @@ use crate::net::tls::{self, ClientConfig};
 /// A playlist that stands still is noticed long before.
 const DEADLINE: Duration = Duration::from_secs(5 * 60);
 
-/// How long a disk is asked what was recorded before.
-const LOOKS_FOR: Duration = Duration::from_secs(2);
 /// One segment that fails is no problem of the recorder; where none has come for so long, each is.
 const SILENT_FOR: Duration = Duration::from_secs(15);
 /// How long what failed at the start waits.
@@ -134,6 +132,20 @@ struct Recorded {
     differs: Mutex<Option<String>>,
 }
 
+impl Recorded {
+    fn new(handle: JobHandle, newest: Option<Timestamp>) -> Self {
+        Self {
+            handle,
+            missed: Mutex::new(MissedWatch::new(newest)),
+            came: Mutex::new(Instant::now()),
+            differs: Mutex::default(),
+        }
+    }
+}
+
+/// The recorders of one channel.
+type WatchedStreams = HashMap<Stream, Arc<Recorded>>;
+
 /// A channel that is recorded, with a job for each of its qualities.
 pub(super) struct RecordedChannel {
     options: RecordOptions,
@@ -170,31 +182,26 @@ impl RecordedChannel {
         let Some(tls) = trusted(&parts, &jobs, &stop).await else { return };
         let look = async |(stream, handle): (Stream, JobHandle)| {
             parts.metrics.begin(&stream);
-            let newest = newest_end(&parts, &stream).await;
-            (
-                stream,
-                Recorded {
-                    handle,
-                    missed: Mutex::new(MissedWatch::new(newest)),
-                    came: Mutex::new(Instant::now()),
-                    differs: Mutex::default(),
-                },
-            )
+            let newest = newest_end(&parts.archive, &stream).await;
+            if let Some(newest) = newest {
+                tell_what_was_left(&parts, &stream, newest).await;
+            }
+            (stream, Arc::new(Recorded::new(handle, newest)))
         };
-        let watched: HashMap<Stream, Recorded> = join_all(jobs.into_iter().map(look)).await.into_iter().collect();
-        let watched = Arc::new(watched);
+        let watched: WatchedStreams = join_all(jobs.into_iter().map(look)).await.into_iter().collect();
+        let watched = Arc::new(Mutex::new(watched));
         let events = watching(Arc::clone(&watched), Arc::clone(&parts));
         match Recorder::new(options, parts.archive.clone(), &tls, &parts.tools, events) {
             Ok(recorder) => recorder.agreeing_with(parts.peer_times.clone()).run(stop).await,
             Err(error) => {
-                for recorded in watched.values() {
+                for recorded in watched.lock().values() {
                     recorded.handle.failed(&error.to_string());
                 }
                 tracing::error!(name: "recorder_refused", %error, "a recorder could not be started");
                 stop.cancelled().await;
             }
         }
-        watched.values().for_each(|recorded| recorded.handle.remove());
+        watched.lock().values().for_each(|recorded| recorded.handle.remove());
     }
 }
 
@@ -228,12 +235,18 @@ async fn trusted(
     None
 }
 
-/// Counts, shows and remembers what recorders tell.
-fn watching(watched: Arc<HashMap<Stream, Recorded>>, parts: Arc<RecordParts>) -> RecorderEvents {
+/// Counts, shows and remembers what recorders tell. Sound that they find is one more job.
+fn watching(watched: Arc<Mutex<WatchedStreams>>, parts: Arc<RecordParts>) -> RecorderEvents {
     RecorderEvents::new(move |event| {
+        if let RecorderEvent::SoundFound { stream, newest } = event {
+            let handle = parts.board.register("record", Some(stream.to_string()), DEADLINE);
+            handle.set_state(JobState::Waiting, "asks for sound that lies apart from its pictures", None);
+            parts.metrics.begin(stream);
+            watched.lock().insert(stream.clone(), Arc::new(Recorded::new(handle, *newest)));
+        }
         parts.metrics.count(event);
-        let Some(recorded) = watched.get(event.stream()) else { return };
-        report(recorded, event);
+        let Some(recorded) = watched.lock().get(event.stream()).cloned() else { return };
+        report(&recorded, event);
         let found = recorded.missed.lock().observe(event, SystemTime::now().into());
         for each in found {
             parts.missed.put(event.stream(), each);
@@ -241,27 +254,27 @@ fn watching(watched: Arc<HashMap<Stream, Recorded>>, parts: Arc<RecordParts>) ->
     })
 }
 
-/// Where the newest segment of a stream ends, if the disk says so soon: what is live does not wait for it. What is missing before it is told: whoever was
-/// stopped while he tried it did not say so.
-async fn newest_end(parts: &Arc<RecordParts>, stream: &Stream) -> Option<Timestamp> {
+/// Tells what is missing before the newest segment, if the disk says so soon: whoever was stopped while he tried it did not say so.
+async fn tell_what_was_left(parts: &RecordParts, stream: &Stream, newest: Timestamp) {
     let quality = RecordedQuality::new(stream.clone(), parts.archive.clone());
     let missed = parts.missed.clone();
     let looking = tokio::task::spawn_blocking(move || {
-        let newest = quality.newest_end()?;
-        if let Some(newest) = newest {
-            for hole in quality.holes_before(newest)? {
-                missed.put(&quality.stream, left_behind(hole));
-            }
+        for hole in quality.holes_before(newest)? {
+            missed.put(&quality.stream, left_behind(hole));
         }
-        Ok::<_, FetchFailure>(newest)
+        Ok::<_, FetchFailure>(())
     });
-    let found = tokio::time::timeout(LOOKS_FOR, looking).await.ok()?.ok()?;
-    found.inspect_err(|error| tracing::info!(name: "newest_segment_unknown", %stream, %error, "it is not known when recording ended; a hole since then has no reason")).ok()?
+    if let Ok(Ok(Err(error))) = tokio::time::timeout(LOOKS_FOR, looking).await {
+        tracing::info!(name: "holes_unknown", %stream, %error, "what is missing before the newest segment is not known; a hole there has no reason");
+    }
 }
 
 fn report(recorded: &Recorded, event: &RecorderEvent) {
     let handle = &recorded.handle;
     match event {
+        RecorderEvent::SoundFound { stream, .. } => {
+            tracing::info!(name: "sound_found", %stream, "a stream has sound in a playlist of its own, which is recorded as well");
+        }
         RecorderEvent::Recorded { segment, .. } => {
             *recorded.came.lock() = Instant::now();
             let differs = recorded.differs.lock().clone().unwrap_or_default();

@@ -113,7 +113,8 @@ impl MissedWatch {
             RecorderEvent::Fails { reason, why, .. } => self.fails(*reason, why, now),
             RecorderEvent::Refused { why, .. } => self.fails(HoleReason::NotReceived, why, now),
             RecorderEvent::Ended { .. } => self.fails(HoleReason::SourceOffline, "the stream had ended", now),
-            RecorderEvent::SegmentFails { .. }
+            RecorderEvent::SoundFound { .. }
+            | RecorderEvent::SegmentFails { .. }
             | RecorderEvent::ClockDiffers { .. }
             | RecorderEvent::TimesDiffer { .. } => Vec::new(),
         }

@@ -1,9 +1,10 @@
 //! Records live streams: what an origin of HLS lists, or another source sends, becomes segments of the archive. `docs/recorder.md` says how, and what is not there yet.
 //!
-//! 1. `playlist`, `variants`, `follow` and `start_times` are pure: what is listed, which quality is which, what is new, and when it begins.
+//! 1. `playlist`, `variants`, `separate_sound`, `follow` and `start_times` are pure: what is listed, which quality and which sound is which, what is
+//!    new, and when it begins.
 //! 2. `source_address` and `address_command` say where a stream is; `address` and `origin` ask, within limits; nothing else here opens connections.
-//! 3. `segment_fetch` brings one segment to the disk, with what `init_segment` has of it in front, `publish` gives it its name; `list_recorder` does so with all of one playlist, and
-//!    [`Recorder`] with all qualities of a channel.
+//! 3. `segment_fetch` brings one segment to the disk, with what `init_segment` has of it in front, `publish` gives it its name; `list_recorder` does so with all of one playlist,
+//!    `followed_lists` with those of one quality, and [`Recorder`] with all qualities of a channel.
 //! 4. What is no HLS comes through ffmpeg or, where OBS pushes it, by [`rtmp`]; `stream_process` brings it, `ts_cutter` cuts it, `stream_writer`
 //!    publishes what was cut.
 //! 5. `probe` and `stream_probe` say what a source has, and record nothing.
@@ -20,6 +21,7 @@ mod decrypt;
 mod drift;
 mod events;
 mod follow;
+mod followed_lists;
 mod init_segment;
 mod job;
 mod list_recorder;
@@ -35,6 +37,7 @@ mod recorders;
 mod rtmp;
 mod saved_recorders;
 mod segment_fetch;
+mod separate_sound;
 mod source_address;
 mod source_headers;
 mod start_times;

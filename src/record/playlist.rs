@@ -81,8 +81,18 @@ pub struct Rendition {
     pub kind: String,
     pub group: String,
     pub name: String,
+    pub language: Option<String>,
+    /// It is the one that is heard or seen unless another one is chosen.
+    pub is_default: bool,
     /// None where it is in the variant's own segments.
     pub uri: Option<String>,
+}
+
+impl Rendition {
+    /// Whether it is sound with a playlist of its own.
+    pub fn is_separate_sound(&self) -> bool {
+        self.kind == "AUDIO" && self.uri.is_some()
+    }
 }
 
 /// The window of segments that can be fetched now.
@@ -346,6 +356,8 @@ impl PlaylistReader {
                 "TYPE" => value.clone_into(&mut rendition.kind),
                 "GROUP-ID" => value.clone_into(&mut rendition.group),
                 "NAME" => value.clone_into(&mut rendition.name),
+                "LANGUAGE" => rendition.language = Some(value.to_owned()),
+                "DEFAULT" => rendition.is_default = value == "YES",
                 "URI" => rendition.uri = Some(value.to_owned()),
                 _ => {}
             }

@@ -21,10 +21,11 @@ use super::list_recorder::refusal;
 use super::origin::{OriginClient, OriginError, OriginLimits};
 use super::playlist::{HlsPlaylist, ListedSegment, MediaList, SegmentCipher};
 use super::segment_fetch::{FetchFailure, judged_kind};
+use super::separate_sound::{OfferedSound, separate_sounds};
 use super::source_address::SourceAddress;
 use super::source_headers::SourceHeaders;
 use super::start_times::{StartTime, StartTimes};
-use super::variants::{OfferedQuality, SEPARATE_SOUND, offered_qualities};
+use super::variants::{OfferedQuality, offered_qualities};
 use crate::archive::segment::recorded_name;
 use crate::archive::{Container, Hash, Span, Timestamp};
 use crate::media::{Mp4Reader, StreamCheck, facts};
@@ -62,6 +63,13 @@ pub struct ProbedQuality {
     pub frames_per_second: Option<f64>,
     pub bits_per_second: Option<u64>,
     pub codecs: Option<String>,
+    /// It is sound that lies apart from its pictures.
+    pub is_sound: bool,
+    /// What the source says of that.
+    pub title: Option<String>,
+    pub language: Option<String>,
+    /// The sound that lies apart from this quality, and is recorded along with it.
+    pub sound: Vec<String>,
     /// Addresses beside the first one.
     pub spare_addresses: usize,
     pub playlist: Option<ProbedList>,
@@ -115,7 +123,11 @@ pub async fn probe_hls(source: &SourceAddress, client: &OriginClient) -> Result<
         }
         HlsPlaylist::Master(master) => {
             let offered = offered_qualities(&master);
-            join_all(offered.iter().take(MOST_QUALITIES).map(|one| offered_quality(client, &base, one))).await
+            let pictures = offered.iter().take(MOST_QUALITIES);
+            let pictures = pictures.map(|one| (announced(&separate_sounds(&master, [one]), one), one.uris.first()));
+            let sounds = separate_sounds(&master, &offered);
+            let sounds = sounds.iter().take(MOST_QUALITIES).map(|one| (announced_sound(one), one.uris.first()));
+            join_all(pictures.chain(sounds).map(|(report, uri)| offered_quality(client, &base, report, uri))).await
         }
     };
     Ok(ProbedSource { source: source.to_string(), protocol: "HLS", qualities })
@@ -133,9 +145,9 @@ pub fn probing_client(
     Ok(client)
 }
 
-async fn offered_quality(client: &OriginClient, base: &Url, offered: &OfferedQuality) -> ProbedQuality {
+fn announced(sounds: &[OfferedSound], offered: &OfferedQuality) -> ProbedQuality {
     let (width, height) = offered.variant.resolution.unzip();
-    let report = ProbedQuality {
+    ProbedQuality {
         name: offered.name.clone(),
         is_source: offered.is_source,
         width,
@@ -143,13 +155,30 @@ async fn offered_quality(client: &OriginClient, base: &Url, offered: &OfferedQua
         frames_per_second: offered.variant.frame_rate.map(thousandths),
         bits_per_second: Some(offered.variant.bandwidth).filter(|bits| *bits > 0),
         codecs: offered.variant.codecs.clone(),
+        sound: sounds.iter().map(|sound| sound.quality.to_string()).collect(),
         spare_addresses: offered.uris.len().saturating_sub(1),
         ..ProbedQuality::default()
-    };
-    if offered.has_separate_sound {
-        return ProbedQuality { problem: Some(SEPARATE_SOUND.to_owned()), ..report };
     }
-    let Some(uri) = offered.uris.first() else { return report };
+}
+
+fn announced_sound(offered: &OfferedSound) -> ProbedQuality {
+    ProbedQuality {
+        name: offered.quality.to_string(),
+        is_sound: true,
+        title: Some(offered.name.clone()).filter(|title| !title.is_empty()),
+        language: offered.language.clone(),
+        spare_addresses: offered.uris.len().saturating_sub(1),
+        ..ProbedQuality::default()
+    }
+}
+
+async fn offered_quality(
+    client: &OriginClient,
+    base: &Url,
+    report: ProbedQuality,
+    uri: Option<&String>,
+) -> ProbedQuality {
+    let Some(uri) = uri else { return report };
     match client.rules().join(base, uri) {
         Ok(url) => quality(client, url, report).await,
         Err(error) => ProbedQuality { problem: Some(error.to_string()), ..report },

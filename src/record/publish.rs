@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -34,6 +35,9 @@ const REMEMBERED: usize = 256;
 const TRIED: Span = Span::from_us(20 * 60 * SECOND_US);
 /// Hours in which the newest segment is looked for.
 const NEWEST_HOURS: usize = 3;
+
+/// How long a disk is asked what was recorded before.
+pub const LOOKS_FOR: Duration = Duration::from_secs(2);
 
 /// One quality of one channel, as its recorder sees it.
 #[derive(Debug)]
@@ -244,6 +248,14 @@ impl RecordedQuality {
         };
         Ok(scan.iter().filter_map(|(name, _)| key(name)).collect())
     }
+}
+
+/// Where the newest segment of a stream ends, if the disk says so soon: what is live does not wait for it.
+pub async fn newest_end(archive: &ArchiveBase, stream: &Stream) -> Option<Timestamp> {
+    let quality = RecordedQuality::new(stream.clone(), archive.clone());
+    let looking = tokio::task::spawn_blocking(move || quality.newest_end());
+    let found = tokio::time::timeout(LOOKS_FOR, looking).await.ok()?.ok()?;
+    found.inspect_err(|error| tracing::info!(name: "newest_segment_unknown", %stream, %error, "it is not known when recording ended; a hole since then has no reason")).ok()?
 }
 
 fn is_near(one: Timestamp, other: Timestamp) -> bool {

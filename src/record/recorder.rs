@@ -3,33 +3,39 @@
 //! 1. The master playlist is asked at the start, and again whenever a playlist has gone, fails or stands still. Its addresses may have
 //!    expired, or the stream may have been restarted under another one. So is the command that gives the address, where there is one.
 //! 2. Where it leads elsewhere then, both addresses are followed side by side until the new one brings segments.
-//! 3. A stream that is no HLS has no playlists, and [`StreamRecorder`] records it.
-//! 4. Nothing makes it give up but a source whose stream has ended, and one that cannot be recorded at all; a node tries even those again.
+//! 3. Sound that lies apart from a quality is recorded along with it, as a quality of its own ([`separate_sounds`]): an archive without it would not
+//!    be whole. What has been found so is asked for as long as this runs.
+//! 4. A stream that is no HLS has no playlists, and [`StreamRecorder`] records it.
+//! 5. Nothing makes it give up but a source whose stream has ended, and one that cannot be recorded at all; a node tries even those again.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use reqwest::Url;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::address_command::{AddressCommand, CommandError};
 use super::events::{RecorderEvent, RecorderEvents};
-use super::list_recorder::{ListRecorder, ListState, QualityParts};
+use super::followed_lists::FollowedLists;
+use super::list_recorder::{ListState, QualityParts};
 use super::origin::{OriginClient, OriginError, OriginLimits};
 use super::peer_times::PeerTimes;
-use super::playlist::HlsPlaylist;
-use super::publish::RecordedQuality;
+use super::playlist::{HlsPlaylist, MasterList};
+use super::publish::{RecordedQuality, newest_end};
 use super::segment_fetch::ArchiveBase;
+use super::separate_sound::separate_sounds;
 use super::source_address::{SourceAddress, SourceProtocol};
 use super::source_headers::SourceHeaders;
 use super::stream_process::StreamTools;
 use super::stream_recorder::StreamRecorder;
 use super::stream_writer::StreamTarget;
-use super::variants::{SEPARATE_SOUND, SOURCE, find_quality, offered_qualities};
+use super::variants::{OfferedQuality, SOURCE, find_quality, offered_qualities};
 use crate::archive::hole_reasons::HoleReason;
 use crate::archive::{Channel, Quality, Stream};
 use crate::jobs::Backoff;
@@ -40,8 +46,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// The same for a stream that has ended or cannot be recorded.
 const LATER: Duration = Duration::from_secs(30);
 
-/// Playlists of one quality that are followed at once: the newest ones. Where addresses expire again and again, nothing comes from the others any more.
-const FOLLOWED: usize = 4;
+/// Renditions of sound that one channel is recorded with; no source has so many languages.
+const MOST_SOUNDS: usize = 100;
 
 /// An address that a command printed just now is good.
 const FRESH: Duration = Duration::from_secs(2);
@@ -163,11 +169,31 @@ impl Recorder {
             futures_util::future::join_all(each).await;
             return;
         }
-        let each = self.options.qualities.iter().map(|quality| self.quality(quality));
-        let all = futures_util::future::join_all(each);
         tokio::select! {
-            _ = all => {}
+            () = self.all_qualities() => {}
             () = stop.cancelled() => {}
+        }
+    }
+
+    /// Those that were ordered, and the sound that is found for them.
+    async fn all_qualities(&self) {
+        let (sounds, mut found) = unbounded_channel();
+        let mut known: BTreeSet<Quality> = self.options.qualities.iter().cloned().collect();
+        let most = known.len() + MOST_SOUNDS;
+        let mut recording: FuturesUnordered<_> =
+            known.iter().map(|quality| self.quality(quality.clone(), &sounds)).collect();
+        loop {
+            tokio::select! {
+                biased;
+                Some(quality) = found.recv() => {
+                    if known.len() < most && known.insert(quality.clone()) {
+                        recording.push(self.quality(quality, &sounds));
+                    }
+                }
+                over = recording.next() => if over.is_none() {
+                    return;
+                },
+            }
         }
     }
 
@@ -180,8 +206,13 @@ impl Recorder {
         StreamRecorder { source, tools, target, ends: self.ends }.run(stop).await;
     }
 
-    async fn quality(&self, quality: &Quality) {
+    /// Records one of the qualities that were ordered, or sound that was found; says which sound it finds.
+    async fn quality(&self, quality: Quality, sounds: &UnboundedSender<Quality>) {
         let stream = Stream { channel: self.options.channel.clone(), quality: quality.clone() };
+        if !self.options.qualities.contains(&quality) {
+            let newest = newest_end(&self.archive, &stream).await;
+            self.events.tell(&RecorderEvent::SoundFound { stream: stream.clone(), newest });
+        }
         let parts = Arc::new(QualityParts {
             client: self.client.clone(),
             quality: RecordedQuality::new(stream, self.archive.clone()).agreeing_with(self.peer_times.clone()),
@@ -189,11 +220,12 @@ impl Recorder {
             skips_ads: self.options.skips_ads,
             keys: parking_lot::Mutex::default(),
         });
-        let mut followed = FollowedLists { parts, lists: Vec::new() };
+        let mut followed = FollowedLists::new(parts);
         let (mut failures, mut next, mut turn) = (0_u32, Instant::now(), 0_usize);
         loop {
             if followed.needs_another() && Instant::now() >= next {
-                match self.addresses(quality).await {
+                let mut waits = Backoff::new(RETRY.0, RETRY.1).wait(failures.saturating_add(1));
+                match self.addresses(&quality, sounds).await {
                     Ok(found) => {
                         followed.begin(&found, turn);
                         turn = turn.wrapping_add(1);
@@ -205,9 +237,16 @@ impl Recorder {
                             return;
                         }
                     }
+                    Err(NoAddress::NoSound) => {
+                        followed.tell_end();
+                        if self.ends {
+                            return;
+                        }
+                        waits = LATER;
+                    }
                 }
                 failures = failures.saturating_add(1);
-                next = Instant::now() + Backoff::new(RETRY.0, RETRY.1).wait(failures);
+                next = Instant::now() + waits;
             }
             let until = if followed.needs_another() { next } else { Instant::now() + LATER };
             match followed.changed(until).await {
@@ -235,115 +274,56 @@ impl Recorder {
     }
 
     /// Where the playlist of a quality is, and where it is besides.
-    async fn addresses(&self, quality: &Quality) -> Result<Vec<Url>, NoAddress> {
+    async fn addresses(&self, quality: &Quality, sounds: &UnboundedSender<Quality>) -> Result<Vec<Url>, NoAddress> {
         let source = self.source().await?;
         let answer = self.client.playlist(source.url()).await;
         let (base, playlist) = answer.map_err(|error| NoAddress::Failed(error.to_string()))?;
-        let master = match playlist {
-            HlsPlaylist::Media(_) => return Ok(vec![source.url().clone()]),
-            HlsPlaylist::Master(master) => master,
+        let is_ordered = self.options.qualities.contains(quality);
+        let uris = match playlist {
+            HlsPlaylist::Media(_) if is_ordered => return Ok(vec![source.url().clone()]),
+            HlsPlaylist::Media(_) => return Err(NoAddress::NoSound),
+            HlsPlaylist::Master(master) if is_ordered => uris(&master, quality, sounds)?,
+            HlsPlaylist::Master(master) => self.uris_of_sound(&master, quality)?,
         };
-        let offered = offered_qualities(&master);
-        let Some(found) = find_quality(&offered, quality) else {
-            let names: Vec<&str> = offered.iter().map(|one| &*one.name).collect();
-            let names = names.join(", ");
-            return Err(NoAddress::Failed(format!("the source does not offer {quality} now; it offers {names}")));
-        };
-        if found.has_separate_sound {
-            return Err(NoAddress::Refused(SEPARATE_SOUND.to_owned()));
-        }
         let join = |uri: &String| self.client.rules().join(&base, uri);
-        found.uris.iter().map(join).collect::<Result<_, _>>().map_err(|error| NoAddress::Failed(error.to_string()))
+        uris.iter().map(join).collect::<Result<_, _>>().map_err(|error| NoAddress::Failed(error.to_string()))
     }
+
+    /// Of sound that was found for the qualities that were ordered: of all of them, as the best of them decides.
+    fn uris_of_sound(&self, master: &MasterList, quality: &Quality) -> Result<Vec<String>, NoAddress> {
+        let offered = offered_qualities(master);
+        let is_ordered = |one: &&OfferedQuality| {
+            self.options.qualities.iter().any(|ordered| find_quality(&offered, ordered) == Some(*one))
+        };
+        let sounds = separate_sounds(master, offered.iter().filter(is_ordered));
+        let found = sounds.into_iter().find(|sound| sound.quality == *quality);
+        found.map(|sound| sound.uris).ok_or(NoAddress::NoSound)
+    }
+}
+
+/// The addresses of a quality that was ordered; sends what sound it has.
+fn uris(master: &MasterList, quality: &Quality, sounds: &UnboundedSender<Quality>) -> Result<Vec<String>, NoAddress> {
+    let offered = offered_qualities(master);
+    if let Some(found) = find_quality(&offered, quality) {
+        for sound in separate_sounds(master, [found]) {
+            // Whoever takes it lives as long as this does.
+            sounds.send(sound.quality).unwrap_or_default();
+        }
+        return Ok(found.uris.clone());
+    }
+    let all_sounds = separate_sounds(master, &offered);
+    if let Some(found) = all_sounds.iter().find(|sound| sound.quality == *quality) {
+        return Ok(found.uris.clone());
+    }
+    let names = offered.iter().map(|one| &*one.name).chain(all_sounds.iter().map(|sound| sound.quality.as_str()));
+    let names = names.collect::<Vec<_>>().join(", ");
+    Err(NoAddress::Failed(format!("the source does not offer {quality} now; it offers {names}")))
 }
 
 /// Why there is no playlist of a quality to follow.
 enum NoAddress {
     Failed(String),
     Refused(String),
-}
-
-/// The playlists of one quality that are followed: the last one is the newest.
-struct FollowedLists {
-    parts: Arc<QualityParts>,
-    lists: Vec<FollowedPlaylist>,
-}
-
-struct FollowedPlaylist {
-    url: Url,
-    state: watch::Receiver<ListState>,
-    drain: CancellationToken,
-    _task: AbortOnDropHandle<()>,
-}
-
-impl FollowedLists {
-    fn needs_another(&self) -> bool {
-        let newest = self.lists.last().map(|list| list.state.borrow().clone());
-        newest.is_none_or(|state| !matches!(state, ListState::Begins | ListState::Works))
-    }
-
-    /// Follows the first address that is not asked yet; of several, not the same one first each time.
-    fn begin(&mut self, found: &[Url], turn: usize) {
-        let is_followed = |url: &Url| self.lists.iter().any(|list| list.url == *url && !list.state.borrow().is_left());
-        let unfollowed =
-            found.iter().cycle().skip(turn % found.len().max(1)).take(found.len()).find(|url| !is_followed(url));
-        let Some(url) = unfollowed.cloned() else { return };
-        if self.lists.len() >= FOLLOWED {
-            self.lists.remove(0);
-        }
-        let (sender, state) = watch::channel(ListState::default());
-        let drain = CancellationToken::new();
-        let recorder = ListRecorder::new(Arc::clone(&self.parts), url.clone(), sender, drain.clone());
-        let task = AbortOnDropHandle::new(tokio::spawn(recorder.run()));
-        self.lists.push(FollowedPlaylist { url, state, drain, _task: task });
-    }
-
-    /// Waits for news of any of them, at most until then. Those that are over are followed no more, and those before one that works are drained.
-    async fn changed(&mut self, until: Instant) -> Option<ListState> {
-        let each = self.lists.iter_mut().enumerate().map(|(at, list)| {
-            Box::pin(async move {
-                // Who has ended without a word has crashed, and is over.
-                let is_lost = list.state.changed().await.is_err();
-                (at, if is_lost { ListState::Gone("it crashed".to_owned()) } else { list.state.borrow().clone() })
-            })
-        });
-        let waiting: Vec<_> = each.collect();
-        let (at, state) = if waiting.is_empty() {
-            sleep_until(until).await;
-            return None;
-        } else {
-            tokio::select! {
-                (news, ..) = futures_util::future::select_all(waiting) => news,
-                () = sleep_until(until) => return None,
-            }
-        };
-        let is_newest = at + 1 == self.lists.len();
-        match &state {
-            ListState::Works => self.lists.iter().take(at).for_each(|older| older.drain.cancel()),
-            ListState::Fails { reason, why } if is_newest => self.tell_failure(*reason, why),
-            ListState::Leaves(why) | ListState::Gone(why) if is_newest => {
-                self.tell_failure(HoleReason::SourceOffline, why);
-            }
-            ListState::Refused(why) => self.tell_refusal(why),
-            ListState::Ended => {
-                let stream = self.parts.quality.stream.clone();
-                self.parts.events.tell(&RecorderEvent::Ended { stream });
-            }
-            ListState::Begins | ListState::Fails { .. } | ListState::Leaves(_) | ListState::Gone(_) => {}
-        }
-        if state.is_over() {
-            self.lists.remove(at);
-        }
-        is_newest.then_some(state)
-    }
-
-    fn tell_refusal(&self, why: &str) {
-        let stream = self.parts.quality.stream.clone();
-        self.parts.events.tell(&RecorderEvent::Refused { stream, why: why.to_owned() });
-    }
-
-    fn tell_failure(&self, reason: HoleReason, why: &str) {
-        let stream = self.parts.quality.stream.clone();
-        self.parts.events.tell(&RecorderEvent::Fails { stream, reason, why: why.to_owned() });
-    }
+    /// The source has no such sound beside the qualities that were ordered, now.
+    NoSound,
 }

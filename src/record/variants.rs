@@ -3,17 +3,13 @@
 //! 1. `source` is the best one: the one whose name says so, else the one with the most pixels, else the one with the most bits.
 //! 2. Each has a name besides: what its picture's rendition is called, else its own `NAME`, else its height and, from 50 pictures a second on,
 //!    its rate (`720p60`), else its bit rate (`96k`). Of several with one name the best keeps it, and others add their bit rate.
-//! 3. Variants that differ in nothing but their address are one quality with spare addresses.
+//! 3. Variants that differ in nothing but their address and the group of their sound are one quality with spare addresses.
 
-use super::playlist::{MasterList, VariantStream};
+use super::playlist::{MasterList, Rendition, VariantStream};
 use crate::archive::Quality;
 
 /// What the best variant is called.
 pub const SOURCE: &str = "source";
-
-/// Why a quality with [`OfferedQuality::has_separate_sound`] is refused.
-pub const SEPARATE_SOUND: &str =
-    "its sound is in a playlist of its own, which is not recorded as yet, and without it there would be none";
 
 /// A quality that a master playlist offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +20,8 @@ pub struct OfferedQuality {
     pub variant: VariantStream,
     /// Its addresses, in the order in which they are listed; never empty.
     pub uris: Vec<String>,
-    /// Its sound is in a playlist of its own.
-    pub has_separate_sound: bool,
+    /// The groups of its sound, in the same order.
+    pub sound_groups: Vec<String>,
 }
 
 /// What is offered, best first.
@@ -33,23 +29,20 @@ pub fn offered_qualities(master: &MasterList) -> Vec<OfferedQuality> {
     let mut offered: Vec<OfferedQuality> = Vec::new();
     for variant in &master.variants {
         let is_same = |other: &&mut OfferedQuality| {
-            let alike = VariantStream { uri: other.variant.uri.clone(), ..variant.clone() };
-            other.variant == alike
+            let (uri, audio) = (other.variant.uri.clone(), other.variant.audio.clone());
+            other.variant == VariantStream { uri, audio, ..variant.clone() }
         };
         if let Some(known) = offered.iter_mut().find(is_same) {
             known.uris.push(variant.uri.clone());
+            known.sound_groups.extend(variant.audio.clone().filter(|group| !known.sound_groups.contains(group)));
             continue;
         }
-        let has_separate_sound = variant.audio.as_ref().is_some_and(|group| {
-            let of_group = master.renditions.iter().filter(|one| one.kind == "AUDIO" && one.group == *group);
-            of_group.clone().next().is_some() && of_group.clone().all(|one| one.uri.is_some())
-        });
         offered.push(OfferedQuality {
             name: name(master, variant),
             is_source: false,
             variant: variant.clone(),
             uris: vec![variant.uri.clone()],
-            has_separate_sound,
+            sound_groups: variant.audio.iter().cloned().collect(),
         });
     }
     // The order of the list decides between equals.
@@ -81,13 +74,16 @@ fn name(master: &MasterList, variant: &VariantStream) -> String {
         found.map(|one| one.name.clone())
     };
     let called = variant.video.as_ref().and_then(is_of).or_else(|| variant.name.clone());
+    // Where sound lies apart, its names are its own.
+    let has_sound_apart = master.renditions.iter().any(Rendition::is_separate_sound);
+    let is_taken = |quality: &Quality| quality.is_chat() || has_sound_apart && quality.is_called_sound();
     let by_picture = || {
         let (_, height) = variant.resolution?;
         let rate = variant.frame_rate.map(|rate| rate.saturating_add(500) / 1_000).filter(|rate| *rate >= 50);
         Some(rate.map_or_else(|| format!("{height}p"), |rate| format!("{height}p{rate}")))
     };
     called
-        .filter(|name| Quality::new(name).is_ok_and(|quality| !quality.is_chat()))
+        .filter(|name| Quality::new(name).is_ok_and(|quality| !is_taken(&quality)))
         .or_else(by_picture)
         .unwrap_or_else(|| bit_rate(variant.bandwidth))
 }
@@ -149,13 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn sound_in_a_playlist_of_its_own_is_noticed() {
-        let with = |uri: &str| {
-            format!(
-                "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\"{uri}\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nv\n"
-            )
-        };
-        assert!(offered(&with(",URI=\"sound.m3u8\""))[0].has_separate_sound);
-        assert!(!offered(&with(""))[0].has_separate_sound);
+    fn where_sound_lies_apart_no_variant_has_its_name() {
+        let sound = |uri: &str| format!("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\"{uri}\n");
+        let variant = "#EXT-X-STREAM-INF:BANDWIDTH=96000,NAME=\"audio\",AUDIO=\"a\"\nv\n";
+        assert_eq!(names(&offered(&(sound(",URI=\"s\"") + variant))), [("96k", true)]);
+        assert_eq!(names(&offered(&(sound("") + variant))), [("audio", true)]);
     }
 }

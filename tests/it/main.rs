@@ -65,6 +65,7 @@ mod recorders;
 mod recording;
 mod recording_addresses;
 mod recording_mp4;
+mod recording_sound;
 mod recording_troubles;
 mod replication;
 mod retention;

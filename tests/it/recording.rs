@@ -188,11 +188,6 @@ fn what_cannot_be_recorded_is_refused_with_the_reason() {
         let done = gapless(archive.path(), &["record", "c", &origin.url("live.m3u8")]);
         assert!(done.code == 3 && done.err.contains(expected), "{done:?}");
     }
-    let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",URI=\"a.m3u8\"\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nv.m3u8\n";
-    let origin = Origin::new(0, 0);
-    origin.write("master.m3u8", master.as_bytes());
-    let done = gapless(TestArchive::empty().path(), &["record", "c", &origin.url("master.m3u8")]);
-    assert!(done.code == 3 && done.err.contains("its sound is in a playlist of its own"), "{done:?}");
     // What leads elsewhere is not asked, and what is no video is not kept; the stream goes on.
     let origin = Origin::new(0, 0);
     let secret =

@@ -124,11 +124,12 @@ export class RecorderCard {
   }
 }
 
-function quality({ name, is_source, width, height, segment, playlist, problem }) {
+function quality({ name, is_source, is_sound, language, width, height, segment, playlist, problem }) {
   const size = segment?.width ?? width ? `${segment?.width ?? width}×${segment?.height ?? height}` : null;
   const rate = segment?.bits_per_second ? `${(segment.bits_per_second / 1e6).toFixed(1)} Mbit/s` : null;
   const content = [segment?.container, segment?.codecs, size, rate].filter(Boolean).join(", ");
   const lists = playlist ? `${counted(playlist.segments, "segment")}, window ${duration(playlist.window_seconds * SECOND)}, times ${playlist.tells_times ? "are told" : "are not told"}` : "–";
   const writes = problem ?? (segment ? `${segment.path} (${bytes(segment.bytes)})` : "–");
-  return [make("strong", {}, is_source && name !== "source" ? `source (${name})` : name), content || "–", lists, make("span", { class: problem ? "trouble" : "" }, writes)];
+  const called = is_source && name !== "source" ? `source (${name})` : is_sound && language ? `${name} (${language})` : name;
+  return [make("strong", {}, called), content || "–", lists, make("span", { class: problem ? "trouble" : "" }, writes)];
 }

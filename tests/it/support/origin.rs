@@ -79,15 +79,36 @@ impl Origin {
 
     /// Begins to encode as fast as time passes, in segments of a second.
     pub fn encode(&mut self, seconds: u32, options: &[&str]) {
-        self.encoder = Some(self.encoder(seconds, &["-re"], options).spawn().unwrap());
+        self.encoder = Some(self.encoder(seconds, &["-re"], options, "live.m3u8").spawn().unwrap());
+    }
+
+    /// The same with `master.m3u8`, pictures in `live0.m3u8`, and sound of two languages in `live1.m3u8` and `live2.m3u8`, the first of which is the
+    /// default one. Segments are called after their playlist: `live0-000.ts`.
+    pub fn encode_with_sound_apart(&mut self, seconds: u32, options: &[&str]) {
+        self.encoder = Some(self.encoder_with_sound_apart(seconds, &["-re"], options).spawn().unwrap());
+    }
+
+    /// The same at once.
+    pub fn encode_at_once_with_sound_apart(&self, seconds: u32, options: &[&str]) {
+        assert!(self.encoder_with_sound_apart(seconds, &[], options).status().unwrap().success());
+    }
+
+    fn encoder_with_sound_apart(&self, seconds: u32, pace: &[&str], options: &[&str]) -> Command {
+        let streams = "v:0,agroup:sound a:0,agroup:sound,language:eng,default:yes a:1,agroup:sound,language:ger";
+        let ending = if options.contains(&"fmp4") { "m4s" } else { "ts" };
+        let segments = self.dir.path().join(format!("live%v-%03d.{ending}"));
+        let apart =
+            ["-map", "0:v", "-map", "1:a", "-map", "1:a", "-filter:a:1", "volume=0.5", "-var_stream_map", streams];
+        let names = ["-master_pl_name", "master.m3u8", "-hls_segment_filename", segments.to_str().unwrap()];
+        self.encoder(seconds, pace, &[&apart[..], &names, options].concat(), "live%v.m3u8")
     }
 
     /// Encodes all at once: a stream that has ended.
     pub fn encode_at_once(&self, seconds: u32, options: &[&str]) {
-        assert!(self.encoder(seconds, &[], options).status().unwrap().success());
+        assert!(self.encoder(seconds, &[], options, "live.m3u8").status().unwrap().success());
     }
 
-    fn encoder(&self, seconds: u32, pace: &[&str], options: &[&str]) -> Command {
+    fn encoder(&self, seconds: u32, pace: &[&str], options: &[&str], playlist: &str) -> Command {
         let mut command = Command::new("ffmpeg");
         command.args(["-nostdin", "-v", "error"]);
         command.args(pace).args(["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25"]);
@@ -95,7 +116,7 @@ impl Origin {
         command.args(["-t", &seconds.to_string(), "-c:v", "libx264", "-preset", "ultrafast", "-threads", "1"]);
         command.args(["-bf", "0", "-g", "25", "-sc_threshold", "0", "-c:a", "aac"]);
         command.args(["-f", "hls", "-hls_time", "1", "-hls_list_size", "5"]);
-        command.args(options).arg(self.dir.path().join("live.m3u8")).stdin(Stdio::null());
+        command.args(options).arg(self.dir.path().join(playlist)).stdin(Stdio::null());
         command
     }
 
