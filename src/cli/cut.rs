@@ -120,7 +120,8 @@ fn kind(args: &CutArgs) -> Result<CutType, UsageError> {
     })
 }
 
-/// What the cut is called to the node, and its type if that decides. Of segments in MP4 a name that says so is enough: they are sent as they are.
+/// What the cut is called to the node, and its type if that decides. Segments in MP4 that cannot be cut exactly are sent as they are where
+/// a name alone says MP4.
 fn asked(args: &CutArgs, kind: CutType) -> (&'static str, Option<CutType>) {
     let is_mp4 = args.output.extension().is_some_and(|extension| extension == "mp4");
     match kind {

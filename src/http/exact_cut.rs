@@ -15,7 +15,6 @@ use axum::response::Response;
 use super::Problem;
 use super::app::App;
 use super::cut::disposition;
-use crate::archive::SequencePiece;
 use crate::play::ffmpeg::{self, CutFormat, Transition};
 use crate::play::playback::CutPlan;
 
@@ -27,9 +26,6 @@ pub(super) async fn cut(
     transitions: Vec<Option<Transition>>,
     format: CutFormat,
 ) -> Result<Response, Problem> {
-    if plan.clips.iter().flat_map(|clip| &clip.pieces).any(SequencePiece::is_mp4) {
-        return Err(Problem::mp4_is_not_decoded());
-    }
     let name = disposition(&plan.name(format.extension()));
     let parts = app.ask(move |app| Ok(ffmpeg::clips(&app.node.playback, &plan, &transitions))).await?;
     let body = if request.method == Method::HEAD {

@@ -113,9 +113,6 @@ pub(super) async fn around(app: &Arc<App>, stream: &Stream, time: Timestamp) -> 
     if let Some(at) = holes.rfind(is_far) {
         sequence.drain(..=at);
     }
-    if sequence.iter().flatten().any(SequencePiece::is_mp4) {
-        return Err(Problem::mp4_is_not_decoded());
-    }
     Ok(sequence)
 }
 
@@ -181,9 +178,6 @@ async fn pieces(app: &Arc<App>, stream: &Stream, (start, end): TimeWindow) -> Re
     let asked = stream.clone();
     let sequence = app.ask(move |app| Ok(app.node.playback.sequence(&asked, start, end)?)).await?;
     let pieces: Vec<SequencePiece> = sequence.into_iter().flatten().collect();
-    if pieces.iter().any(SequencePiece::is_mp4) {
-        return Err(Problem::mp4_is_not_decoded());
-    }
     if pieces.is_empty() { Err(nothing(stream)) } else { Ok(pieces) }
 }
 

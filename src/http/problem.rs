@@ -177,8 +177,7 @@ impl Problem {
     /// 422: it would be made of segments in MP4.
     pub fn mp4_is_not_decoded() -> Self {
         Self::unsuitable(
-            "what was asked for would be made of segments in MP4, of which no pictures, waveforms, exact cuts and video files are made yet; the playlist \
-             plays them, and /cut/CHANNEL/QUALITY.mp4 with type=rough has them as one file",
+            "what was asked for would be made of segments in MP4, of which no video files are made yet; /cut/CHANNEL/QUALITY.mp4 has them as one file",
         )
     }
 

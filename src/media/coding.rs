@@ -18,6 +18,8 @@ pub enum Coding {
     Hevc,
     /// VVC.
     Vvc,
+    /// AV1. No table of a transport stream says so.
+    Av1,
     /// AAC in ADTS.
     Aac,
     /// AAC in LATM.
@@ -76,7 +78,7 @@ impl Coding {
     /// What it is for.
     pub fn role(self) -> Role {
         match self {
-            Self::MpegVideo | Self::Mpeg4Video | Self::H264 | Self::Hevc | Self::Vvc => Role::Video,
+            Self::MpegVideo | Self::Mpeg4Video | Self::H264 | Self::Hevc | Self::Vvc | Self::Av1 => Role::Video,
             Self::Aac
             | Self::AacLatm
             | Self::MpegAudio
@@ -95,6 +97,11 @@ impl Coding {
         matches!(self, Self::Aac | Self::MpegAudio | Self::Dolby | Self::EnhancedDolby)
     }
 
+    /// Whether a transport stream can hold it, as far as programs of today agree about that.
+    pub const fn is_in_transport_streams(self) -> bool {
+        !matches!(self, Self::Av1)
+    }
+
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
@@ -103,6 +110,7 @@ impl Coding {
             Self::H264 => "H.264",
             Self::Hevc => "HEVC",
             Self::Vvc => "VVC",
+            Self::Av1 => "AV1",
             Self::Aac => "AAC",
             Self::AacLatm => "AAC in LATM",
             Self::MpegAudio => "MPEG audio",
@@ -129,7 +137,7 @@ impl Coding {
             Self::Vvc => 0x33,
             Self::Dolby => 0x81,
             Self::EnhancedDolby => 0x87,
-            Self::Dts | Self::Opus | Self::Data => 0x06,
+            Self::Av1 | Self::Dts | Self::Opus | Self::Data => 0x06,
             Self::Unknown(kind) => kind,
         }
     }

@@ -5,7 +5,7 @@ use super::description::{Described, Rate};
 use super::entry::{DecodeEntry, Marks};
 use super::nal::{self, UnitKind};
 
-const IDR_SLICE: u8 = 5;
+pub(super) const IDR_SLICE: u8 = 5;
 pub(super) const SEQUENCE_PARAMETERS: u8 = 7;
 const PICTURE_PARAMETERS: u8 = 8;
 pub(super) const SUPPLEMENT: u8 = 6;
@@ -89,7 +89,7 @@ pub(super) fn supplements(payload: &[u8]) -> impl Iterator<Item = (u32, Bits)> {
 }
 
 /// After how many reference pictures all is right if decoding begins here (D.1.8).
-fn recovery_point(payload: &[u8]) -> Option<u16> {
+pub(super) fn recovery_point(payload: &[u8]) -> Option<u16> {
     let (_, mut bits) = supplements(payload).find(|(kind, _)| *kind == RECOVERY_POINT)?;
     bits.unsigned().map(|count| u16::try_from(count).unwrap_or(u16::MAX))
 }

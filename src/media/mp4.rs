@@ -10,12 +10,16 @@
 //! `docs/media.md` says why no library does this.
 
 mod boxes;
+mod configuration;
 mod fragment;
 mod init;
+mod sample_coding;
+mod samples;
 
 use boxes::{BoxName, BoxPart, BoxReader};
 use fragment::{TrackFragment, read_fragment};
 use init::{InitTrack, Mp4Init};
+pub(super) use samples::read_samples;
 
 use super::coding::Role;
 use super::edges::{Edges, Extent, InitSection, TimeStamp, Tracks};

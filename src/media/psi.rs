@@ -11,7 +11,7 @@ const HEAD: usize = 8;
 const CHECKSUM: usize = 4;
 
 /// One program, as its table lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Program {
     /// Its number.
     pub number: u16,

@@ -7,9 +7,11 @@
 //!    with a time base of its own begins where the one before it ended.
 //! 4. Sound of the old base may come after pictures of the new one: each stream is in the new stretch from its own first unit in it.
 //! 5. A unit without times goes on with the one before it.
+//! 6. Fragmented MP4 is told in the same words as a transport stream, and held as one would be.
 
 use super::coding::{Coding, Role};
 use super::entry::{DecodeEntry, Marks};
+use super::mp4::{Mp4Reader, read_samples};
 use super::packet::Packet;
 use super::pes::{Header, Times};
 use super::psi::{Elementary, Program};
@@ -36,8 +38,13 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Reads the bytes of one segment.
+    /// Reads the bytes of one segment: a transport stream, or fragmented MP4 that begins with its initialisation segment.
     pub fn read(bytes: &[u8]) -> Self {
+        if Mp4Reader::begins(bytes) {
+            let mut builder = Builder::default();
+            read_samples(bytes, &mut builder);
+            return builder.finish();
+        }
         let Some(program) = program_of(bytes) else { return Self::default() };
         let (mut builder, mut reader) = (Builder::new(&program), Reader::knowing(&program));
         reader.push(bytes, &mut builder);
@@ -76,6 +83,7 @@ impl Segment {
 }
 
 /// A segment while it is read.
+#[derive(Default)]
 struct Builder {
     program: Program,
     stretches: Vec<TableSpan>,
@@ -100,12 +108,7 @@ struct TrackBuilder {
 
 impl Builder {
     fn new(program: &Program) -> Self {
-        let mut builder = Self {
-            program: Program { streams: Vec::new(), ..program.clone() },
-            stretches: Vec::new(),
-            video: TrackBuilder::default(),
-            sound: TrackBuilder::default(),
-        };
+        let mut builder = Self { program: Program { streams: Vec::new(), ..program.clone() }, ..Self::default() };
         builder.tables(program);
         builder
     }

@@ -167,46 +167,75 @@ fn lists_change_between_containers_and_hours_with_the_right_initialisation_segme
 }
 
 #[test]
-fn a_rough_cut_is_one_file_and_what_is_not_made_of_mp4_is_refused_with_the_reason() {
+fn a_rough_cut_is_one_file_and_is_refused_with_the_reason_where_it_cannot_be() {
     let archive = TestArchive::empty();
     record(&archive, 0..4);
     let node = TestNode::start(&archive);
     node.wait_ready();
     let window = format!("start={}&end={}", at(0), at(8));
     let whole = [&mp4::stream().init[..], &mp4::stream().media[..4].concat()].concat();
-    for path in [format!("/cut/cam/source.mp4?type=rough&{window}"), format!("/cut/cam/source.mp4?{window}")] {
-        let cut = node.get(&path);
-        assert_eq!((cut.status, cut.header("content-type")), (200, Some("video/mp4")), "{path}");
-        assert!(cut.body == whole, "{path}");
-        assert_eq!(cut.header("gapless-cut"), Some("rough"));
-    }
+    let cut = node.get(&format!("/cut/cam/source.mp4?type=rough&{window}"));
+    assert_eq!((cut.status, cut.header("content-type")), (200, Some("video/mp4")));
+    assert!(cut.body == whole && cut.header("gapless-cut") == Some("rough"));
     let seen = video::watch(&format!("http://{}/cut/cam/source.mp4?type=rough&{window}", node.address));
     assert_eq!((seen.frames, seen.complaints.as_slice()), (4 * 50, &[] as &[String]), "{seen:?}");
     let part = node.get_with(&format!("/cut/cam/source.mp4?type=rough&{window}"), &[("range", "bytes=1000-90000")]);
     assert!(part.status == 206 && part.body == whole[1_000..=90_000]);
-    for more in [&[][..], &["--type", "rough"]] {
-        let file = archive.outside().join(format!("{}.mp4", more.len()));
-        let args = ["cut", "cam/source", &at(0), &at(8), "-o", file.to_str().unwrap()];
-        let done = node.run(&[&args, more].concat());
-        assert!(done.code == 0 && fs::read(&file).unwrap() == whole, "{done:?}");
-    }
+    let file = archive.outside().join("rough.mp4");
+    let args = ["cut", "cam/source", &at(0), &at(8), "-o", file.to_str().unwrap(), "--type", "rough"];
+    let done = node.run(&args);
+    assert!(done.code == 0 && fs::read(&file).unwrap() == whole, "{done:?}");
     let refused = |path: &str| node.get(path).problem(422).1;
     assert!(
         refused(&format!("/cut/cam/source.ts?type=rough&{window}")).contains("/cut/cam/source.mp4 with type=rough")
     );
-    for path in [
-        format!("/cut/cam/source.ts?{window}"),
-        format!("/cut/cam/source.ts?type=smart&{window}"),
-        format!("/cut/cam/source.mp4?type=mp4&{window}"),
-        format!("/frame/cam/source.png?timestamp={}", at(3)),
-        format!("/waveform/cam/source.png?{window}"),
-    ] {
-        assert!(refused(&path).contains("in MP4"), "{path}");
-    }
     record_other(&archive, 0..1, 8);
     eventually(SOON, || node.files(HOUR).len() == 5);
     let both = window.replace(&at(8), &at(10));
     assert!(refused(&format!("/cut/cam/source.mp4?type=rough&{both}")).contains("initialisation segment changes"));
+}
+
+/// How many pictures a decoder finds in these bytes.
+fn pictures(bytes: &[u8]) -> usize {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    let seen = video::watch(file.path().to_str().unwrap());
+    assert!(seen.complaints.is_empty(), "{seen:?}");
+    seen.frames
+}
+
+#[test]
+fn frames_waveforms_and_exact_cuts_are_made_of_them_also_where_the_encoding_changes() {
+    let archive = TestArchive::empty();
+    record(&archive, 0..4);
+    record_other(&archive, 0..2, 8);
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let frame = |second: &str| node.get(&format!("/frame/cam/source.png?timestamp=2020-01-01T05:00:{second}Z"));
+    let png = frame("03.5");
+    assert!(png.status == 200 && png.body.starts_with(b"\x89PNG"), "{}", png.text());
+    let side = |png: &[u8]| u32::from_be_bytes(png[16..20].try_into().unwrap());
+    assert_eq!((side(&png.body), side(&frame("09.5").body)), (160, 192));
+    let curve = node.get(&format!("/waveform/cam/source.png?start={}&end={}&size=300x40", at(0), at(12)));
+    assert_eq!((curve.status, side(&curve.body)), (200, 300), "{}", node.log());
+    let window = "start=2020-01-01T05:00:01.2Z&end=2020-01-01T05:00:04.6Z";
+    for (path, kind) in [
+        (format!("/cut/cam/source.mp4?{window}"), "video/mp4"),
+        (format!("/cut/cam/source.mp4?type=mp4&{window}"), "video/mp4"),
+        (format!("/cut/cam/source.ts?{window}"), "video/MP2T"),
+        (format!("/cut/cam/source.ts?type=smart&{window}"), "video/MP2T"),
+    ] {
+        let cut = node.get(&path);
+        let said = (cut.status, cut.header("content-type"), cut.header("gapless-cut"));
+        assert_eq!(said, (200, Some(kind), Some("exact")), "{path}: {}", node.log());
+        assert_eq!(pictures(&cut.body), 85, "{path}");
+    }
+    let both = format!("/cut/cam/source.mp4?type=mp4&start={}&end={}", at(5), at(11));
+    assert_eq!(node.get(&both).status, 200, "{}", node.log());
+    let file = archive.outside().join("exact.mp4");
+    let args = ["cut", "cam/source", "2020-01-01T05:00:01.2Z", "2020-01-01T05:00:04.6Z", "-o", file.to_str().unwrap()];
+    let done = node.run(&args);
+    assert!(done.code == 0 && pictures(&fs::read(&file).unwrap()) == 85, "{done:?}");
 }
 
 #[test]

@@ -46,9 +46,15 @@ impl BoxHeader {
 
 /// The boxes in these bytes, one after the other; nothing in place of the first that is not all there.
 pub fn boxes(bytes: &[u8]) -> impl Iterator<Item = Option<(BoxName, &[u8])>> {
+    placed_boxes(bytes).map(|each| each.map(|(_, name, body)| (name, body)))
+}
+
+/// The same, each with the place where it begins.
+pub fn placed_boxes(bytes: &[u8]) -> impl Iterator<Item = Option<(usize, BoxName, &[u8])>> {
     let mut rest = Some(bytes).filter(|bytes| !bytes.is_empty());
     std::iter::from_fn(move || {
         let here = rest.take()?;
+        let at = bytes.len() - here.len();
         let read = || {
             let found = BoxHeader::read(here).ok().flatten()?;
             let behind = here.get(found.header..)?;
@@ -57,7 +63,7 @@ pub fn boxes(bytes: &[u8]) -> impl Iterator<Item = Option<(BoxName, &[u8])>> {
         };
         let Some((name, (body, later))) = read() else { return Some(None) };
         rest = Some(later).filter(|later| !later.is_empty());
-        Some(Some((name, body)))
+        Some(Some((at, name, body)))
     })
 }
 
@@ -216,6 +222,10 @@ impl<'b> Fields<'b> {
 
     pub fn u16(&mut self) -> Option<u16> {
         self.take(2)?.first_chunk().map(|two| u16::from_be_bytes(*two))
+    }
+
+    pub fn i32(&mut self) -> Option<i32> {
+        self.take(4)?.first_chunk().map(|four| i32::from_be_bytes(*four))
     }
 
     pub fn u32(&mut self) -> Option<u32> {

@@ -3,11 +3,14 @@
 //!
 //! Parameters of the picture are read by the code that reads them in transport streams, so that both say the same of one stream.
 
-use super::super::coding::Role;
+use super::super::coding::{Coding, Role};
 use super::super::description::Described;
 use super::super::psi::checksum;
+use super::super::time::{TICKS, WRAP};
 use super::super::{h264, hevc};
 use super::boxes::{BoxName, Fields, boxes, find};
+use super::configuration::{START_CODE, SoundDescriptor, annex_b, h264_sets, hevc_sets};
+use super::sample_coding::SampleCoding;
 
 /// No real file has more tracks.
 const MOST_TRACKS: usize = 16;
@@ -15,9 +18,6 @@ const MOST_TRACKS: usize = 16;
 /// Bytes of a sample entry before its boxes (14496-12, 12.1.3 and 12.2.3).
 const OF_PICTURE: usize = 78;
 const OF_SOUND: usize = 28;
-
-/// Parameter sets of one track.
-const MOST_SETS: usize = 64;
 
 /// What an initialisation segment says.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +41,20 @@ pub struct InitTrack {
     pub codec: Option<String>,
     pub size: Option<(u32, u32)>,
     pub defaults: SampleDefaults,
+    /// How its samples are written.
+    pub samples: SampleCoding,
+    /// How much later its samples are shown than their own times say.
+    pub edit: TrackEdit,
+}
+
+/// Where a track is put on the line of the presentation (`elst`, 8.6.6).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TrackEdit {
+    /// What is empty before it, by the clock of the presentation.
+    empty: u64,
+    clock: u32,
+    /// From which of its own times on it is shown.
+    from: i64,
 }
 
 /// What holds of samples of which nothing else is said.
@@ -55,10 +69,11 @@ impl Mp4Init {
     /// Reads the box; nothing if it is broken, or has no track.
     pub fn read(moov: &[u8]) -> Option<Self> {
         let (mut init, mut of_tracks) = (Self::default(), Vec::new());
+        let clock = find(moov, *b"mvhd").and_then(timescale).unwrap_or_default();
         for each in boxes(moov) {
             match each? {
                 (name, body) if name == *b"trak" && init.tracks.len() < MOST_TRACKS => {
-                    init.tracks.push(InitTrack::read(body)?);
+                    init.tracks.push(InitTrack::read(body, clock)?);
                 }
                 (name, body) if name == *b"mvex" => {
                     init.is_fragmented = true;
@@ -85,7 +100,7 @@ impl Mp4Init {
 }
 
 impl InitTrack {
-    fn read(trak: &[u8]) -> Option<Self> {
+    fn read(trak: &[u8], clock: u32) -> Option<Self> {
         let media = find(trak, *b"mdia")?;
         let table = find(find(media, *b"minf")?, *b"stbl")?;
         let descriptions = find(table, *b"stsd")?;
@@ -97,8 +112,13 @@ impl InitTrack {
         let (entry, body) = boxes(descriptions.get(8..)?).next()??;
         let described = match role {
             Role::Video => picture(entry, body).unwrap_or_default(),
-            Role::Sound => Described { codec: sound(entry, body), ..Described::default() },
+            Role::Sound => Described { codec: sound(entry, descriptor_of_sound(body)), ..Described::default() },
             Role::Data | Role::Unknown => Described::default(),
+        };
+        let samples = match role {
+            Role::Video => SampleCoding::picture(entry, body.get(OF_PICTURE..).unwrap_or_default()),
+            Role::Sound => SampleCoding::sound(entry, descriptor_of_sound(body)),
+            Role::Data | Role::Unknown => SampleCoding::Plain(Coding::Data),
         };
         Some(Self {
             id: track_id(find(trak, *b"tkhd")?)?,
@@ -109,7 +129,43 @@ impl InitTrack {
             codec: described.codec,
             size: described.size,
             defaults: SampleDefaults::default(),
+            samples,
+            edit: find(trak, *b"edts")
+                .and_then(|edits| TrackEdit::read(find(edits, *b"elst")?, clock))
+                .unwrap_or_default(),
         })
+    }
+
+    /// A time of its own clock, in ticks; where the presentation has it, without the end of what stamps can hold.
+    pub fn ticks(&self, time: i128) -> Option<i64> {
+        let in_ticks = |count: i128, clock: u32| {
+            let half = i128::from(clock / 2);
+            (count * i128::from(TICKS) + half).checked_div_euclid(i128::from(clock))
+        };
+        let empty = if self.edit.empty == 0 { 0 } else { in_ticks(self.edit.empty.into(), self.edit.clock)? };
+        let shown = in_ticks(time - i128::from(self.edit.from), self.timescale)? + empty;
+        i64::try_from(shown.rem_euclid(i128::from(WRAP))).ok()
+    }
+}
+
+impl TrackEdit {
+    fn read(list: &[u8], clock: u32) -> Option<Self> {
+        let mut fields = Fields(list);
+        let (version, _) = fields.version()?;
+        let mut edit = Self { clock, ..Self::default() };
+        for _ in 0..fields.u32()? {
+            let (lasts, from) = if version == 1 {
+                (fields.u64()?, fields.u64()?.cast_signed())
+            } else {
+                (fields.u32()?.into(), fields.i32()?.into())
+            };
+            fields.u32()?;
+            if from >= 0 {
+                return Some(Self { from, ..edit });
+            }
+            edit.empty = edit.empty.saturating_add(lasts);
+        }
+        Some(edit)
     }
 }
 
@@ -149,11 +205,11 @@ fn picture(entry: BoxName, body: &[u8]) -> Option<Described> {
     let (found, of_record) = match &entry {
         b"avc1" | b"avc3" => {
             let record = find(inner, *b"avcC")?;
-            (h264::describe(&annex_b(&h264_sets(record)?)), h264::codec(record))
+            (h264::describe(&whole(&h264_sets(record)?)), h264::codec(record))
         }
         b"hvc1" | b"hev1" => {
             let record = find(inner, *b"hvcC")?;
-            (hevc::describe(&annex_b(&hevc_sets(record)?)), hevc::codec(record))
+            (hevc::describe(&whole(&hevc_sets(record)?)), hevc::codec(record))
         }
         b"av01" => (Described::default(), av1(find(inner, *b"av1C")?)),
         _ => (Described::default(), None),
@@ -165,43 +221,9 @@ fn picture(entry: BoxName, body: &[u8]) -> Option<Described> {
     Some(Described { codec, size, ..Described::default() })
 }
 
-/// Behind start codes, as transport streams have them.
-fn annex_b(sets: &[&[u8]]) -> Vec<u8> {
-    let code: &[u8] = &[0, 0, 0, 1];
-    let mut stream: Vec<u8> = sets.iter().flat_map(|set| [code, set].concat()).collect();
-    stream.extend_from_slice(code);
-    stream
-}
-
-/// Parameter sets of H.264 (14496-15, 5.3.3.1).
-fn h264_sets(config: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut fields = Fields(config.get(5..)?);
-    let mut sets = Vec::new();
-    for _ in 0..2 {
-        let count = fields.u8()? & 0x1f;
-        for _ in 0..count {
-            let length = usize::from(fields.u16()?);
-            sets.push(fields.take(length)?);
-        }
-    }
-    Some(sets)
-}
-
-/// Parameter sets of HEVC (14496-15, 8.3.3.1).
-fn hevc_sets(config: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut fields = Fields(config.get(22..)?);
-    let mut sets = Vec::new();
-    for _ in 0..fields.u8()? {
-        fields.u8()?;
-        for _ in 0..fields.u16()? {
-            let length = usize::from(fields.u16()?);
-            let set = fields.take(length)?;
-            if sets.len() < MOST_SETS {
-                sets.push(set);
-            }
-        }
-    }
-    Some(sets)
+/// Parameter sets, and what shows that the last is whole.
+fn whole(sets: &[&[u8]]) -> Vec<u8> {
+    [annex_b(sets), START_CODE.to_vec()].concat()
 }
 
 /// As the binding of AV1 to this format writes it (5), as short as it may be.
@@ -216,59 +238,26 @@ fn av1(config: &[u8]) -> Option<String> {
     Some(format!("av01.{profile}.{level:02}{tier}.{depth:02}"))
 }
 
+/// What the descriptors of sound say, if there are any.
+fn descriptor_of_sound(body: &[u8]) -> Option<SoundDescriptor<'_>> {
+    // What comes before the boxes is longer in the old versions of QuickTime.
+    let more = match Fields(body.get(8..)?).u16()? {
+        1 => 16,
+        2 => 36,
+        _ => 0,
+    };
+    SoundDescriptor::read(find(body.get(OF_SOUND + more..)?, *b"esds")?)
+}
+
 /// The codec of sound.
-fn sound(entry: BoxName, body: &[u8]) -> Option<String> {
+fn sound(entry: BoxName, described: Option<SoundDescriptor<'_>>) -> Option<String> {
     let known = |codec: &str| Some(codec.to_owned());
     match &entry {
-        b"mp4a" => {
-            // What comes before the boxes is longer in the old versions of QuickTime.
-            let more = match Fields(body.get(8..)?).u16()? {
-                1 => 16,
-                2 => 36,
-                _ => 0,
-            };
-            aac(find(body.get(OF_SOUND + more..)?, *b"esds")?)
-        }
+        b"mp4a" => described?.codec(),
         b"ac-3" => known("ac-3"),
         b"ec-3" => known("ec-3"),
         b"Opus" => known("opus"),
         b"fLaC" => known("flac"),
         _ => None,
     }
-}
-
-/// The descriptors of an elementary stream (ISO/IEC 14496-1, 7.2.6): object type, and of AAC the kind (RFC 6381, 3.3).
-fn aac(esds: &[u8]) -> Option<String> {
-    let stream = descriptor(esds.get(4..)?, 3)?;
-    let flags = *stream.get(2)?;
-    let mut at = 3 + if flags & 0x80 == 0 { 0 } else { 2 };
-    if flags & 0x40 != 0 {
-        at += 1 + usize::from(*stream.get(at)?);
-    }
-    at += if flags & 0x20 == 0 { 0 } else { 2 };
-    let config = descriptor(stream.get(at..)?, 4)?;
-    let kind = *config.first()?;
-    if kind != 0x40 {
-        return Some(format!("mp4a.{kind:02x}"));
-    }
-    let [first, second, ..] = descriptor(config.get(13..)?, 5)? else { return None };
-    let object = match first >> 3 {
-        31 => 32 + ((first & 7) << 3 | second >> 5),
-        object => object,
-    };
-    Some(format!("mp4a.40.{object}"))
-}
-
-/// The content of a descriptor with this number, where it comes first.
-fn descriptor(bytes: &[u8], wanted: u8) -> Option<&[u8]> {
-    let (tag, mut rest) = bytes.split_first()?;
-    let mut length = 0_usize;
-    for _ in 0..4 {
-        let (byte, later) = rest.split_first()?;
-        (length, rest) = (length << 7 | usize::from(byte & 0x7f), later);
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    rest.get(..length).filter(|_| *tag == wanted)
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use proptest::prelude::*;
 
-use crate::media::{Change, Mp4Reader, StreamFault, StreamVerdict};
+use crate::media::{Change, Coding, Mp4Reader, Segment, StreamFault, StreamVerdict, Unit};
 
 /// A stream of six seconds in segments of two, as ffmpeg writes it for players; nothing where there is no ffmpeg, which `scripts/test` installs.
 struct Clip {
@@ -160,6 +160,79 @@ fn whatever_is_missing_is_noticed() {
     );
 }
 
+/// The same packed into a transport stream by ffmpeg.
+fn packed_anew(segment: &[u8]) -> Segment {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("in.mp4"), segment).unwrap();
+    let args = "-v error -i in.mp4 -c copy -muxdelay 0 -muxpreload 0 -f mpegts out.ts";
+    assert!(Command::new("ffmpeg").args(args.split(' ')).current_dir(&dir).status().unwrap().success());
+    Segment::read(&std::fs::read(dir.path().join("out.ts")).unwrap())
+}
+
+/// Times from the first picture on, and whether decoding may begin there. ffmpeg writes parameters beside few of these.
+fn said(units: &[Unit], first: i64) -> Vec<(i64, i64, bool)> {
+    units.iter().map(|unit| (unit.pts - first, unit.dts - first, unit.marks.random_access)).collect()
+}
+
+#[test]
+fn pictures_and_sound_are_those_of_the_same_stream_in_a_transport_stream() {
+    let hevc = "-c:v libx265 -tag:v hvc1 -x265-params log-level=none:bframes=3 -pix_fmt yuv420p -c:a ac3";
+    let in_band = "-c:v libx265 -tag:v hev1 -x265-params log-level=none -pix_fmt yuv420p -c:a eac3";
+    let open = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -bf 2 -x264-params open-gop=1 -c:a mp2";
+    let closed = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -bf 3 -c:a aac -ac 2";
+    let codings = [
+        (closed, Coding::H264, Coding::Aac),
+        (open, Coding::H264, Coding::MpegAudio),
+        (hevc, Coding::Hevc, Coding::Dolby),
+        (in_band, Coding::Hevc, Coding::EnhancedDolby),
+    ];
+    for (encoder, video, sound) in codings {
+        let Some(clip) = Clip::of(&encoder.split(' ').collect::<Vec<_>>()) else { return };
+        for number in 0..3 {
+            let segment = clip.segment(number);
+            let (ours, theirs) = (Segment::read(&segment), packed_anew(&segment));
+            assert_eq!(ours.codings(), (Some(video), Some(sound)), "{encoder}");
+            assert_eq!(ours.stretches.len(), 1, "{encoder}");
+            let (first, other) = (ours.first_pts().unwrap(), theirs.first_pts().unwrap());
+            assert_eq!(said(&ours.video, first), said(&theirs.video, other), "{encoder} {number}");
+            let parameters = ours.video[0].marks.entry.is_some();
+            assert!(parameters && ours.video[0].data.starts_with(&[0, 0, 0, 1]), "{encoder} {number}");
+            // What lies before the first stamp of a new stream is not packed, and times are rounded by the clocks of both.
+            let (mine, frames) = (ours.sound_frames(), theirs.sound_frames());
+            let frames: Vec<_> = frames.iter().filter(|frame| frame.pts - other > 4_000).collect();
+            let mine: Vec<_> = mine.iter().filter(|frame| frame.pts - first > 4_000).collect();
+            assert!(mine.len() > 40 && mine.len().abs_diff(frames.len()) <= 1, "{encoder} {number}");
+            let begin = mine.iter().position(|frame| frame.data == frames[1].data).expect("the same frame");
+            let off = (mine[begin].pts - first) - (frames[1].pts - other);
+            assert!(off.abs() <= 10 && begin <= 2, "{encoder} {number}: {off} {begin}");
+            assert!(mine.iter().skip(begin).zip(frames.iter().skip(1)).all(|(mine, frame)| mine.data == frame.data));
+        }
+        // Where the end is missing all before it is there.
+        let whole = clip.segment(1);
+        let all = Segment::read(&whole);
+        let cuts = (clip.init.len()..whole.len()).step_by(200).map(|length| Segment::read(&whole[..length]));
+        let part = cuts.into_iter().find(|part| part.video.len() > 10).unwrap();
+        assert!(part.video.len() < all.video.len(), "{encoder}: {}", part.video.len());
+        assert_eq!(part.video[..], all.video[..part.video.len()]);
+    }
+}
+
+#[test]
+fn what_is_told_of_samples_has_a_bound_whatever_describes_them() {
+    let Some(clip) = Clip::h264() else { return };
+    let mut bytes = clip.segment(0);
+    let run = bytes.windows(4).position(|name| name == b"trun").unwrap();
+    // None is described any more, there are four thousand million of them, and each has as many bytes as the box that says so, or none.
+    for size in [0, 1, 600] {
+        let header = bytes.windows(4).position(|name| name == b"tfhd").unwrap();
+        bytes[header + 20..header + 24].copy_from_slice(&u32::to_be_bytes(size));
+        bytes[run + 4..run + 12].copy_from_slice(&[0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff]);
+        let segment = Segment::read(&bytes);
+        let told: usize = segment.video.iter().map(|unit| unit.data.len()).sum();
+        assert!(segment.video.len() <= 200_000 && told <= 3 * bytes.len() + (1 << 20), "{size}: {told}");
+    }
+}
+
 /// Boxes of any names that matter, within each other, whose lengths are mostly right.
 fn any_boxes() -> impl Strategy<Value = Vec<u8>> {
     let leaf = prop::collection::vec(any::<u8>(), 0..80);
@@ -175,7 +248,9 @@ fn any_boxes() -> impl Strategy<Value = Vec<u8>> {
 
 fn read_all(bytes: &[u8], piece: usize) -> (String, StreamVerdict) {
     let reader = in_pieces(bytes, piece);
-    let said = format!("{:?} {:?} {:?}", reader.facts(), reader.edges(true), reader.wants_more());
+    let held = Segment::read(bytes);
+    let (first, frames) = (held.first_pts(), held.sound_frames().len());
+    let said = format!("{:?} {:?} {:?} {first:?} {frames}", reader.facts(), reader.edges(true), reader.wants_more());
     (said, reader.finish(2_000_000))
 }
 

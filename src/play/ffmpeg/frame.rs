@@ -126,6 +126,12 @@ impl JoinedPictures {
 
     fn of(loaded: Loaded, time: Timestamp, before: Vec<Near>, joins: bool) -> Result<Self, FfmpegError> {
         let (start, coding) = (loaded.start, loaded.media.codings().0);
+        if let Some(other) = coding.filter(|coding| !coding.is_in_transport_streams()) {
+            let name = other.name();
+            return Err(FfmpegError::Unsuitable(format!(
+                "the video of the segment at {start} is {name}, of which no pictures are made"
+            )));
+        }
         let lacks = loaded.lacks("video");
         let units = from(loaded, time);
         if units.is_empty() {

@@ -11,9 +11,9 @@ use crate::archive::{Span, Timestamp};
 use crate::play::ffmpeg::{Clip, CutFormat, CutSegment, FfmpegError, check, smart};
 
 /// A cut in a file.
-struct Made {
+pub(super) struct Made {
     _directory: TempDir,
-    file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
 pub(super) fn clip(recording: &Recording, start: Timestamp, end: Timestamp) -> Clip {
@@ -24,11 +24,11 @@ pub(super) fn clip(recording: &Recording, start: Timestamp, end: Timestamp) -> C
     Clip { start, end, segments: recording.segments().into_iter().filter(covers).collect(), lead: Vec::new() }
 }
 
-async fn made(recording: &Recording, windows: &[(Timestamp, Timestamp)], format: CutFormat) -> Made {
+pub(super) async fn made(recording: &Recording, windows: &[(Timestamp, Timestamp)], format: CutFormat) -> Made {
     made_of(windows.iter().map(|(start, end)| clip(recording, *start, *end)).collect(), format).await
 }
 
-async fn made_of(clips: Vec<Clip>, format: CutFormat) -> Made {
+pub(super) async fn made_of(clips: Vec<Clip>, format: CutFormat) -> Made {
     let mut stream = smart(&pool(), clips, format).await.unwrap();
     assert_eq!(stream.content_type, format.content_type());
     let mut bytes = Vec::new();
@@ -42,7 +42,7 @@ async fn made_of(clips: Vec<Clip>, format: CutFormat) -> Made {
 }
 
 impl Made {
-    fn probe(&self, stream: &str, what: &str) -> Vec<String> {
+    pub(super) fn probe(&self, stream: &str, what: &str) -> Vec<String> {
         let file = self.file.to_str().unwrap();
         let args = [
             "-v",
@@ -73,7 +73,7 @@ impl Made {
     }
 
     /// Which pictures of the recording it has.
-    fn numbers(&self, recording: &Recording) -> Vec<i64> {
+    pub(super) fn numbers(&self, recording: &Recording) -> Vec<i64> {
         let mut hint = 0;
         let numbers = pictures(&self.file).into_iter().map(|picture| {
             hint = recording.number(&picture, hint);
@@ -83,7 +83,7 @@ impl Made {
     }
 
     /// The pictures it has are these of the recording, evenly spaced; the sound goes on all the time.
-    fn shows(&self, recording: &Recording, expected: impl IntoIterator<Item = i64>) {
+    pub(super) fn shows(&self, recording: &Recording, expected: impl IntoIterator<Item = i64>) {
         let expected: Vec<i64> = expected.into_iter().collect();
         assert_eq!(self.numbers(recording), expected);
         let (video, sound) = (self.times("v:0"), self.times("a:0"));
@@ -106,8 +106,7 @@ impl Made {
 
 /// The hashes of all packets of a recording.
 fn recorded(recording: &Recording, stream: &str) -> HashSet<String> {
-    let file = |at| recording.directory.path().join(format!("{at:03}.ts"));
-    let segments = (0..SEGMENTS).map(|at| Made { _directory: tempfile::tempdir().unwrap(), file: file(at) });
+    let segments = (0..SEGMENTS).map(|at| Made { _directory: tempfile::tempdir().unwrap(), file: recording.path(at) });
     segments.flat_map(|segment| segment.hashes(stream)).collect()
 }
 
@@ -217,7 +216,7 @@ async fn several_stretches_come_one_after_the_other() {
 #[tokio::test]
 async fn a_hole_is_closed_up_and_a_segment_without_pictures_is_one() {
     let directory = tempfile::tempdir().unwrap();
-    let (whole, sound) = (recording().directory.path().join("002.ts"), directory.path().join("sound.ts"));
+    let (whole, sound) = (recording().path(2), directory.path().join("sound.ts"));
     let (whole, sound) = (whole.to_str().unwrap(), sound.to_str().unwrap());
     run("ffmpeg", &["-loglevel", "error", "-i", whole, "-map", "0:a", "-c", "copy", "-f", "mpegts", sound]);
     for instead in [None, Some("/dev/null"), Some(sound)] {
@@ -241,7 +240,7 @@ fn opened(at: usize, file: &str) -> CutSegment {
 
 #[tokio::test]
 async fn a_cut_goes_on_without_neighbours_that_cannot_be_read() {
-    let other = mpeg2().directory.path().join("000.ts");
+    let other = mpeg2().path(0);
     for instead in ["/nowhere", "/dev/null", other.to_str().unwrap()] {
         let segments = vec![opened(0, instead), recording().segment(1), opened(2, instead)];
         let clip = Clip { start: time(50), end: time(100), segments, lead: Vec::new() };

@@ -3,6 +3,7 @@
 mod cuts;
 mod faults;
 mod lost;
+mod mp4;
 mod pictures;
 mod support;
 mod transitions;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::support::{BEGIN, HEIGHT, SEGMENT, WIDTH, pool, pool_of, recording, run, silent, time};
+use super::support::{BEGIN, HEIGHT, Recording, SEGMENT, WIDTH, pool, pool_of, recording, run, silent, time};
 use crate::archive::Span;
 use crate::play::ffmpeg::{CutSegment, FfmpegError, LookAhead, Near, frame, waveform};
 
@@ -15,15 +15,15 @@ pub(super) fn near(segments: Vec<CutSegment>) -> Vec<Near> {
     segments.into_iter().enumerate().map(|(at, segment)| Near { segment, joins: at > 0 }).collect()
 }
 
-async fn shown(at: crate::archive::Timestamp, segment: usize) -> usize {
-    let png = frame(&pool(), near(vec![recording().segment(segment)]), at).await.unwrap();
+pub(super) async fn shown(recording: &Recording, at: crate::archive::Timestamp, segment: usize) -> usize {
+    let png = frame(&pool(), near(vec![recording.segment(segment)]), at).await.unwrap();
     assert!(png.starts_with(b"\x89PNG"));
     let file = tempfile::NamedTempFile::with_suffix(".png").unwrap();
     std::fs::write(file.path(), png).unwrap();
     let name = file.path().to_str().unwrap();
     let grey = run("ffmpeg", &["-loglevel", "error", "-i", name, "-f", "rawvideo", "-pix_fmt", "gray", "-"]);
     assert_eq!(grey.len(), WIDTH * HEIGHT);
-    recording().number(&grey, 0)
+    recording.number(&grey, 0)
 }
 
 #[tokio::test]
@@ -31,11 +31,15 @@ async fn the_frame_is_the_next_one_at_that_time() {
     for (picture, early_us, segment) in [(0, 0, 0), (1, 0, 0), (2, 39_000, 0), (26, 0, 0), (50, 0, 1), (124, 1_000, 2)]
     {
         let at = time(picture) - Span::from_us(early_us);
-        assert_eq!(shown(at, segment).await, usize::try_from(picture).unwrap(), "{picture} - {early_us} µs");
+        assert_eq!(
+            shown(recording(), at, segment).await,
+            usize::try_from(picture).unwrap(),
+            "{picture} - {early_us} µs"
+        );
     }
     // Up to a second beside what there is.
-    assert_eq!(shown(BEGIN - Span::from_us(900_000), 0).await, 0);
-    assert_eq!(shown(BEGIN + SEGMENT + Span::from_us(900_000), 0).await, 49);
+    assert_eq!(shown(recording(), BEGIN - Span::from_us(900_000), 0).await, 0);
+    assert_eq!(shown(recording(), BEGIN + SEGMENT + Span::from_us(900_000), 0).await, 49);
 }
 
 #[tokio::test]

@@ -24,6 +24,10 @@ pub const SEGMENTS: usize = 6;
 
 pub struct Recording {
     pub directory: TempDir,
+    /// How its segments are called.
+    ending: &'static str,
+    /// Of which all of it is decoded, to know its pictures; the segments one behind the other, if none is named.
+    original: Option<PathBuf>,
     pictures: OnceLock<Vec<Vec<u8>>>,
 }
 
@@ -65,20 +69,47 @@ pub fn record(codecs: &[&str]) -> Recording {
     run("ffmpeg", &args);
     let cut = ["-c", "copy", "-f", "segment", "-segment_time", "2", "-segment_format", "mpegts", pattern];
     run("ffmpeg", &[&["-loglevel", "error", "-i", stream], &cut[..]].concat());
-    Recording { directory, pictures: OnceLock::new() }
+    Recording { directory, ending: "ts", original: None, pictures: OnceLock::new() }
 }
 
-fn path(directory: &Path, at: usize) -> PathBuf {
-    directory.join(format!("{at:03}.ts"))
+/// The same in fragmented MP4: each segment with the initialisation segment in front, as a recorder leaves it.
+pub fn record_mp4(codecs: &[&str]) -> Recording {
+    let directory = tempfile::tempdir().unwrap();
+    let (video, sound) =
+        (format!("testsrc2=size={WIDTH}x{HEIGHT}:rate={RATE}"), "sine=frequency=440:sample_rate=48000");
+    let length = (SEGMENTS * 2).to_string();
+    let mut args = vec!["-loglevel", "error", "-f", "lavfi", "-i", &video, "-f", "lavfi", "-i", sound, "-t", &length];
+    args.extend(codecs);
+    let (stream, list) = (directory.path().join("stream.mp4"), directory.path().join("list.m3u8"));
+    args.extend(["-g", "25", "-preset", "veryfast", "-pix_fmt", "yuv420p", stream.to_str().unwrap()]);
+    run("ffmpeg", &args);
+    let cut = ["-c", "copy", "-f", "hls", "-hls_time", "2", "-hls_playlist_type", "vod", "-hls_segment_type", "fmp4"];
+    let (from, to) = (stream.to_str().unwrap(), list.to_str().unwrap());
+    run("ffmpeg", &[&["-loglevel", "error", "-i", from], &cut[..], &[to]].concat());
+    let read = |name: &str| std::fs::read(directory.path().join(name)).unwrap();
+    for at in 0..SEGMENTS {
+        let whole = [read("init.mp4"), read(&format!("list{at}.m4s"))].concat();
+        std::fs::write(directory.path().join(format!("{at:03}.mp4")), whole).unwrap();
+    }
+    Recording { directory, ending: "mp4", original: Some(stream), pictures: OnceLock::new() }
+}
+
+/// With pictures that are shown in another order than they are decoded.
+pub fn recording_mp4() -> &'static Recording {
+    static RECORDING: OnceLock<Recording> = OnceLock::new();
+    RECORDING.get_or_init(|| record_mp4(&["-c:v", "libx264", "-bf", "2", "-x264-params", "scenecut=0", "-c:a", "aac"]))
 }
 
 impl Recording {
     /// Each picture of the recording, in grey. Many a test looks at none.
     pub fn pictures(&self) -> &[Vec<u8>] {
         self.pictures.get_or_init(|| {
-            let segments = (0..SEGMENTS).map(|at| std::fs::read(path(self.directory.path(), at)).unwrap());
-            let whole = self.directory.path().join("whole.ts");
-            std::fs::write(&whole, segments.collect::<Vec<_>>().concat()).unwrap();
+            let whole = self.original.clone().unwrap_or_else(|| {
+                let whole = self.directory.path().join("whole.ts");
+                let segments = (0..SEGMENTS).map(|at| std::fs::read(self.path(at)).unwrap());
+                std::fs::write(&whole, segments.collect::<Vec<_>>().concat()).unwrap();
+                whole
+            });
             // Where segments meet the counters of their packets do not go on, which a decoder remarks upon.
             let pictures = decoded(&whole).0;
             assert_eq!(pictures.len(), SEGMENTS * 50);
@@ -86,8 +117,12 @@ impl Recording {
         })
     }
 
+    pub fn path(&self, at: usize) -> PathBuf {
+        self.directory.path().join(format!("{at:03}.{}", self.ending))
+    }
+
     pub fn segment(&self, at: usize) -> CutSegment {
-        let file = path(self.directory.path(), at);
+        let file = self.path(at);
         let start = BEGIN + Span::from_us(SEGMENT.us() * i64::try_from(at).unwrap());
         CutSegment {
             start,
