@@ -121,11 +121,6 @@ impl SequencePiece {
         self.file.key.end(self.hour)
     }
 
-    /// Whether it is in MP4.
-    pub fn is_mp4(&self) -> bool {
-        self.file.key.container == Container::Mp4
-    }
-
     /// What it is to a sequence, by its name.
     pub fn link(&self) -> Link {
         Link::of(self.hour, &self.file)

@@ -8,6 +8,7 @@
 //! Neither index nor lock is needed: a daemon that runs sees the files as it sees those of a recorder, and otherwise the next one does.
 
 mod args;
+mod measured;
 mod name_pattern;
 mod original;
 mod publish;
@@ -264,7 +265,7 @@ impl Run<'_> {
     fn publish_waiting(&mut self, next: Option<&Placement>) -> anyhow::Result<()> {
         let Some(Waiting { mut original, content, placement, note }) = self.waiting.take() else { return Ok(()) };
         let placement = next.map_or(placement, |next| placement.up_to(next));
-        let (hour, name) = placement.name(content.kind, content.hash);
+        let (hour, name) = placement.name(content.kind, content.container, content.hash);
         let place = self.hours.place(hour);
         let (outcome, remark) = if self.args.dry_run {
             (Outcome::Planned, None)

@@ -174,13 +174,6 @@ impl Problem {
         Self::new(StatusCode::BAD_GATEWAY, "source-failed", "The source cannot be asked", sentence(why))
     }
 
-    /// 422: it would be made of segments in MP4.
-    pub fn mp4_is_not_decoded() -> Self {
-        Self::unsuitable(
-            "what was asked for would be made of segments in MP4, of which no video files are made yet; /cut/CHANNEL/QUALITY.mp4 has them as one file",
-        )
-    }
-
     /// 507: the disk is full.
     pub fn insufficient_storage() -> Self {
         let detail = "The disk is full, so nothing was written. Free some space and try again.".to_owned();

@@ -1,4 +1,4 @@
-//! `/generate_videos/{channel}/{quality}`: stretches as video files in the base directory, one for each run of segments that join.
+//! `/generate_videos/{channel}/{quality}`: stretches as video files in the base directory, one for each run of segments that join and are in one container.
 //!
 //! 1. `{NAME: [START, END], …}` makes `CHANNEL_QUALITY_NAME_N.mkv`, with `N` from 0 on. A file that is there is left as it is.
 //! 2. All stretches are checked before the answer begins, and the first file is waited for a little. It has a line of JSON for each file when
@@ -114,14 +114,11 @@ fn planned(app: &App, stream: &Stream, wanted: Wanted) -> Result<Vec<Video>, Pro
     let mut videos = Vec::new();
     for (front, start, end) in wanted {
         let sequence = app.node.playback.sequence(stream, start, end)?;
-        if sequence.iter().flatten().any(SequencePiece::is_mp4) {
-            return Err(Problem::mp4_is_not_decoded());
-        }
-        let runs = sequence.split(Option::is_none).filter(|run| !run.is_empty());
-        videos.extend(runs.enumerate().map(|(number, run)| Video {
-            file: format!("{front}_{number}.mkv"),
-            pieces: run.iter().flatten().cloned().collect(),
-        }));
+        // What changes its container is put together from other tracks.
+        let container = |piece: &Option<SequencePiece>| piece.as_ref().map(|piece| piece.file.key.container);
+        let runs = sequence.chunk_by(|one, next| container(one) == container(next));
+        let runs = runs.map(|run| run.iter().flatten().cloned().collect::<Vec<_>>()).filter(|run| !run.is_empty());
+        videos.extend(runs.enumerate().map(|(number, pieces)| Video { file: format!("{front}_{number}.mkv"), pieces }));
     }
     if videos.is_empty() { Err(PlaybackError::Nothing(stream.clone()).into()) } else { Ok(videos) }
 }

@@ -26,7 +26,8 @@ use super::edges::{Edges, Extent, InitSection, TimeStamp, Tracks};
 use super::facts::{Facts, Reading};
 use super::fault::StreamFault;
 use super::psi::checksum;
-use super::time::{TICKS, WRAP};
+use super::stamp_span::StampSpan;
+use super::time::{TICKS, WRAP, distance};
 use super::{StreamVerdict, TOLERANCE_US};
 
 /// A report of more faults in one file helps nobody.
@@ -315,6 +316,18 @@ impl Mp4Reader {
         }
     }
 
+    /// When it begins by its time stamps and how long it lasts: by the picture, or by sound that goes on behind one that has frozen. Nothing where time
+    /// stamps leap, or are not told.
+    pub fn span(&self) -> Option<StampSpan> {
+        let longest = |role| {
+            let of_role = self.times.iter().filter(move |time| time.role == role);
+            of_role.filter_map(TrackTime::span).max_by_key(|span| span.length)
+        };
+        let is_steady =
+            self.leaps.is_empty() && !self.faults.iter().any(|fault| matches!(fault, StreamFault::Jump { .. }));
+        StampSpan::longer(longest(Role::Video), longest(Role::Sound)).filter(|_| is_steady)
+    }
+
     fn time(&self, track: &InitTrack) -> Option<&TrackTime> {
         self.times.iter().find(|time| time.track == track.id)
     }
@@ -367,6 +380,13 @@ impl TrackTime {
     fn lasting(&self) -> Option<(u64, u64)> {
         let all = self.us(self.lasts)?;
         Some((all, all.checked_div(self.samples)?.min(LONGEST_SAMPLE_US)))
+    }
+
+    /// From its first sample to the end of its last.
+    fn span(&self) -> Option<StampSpan> {
+        let (first, end) = (self.stamp(self.first?)?, self.stamp(self.end?)?);
+        let length = distance(first.ticks(), end.ticks());
+        (length > 0).then_some(StampSpan { first: first.ticks(), length })
     }
 
     /// In the ticks of a transport stream.

@@ -32,6 +32,14 @@ pub struct StampSpan {
 }
 
 impl StampSpan {
+    /// That of the picture, or of sound that goes on behind one that has frozen.
+    pub(super) fn longer(picture: Option<Self>, sound: Option<Self>) -> Option<Self> {
+        match (picture, sound) {
+            (Some(picture), Some(sound)) if sound.length > picture.length + FROZEN => Some(sound),
+            (picture, sound) => picture.or(sound),
+        }
+    }
+
     /// Its first time stamp after its end, modulo 2³³.
     pub fn end(&self) -> i64 {
         (self.first + self.length).rem_euclid(WRAP)
@@ -78,11 +86,7 @@ impl StampMeter {
             let of_kind = clocks.tracks.iter().filter(|track| track.is_video == is_video);
             of_kind.filter_map(Track::measured).max_by_key(|measured| measured.length)
         };
-        let found = match (longest(true), longest(false)) {
-            (Some(picture), Some(sound)) if sound.length > picture.length + FROZEN => Some(sound),
-            (picture, sound) => picture.or(sound),
-        };
-        found.filter(|_| !clocks.leaps)
+        StampSpan::longer(longest(true), longest(false)).filter(|_| !clocks.leaps)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use crate::support::archive::snapshot;
-use crate::support::{SOON, TestArchive, TestNode, eventually, gapless};
+use crate::support::{SOON, TestArchive, TestNode, eventually, gapless, mp4};
 
 const HOUR: &str = "mine/source/2026-03-01T17";
 const START: &str = "2026-03-01T17:00:00Z";
@@ -175,6 +175,47 @@ fn what_is_no_segment_is_refused_with_what_to_do_and_what_was_cut_short_is_parti
     // Of another run, with nothing that says when it was.
     let unknown = import(&archive, &[files[1].clone(), files[0].clone()], &["--start", START], 0);
     assert_eq!(words(&unknown, "outcome"), ["linked", "linked"], "they are put into order");
+}
+
+#[test]
+fn fragmented_mp4_that_plays_by_itself_is_imported_and_what_has_nothing_in_front_is_refused() {
+    let archive = TestArchive::empty();
+    let write = |name: &str, content: &[u8]| {
+        let path = archive.outside().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let stream = mp4::stream();
+    let files: Vec<PathBuf> = (0..4).map(|at| write(&format!("rec{at}.mp4"), &stream.segment(at))).collect();
+    let done = import(&archive, &files[..2], &["--start", START], 0);
+    assert_eq!(words(&done, "outcome"), ["linked"; 2]);
+    // A later run goes on from what is there by its time stamps.
+    let more = import(&archive, &files, &["--start", START], 0);
+    assert_eq!(words(&more, "outcome"), ["already_there", "already_there", "linked", "linked"]);
+    assert_eq!(words(&more[2..], "start_from"), ["continues"; 2]);
+    for (at, line) in done.iter().chain(&more[2..]).enumerate() {
+        assert_eq!((line["kind"].as_str(), line["duration"].as_f64()), (Some("full"), Some(2.0)), "{line}");
+        assert_eq!(line["start"], format!("2026-03-01T17:00:{:02}.000000Z", 2 * at), "{line}");
+        let path = line["path"].as_str().unwrap();
+        assert!(path.strip_suffix(".mp4").is_some() && inode(&archive.at(path)) == inode(&files[at]), "{path}");
+    }
+    gapless(archive.path(), &["rebuild"]).lines(0);
+    assert!(gapless(archive.path(), &["holes", "mine/source"]).lines(0).is_empty());
+    let scrubbed = gapless(archive.path(), &["scrub", "--json"]).json(0);
+    assert_eq!(scrubbed["damaged"], Value::Array(Vec::new()), "{scrubbed}");
+
+    let whole = stream.segment(5);
+    let torn = write("torn.mp4", &whole[..whole.len() * 2 / 3]);
+    let torn = import(&archive, &[torn], &["--start", "2026-03-01T17:01:00Z"], 0);
+    assert_eq!((torn[0]["kind"].as_str(), torn[0]["outcome"].as_str()), (Some("partial"), Some("linked")), "{torn:?}");
+    let bare = import(&archive, &[write("bare.m4s", &stream.media[6])], &["--start", START], 1);
+    assert!(bare[0]["note"].as_str().unwrap().contains("cat init.mp4"), "{bare:?}");
+    let plain = archive.outside().join("plain.mp4");
+    let args = ["-v", "error", "-i", files[0].to_str().unwrap(), "-c", "copy", plain.to_str().unwrap()];
+    assert!(std::process::Command::new("ffmpeg").args(args).status().unwrap().success());
+    let plain = import(&archive, &[plain], &["--start", START], 1);
+    let note = plain[0]["note"].as_str().unwrap();
+    assert!(note.contains("MP4 without fragments") && note.contains("-c copy -f segment"), "{note}");
 }
 
 #[test]

@@ -239,6 +239,54 @@ fn frames_waveforms_and_exact_cuts_are_made_of_them_also_where_the_encoding_chan
 }
 
 #[test]
+fn video_files_are_made_of_them_and_begin_anew_where_the_container_changes() {
+    let archive = TestArchive::empty();
+    record(&archive, 0..3);
+    for (number, bytes) in video::segments(2, 2.0).iter().enumerate() {
+        archive.named(HOUR, &format!("00:{:02}.000000-2.0-full", 6 + 2 * number), "ts", bytes);
+    }
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let body = serde_json::json!({ "day": [at(0), at(10)] });
+    let made = node.post("/generate_videos/cam/source", Some(&node.own_token()), &body);
+    assert_eq!(made.status, 200, "{} {}", made.text(), node.log());
+    let seen = |number: usize| {
+        let path = archive.at(&format!("cam_source_day_{number}.mkv"));
+        let sound = std::process::Command::new("ffprobe")
+            .args(["-v", "error", "-select_streams", "a", "-show_entries", "stream=codec_name", "-of", "csv=p=0"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(sound.stdout).unwrap().trim(), "aac");
+        video::watch(path.to_str().unwrap())
+    };
+    let (first, second) = (seen(0), seen(1));
+    assert_eq!((first.frames, second.frames), (3 * 50, 4 * video::RATE), "{first:?} {second:?}");
+    assert!(first.complaints.is_empty() && (first.seconds - 6.0).abs() < 0.2, "{first:?}");
+}
+
+#[test]
+fn the_page_saves_a_rough_cut_as_what_it_is() {
+    let archive = TestArchive::empty();
+    record(&archive, 0..4);
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let browser = Browser::start(1_000, 800);
+    let window = "from=2020-01-01T05:00:00Z&to=2020-01-01T05:01:00Z&at=2020-01-01T05:00:01Z&channel=cam&quality=source";
+    browser.open(&node, &format!("/#{window}&in={}&out={}", at(0), at(8)));
+    browser.wait_until("!document.getElementById('cut-download').disabled");
+    let saved = tempfile::tempdir().unwrap();
+    let allowed = serde_json::json!({ "behavior": "allow", "downloadPath": saved.path() });
+    browser.devtools("Browser.setDownloadBehavior", &allowed);
+    browser.run("document.getElementById('cut-type').value = 'rough'; document.getElementById('cut-download').click()");
+    let whole = [&mp4::stream().init[..], &mp4::stream().media[..4].concat()].concat();
+    eventually(SOON, || {
+        let mut files = fs::read_dir(saved.path()).unwrap().map(|file| file.unwrap().path());
+        files.any(|file| file.extension().is_some_and(|kind| kind == "mp4") && fs::read(file).unwrap() == whole)
+    });
+}
+
+#[test]
 fn hls_js_plays_on_where_another_encoding_begins() {
     let archive = TestArchive::empty();
     record(&archive, 0..6);

@@ -8,7 +8,7 @@ use crate::cli::args::parse_time;
 #[derive(Debug, Clone, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ImportArgs {
-    /// The recordings, as MPEG-TS
+    /// The recordings, as MPEG-TS or fragmented MP4
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// The channel that they belong to

@@ -12,10 +12,13 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 
-use super::start_time::{length, other_container};
-use crate::archive::{FileName, Hash, HourPlace, LARGEST_FILE, SegmentKind, Span, Timestamp, parse_file_name};
+use super::measured::RecordingMeter;
+use super::start_time::other_container;
+use crate::archive::{
+    Container, FileName, Hash, HourPlace, LARGEST_FILE, SegmentKind, Span, Timestamp, parse_file_name,
+};
 use crate::disk::directory_id;
-use crate::media::{StampMeter, StampSpan, StreamFault, StreamVerdict, TsCheck};
+use crate::media::{StampSpan, StreamFault};
 
 const PIECE: usize = 256 << 10;
 
@@ -35,6 +38,7 @@ pub(super) struct OriginalContent {
     pub bytes: u64,
     pub clock: StampSpan,
     pub kind: SegmentKind,
+    pub container: Container,
     /// Why it is not `full`.
     pub fault: Option<String>,
 }
@@ -108,40 +112,52 @@ impl Original {
 
     /// Reads it once: what it holds, or why that is no segment.
     pub fn read(&mut self) -> Result<OriginalContent, String> {
-        let (mut hasher, mut measure, mut check) = (Sha256::new(), StampMeter::default(), TsCheck::default());
+        let (mut hasher, mut measured) = (Sha256::new(), RecordingMeter::default());
         let (mut head, mut bytes) = (Vec::new(), 0_u64);
         self.pieces(|piece| {
             if head.is_empty() {
                 head = piece.get(..piece.len().min(64)).unwrap_or_default().to_vec();
             }
             hasher.update(piece);
-            measure.feed(piece);
-            check.feed(piece);
+            measured.feed(piece);
             bytes += piece.len() as u64;
             io::Result::Ok(())
         })
         .map_err(|cause| format!("it cannot be read: {cause}"))?;
-        if let Some(container) = other_container(&head) {
-            return Err(format!("it is {container}, and only MPEG-TS is imported as yet: {}", convert(&self.path)));
+        let found = measured.finish();
+        let is_media_alone = head.get(4..8).is_some_and(|name| name != b"ftyp");
+        if is_media_alone && found.faults().contains(&StreamFault::NoInit) {
+            return Err("it does not begin with its initialisation segment: put that in front with cat init.mp4 FILE, which makes a file of its own, and import that".to_owned());
         }
-        let clock = measure.finish();
-        let length_us = clock.as_ref().map_or(1, |clock| length(clock).us()).unsigned_abs();
-        let faults = match check.finish(length_us) {
-            StreamVerdict::Other => return Err(format!("it is not an MPEG transport stream: {}", convert(&self.path))),
-            StreamVerdict::Sound | StreamVerdict::Odd(_) => Vec::new(),
-            StreamVerdict::Faulty(faults) => faults,
-        };
-        let Some(clock) = clock else {
-            let why = faults.first().map_or_else(|| "it has too few time stamps".to_owned(), ToString::to_string);
+        let is_mp4 = found.container == Container::Mp4 && found.is_segment;
+        if let Some(container) = other_container(&head).filter(|_| !is_mp4) {
+            return Err(format!(
+                "it is {container}, and only MPEG-TS and fragmented MP4 are imported: {}",
+                convert(&self.path)
+            ));
+        }
+        if !found.is_segment {
+            return Err(format!("it is not an MPEG transport stream: {}", convert(&self.path)));
+        }
+        let Some(clock) = found.clock else {
+            let first = found.faults().first();
+            let why = first.map_or_else(|| "it has too few time stamps".to_owned(), ToString::to_string);
             return Err(format!("nothing says how long it lasts: {why}"));
         };
-        let is_cut_short = faults.iter().any(|fault| matches!(fault, StreamFault::Torn { .. }));
-        let (kind, fault) = match faults.first() {
-            Some(_) if is_cut_short => (SegmentKind::Partial, Some("its last packet is incomplete".to_owned())),
-            Some(fault) => (SegmentKind::Suspect, Some(fault.to_string())),
-            None => (SegmentKind::Full, None),
+        let is_cut_short = |fault: &&StreamFault| {
+            matches!(fault, StreamFault::Torn { .. } | StreamFault::Cut { .. } | StreamFault::Samples { .. })
         };
-        Ok(OriginalContent { hash: Hash(hasher.finalize().into()), bytes, clock, kind, fault })
+        let cut_short = found.faults().iter().find(is_cut_short);
+        let (kind, fault) = match (cut_short, found.faults().first()) {
+            (Some(StreamFault::Torn { .. }), _) => {
+                (SegmentKind::Partial, Some("its last packet is incomplete".to_owned()))
+            }
+            (Some(fault), _) => (SegmentKind::Partial, Some(fault.to_string())),
+            (None, Some(fault)) => (SegmentKind::Suspect, Some(fault.to_string())),
+            (None, None) => (SegmentKind::Full, None),
+        };
+        let (hash, container) = (Hash(hasher.finalize().into()), found.container);
+        Ok(OriginalContent { hash, bytes, clock, kind, container, fault })
     }
 
     /// Whether it lies in an hour of this archive under the name of a segment, whatever path leads there.

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::args::ImportArgs;
+use super::measured::RecordingMeter;
 use super::original::{Original, OriginalContent};
 use super::report::Outcome;
 use super::start_time::{Before, Recording};
 use crate::archive::{FileName, Hash, Hour, HourPlace, SegmentKey, Span, Stream, Timestamp, parse_file_name};
 use crate::disk::{Base, Dir, DiskError, Download, DownloadError, Linked, PIECE, Published, atomic, link_segment};
-use crate::media::{StampMeter, StampSpan};
+use crate::media::StampSpan;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Way {
@@ -192,9 +193,9 @@ impl<'b> ArchiveHours<'b> {
         if let Some(clock) = self.clocks.get(&segment.key.hash) {
             return Ok(*clock);
         }
-        let mut measure = StampMeter::default();
-        self.read(segment, |piece| measure.feed(piece))?;
-        let clock = measure.finish();
+        let mut measured = RecordingMeter::default();
+        self.read(segment, |piece| measured.feed(piece))?;
+        let clock = measured.finish().clock;
         self.clocks.insert(segment.key.hash, clock);
         Ok(clock)
     }

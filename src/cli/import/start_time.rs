@@ -166,8 +166,8 @@ impl Placement {
     }
 
     /// The hour that it lies in and its name there.
-    pub fn name(&self, kind: SegmentKind, hash: Hash) -> (Hour, String) {
-        recorded_name(self.start, self.length, kind, Container::Ts, hash)
+    pub fn name(&self, kind: SegmentKind, container: Container, hash: Hash) -> (Hour, String) {
+        recorded_name(self.start, self.length, kind, container, hash)
     }
 }
 
@@ -184,7 +184,9 @@ fn microseconds(ticks: i64) -> i64 {
 /// Whether a file begins like a container that is not a transport stream, and which.
 pub fn other_container(head: &[u8]) -> Option<&'static str> {
     match head {
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] | [_, _, _, _, b'm', b'o', b'o', b'f', ..] => Some("MP4"),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] | [_, _, _, _, b'm', b'o', b'o', b'f', ..] => {
+            Some("MP4 without fragments")
+        }
         [_, _, _, _, b's', b't', b'y', b'p', ..] => Some("fragmented MP4"),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => Some("Matroska or WebM"),
         [b'F', b'L', b'V', ..] => Some("FLV"),

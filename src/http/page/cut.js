@@ -118,17 +118,27 @@ export class Cut {
   }
 
   /** What the stretch is called as a file. */
-  name(stream, type) {
+  name(stream, ending) {
     const plain = (text) => text.replaceAll(/[^\p{L}\p{N}._-]+/gu, "_");
     const time = iso(this.from).slice(0, 19).replaceAll(":", "-");
-    return `${plain(stream.channel)}-${plain(stream.quality)}-${time}.${type === "mp4" ? "mp4" : "ts"}`;
+    return `${plain(stream.channel)}-${plain(stream.quality)}-${time}.${ending}`;
   }
 
   /** The address of the piece. */
-  address(stream) {
+  address(stream, ending = "ts") {
     const type = byId("cut-type").value;
     const allowed = byId("cut-holes").checked ? { allow_holes: "true" } : {};
-    return cutAddress(stream, { start: iso(this.from), end: iso(this.to), type, ...allowed });
+    return cutAddress(stream, { start: iso(this.from), end: iso(this.to), type, ...allowed }, ending);
+  }
+
+  /** Asks for the piece, and says where it was found: segments that are sent as they are may be in MP4. */
+  async ask(stream, method) {
+    const address = this.address(stream);
+    const isRough = byId("cut-type").value === "rough";
+    const first = { address, response: await send(address, undefined, method) };
+    if (!isRough || first.response.status !== 422) return { ...first, ending: byId("cut-type").value === "mp4" ? "mp4" : "ts" };
+    const other = this.address(stream, "mp4");
+    return { address: other, response: await send(other, undefined, method), ending: "mp4" };
   }
 
   /**
@@ -138,22 +148,20 @@ export class Cut {
   async download() {
     const { row } = this.place();
     if (!row || !this.isWhole) return;
-    const address = this.address(row.stream);
-    const name = this.name(row.stream, byId("cut-type").value);
     const button = byId("cut-download");
     button.disabled = true;
     this.note("Requesting…");
     try {
       if (hasToken()) {
-        const response = await send(address);
+        const { response, ending } = await this.ask(row.stream);
         if (!response.ok) throw await refusal(response);
         const held = URL.createObjectURL(await response.blob());
-        save(held, name);
+        save(held, this.name(row.stream, ending));
         setTimeout(() => URL.revokeObjectURL(held), 60000);
       } else {
-        const response = await send(address, undefined, "HEAD");
+        const { address, response, ending } = await this.ask(row.stream, "HEAD");
         if (!response.ok) await whyNot(address);
-        save(address, name);
+        save(address, this.name(row.stream, ending));
       }
       this.note("The download has begun.");
     } catch (error) {

@@ -285,9 +285,9 @@ function words(status, text) {
   return text || "The playlist cannot be loaded.";
 }
 
-/** What a stretch is as a piece: a transport stream or an MP4. */
-export const cutAddress = (stream, values) =>
-  `/cut/${encodeURIComponent(stream.channel)}/${encodeURIComponent(stream.quality)}.ts${query(values)}`;
+/** What a stretch is as a piece: a transport stream or an MP4. `ending` says in what its segments are, where they are sent as they are. */
+export const cutAddress = (stream, values, ending = "ts") =>
+  `/cut/${encodeURIComponent(stream.channel)}/${encodeURIComponent(stream.quality)}.${ending}${query(values)}`;
 
 /** The segments that overlap a stretch, in order of time, as the node lists them. */
 export const segmentsPath = (stream) => path("segments", stream.channel, stream.quality);

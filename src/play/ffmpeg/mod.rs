@@ -12,6 +12,7 @@ mod ends;
 mod error;
 mod frame;
 mod metrics;
+mod packed_anew;
 mod plan;
 mod pool;
 mod segment;

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::cut_format::FRAGMENTS;
+use super::packed_anew::PackedAnew;
 use super::pool::{Limit, Order, Output, TO_FILE};
 use super::segment::CutSegment;
 use super::smart::received;
 use super::{FfmpegError, Pool};
-use crate::media::Coding;
+use crate::media::{Coding, Mp4Reader};
 
 /// As metrics and log name it.
 const WORK: &str = "video";
@@ -54,7 +55,7 @@ async fn pack(pool: &Arc<Pool>, all: Vec<CutSegment>, file: Arc<File>) -> Result
     let (segments, sound) = looked.map_err(|error| FfmpegError::Unreadable(error.to_string()))?;
     let (sender, pieces) = mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = read(segments, &sender) {
+        if let Err(error) = read(segments, sound, &sender) {
             // Whoever has gone is not told.
             sender.blocking_send(Err(error)).ok();
         }
@@ -113,10 +114,20 @@ fn order(pool: &Pool, from: &str, to: &[&str]) -> Order {
     }
 }
 
-fn read(segments: Vec<CutSegment>, sender: &mpsc::Sender<Result<Bytes, FfmpegError>>) -> Result<(), FfmpegError> {
+fn read(
+    segments: Vec<CutSegment>,
+    sound: Option<Coding>,
+    sender: &mpsc::Sender<Result<Bytes, FfmpegError>>,
+) -> Result<(), FfmpegError> {
     let unreadable = |error: std::io::Error| FfmpegError::Unreadable(error.to_string());
+    let mut packed = PackedAnew::default();
     for segment in segments {
         let mut file = (segment.open)().map_err(unreadable)?;
+        if is_mp4(&file).map_err(unreadable)? {
+            let bytes = Bytes::from(packed.take(&segment.read()?, sound)?);
+            sender.blocking_send(Ok(bytes)).map_err(|_| FfmpegError::Gone)?;
+            continue;
+        }
         loop {
             let mut chunk = vec![0; CHUNK];
             let read = file.read(&mut chunk).map_err(unreadable)?;
@@ -128,6 +139,13 @@ fn read(segments: Vec<CutSegment>, sender: &mpsc::Sender<Result<Bytes, FfmpegErr
         }
     }
     Ok(())
+}
+
+/// By its first bytes, which stay to be read.
+fn is_mp4(file: &File) -> std::io::Result<bool> {
+    let mut head = [0; 8];
+    let read = file.read_at(&mut head, 0)?;
+    Ok(head.get(..read).is_some_and(Mp4Reader::begins))
 }
 
 #[cfg(test)]

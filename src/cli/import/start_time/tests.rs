@@ -99,7 +99,7 @@ fn numbers_in_names_count_as_numbers() {
 
 #[test]
 fn other_containers_are_known_by_their_first_bytes() {
-    assert_eq!(other_container(b"\0\0\0\x20ftypisom"), Some("MP4"));
+    assert_eq!(other_container(b"\0\0\0\x20ftypisom"), Some("MP4 without fragments"));
     assert_eq!(other_container(b"\x1a\x45\xdf\xa3\x01"), Some("Matroska or WebM"));
     assert_eq!(other_container(b"\x47\x40\x11\x10"), None);
     assert_eq!(other_container(b""), None);
@@ -133,7 +133,7 @@ proptest! {
     #[test]
     fn a_place_is_a_name_that_is_understood(us in Timestamp::MIN.0..Timestamp::MAX.0, length in 1..=HOUR_US, hash in prop::array::uniform32(0_u8..)) {
         let placement = Placement { start: Timestamp(us), length: Span(length), from: StartFrom::Given };
-        let (hour, name) = placement.name(SegmentKind::Full, Hash(hash));
+        let (hour, name) = placement.name(SegmentKind::Full, Container::Ts, Hash(hash));
         let FileName::Understood(key) = parse_file_name(&name) else { panic!("{name}") };
         prop_assert_eq!((key.start(hour), key.duration(), key.hash), (Timestamp(us), Span(length), Hash(hash)));
     }
