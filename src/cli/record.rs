@@ -1,6 +1,7 @@
 //! The verb `record`: a live stream becomes segments of an archive, until ctrl-C or its end. Beside a daemon or without one: neither index nor
 //! lock is needed, as for the verb `import`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,6 +42,9 @@ pub struct RecordArgs {
     /// Send this with each request to the source's own host, such as 'Cookie: a=b'; repeatable
     #[arg(long, value_name = "NAME: VALUE")]
     pub header: Vec<String>,
+    /// Trust only these authorities (PEM) for https to the source [default: the system's]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "start", "stop", "forget"])]
+    pub ca_file: Option<PathBuf>,
     /// Say what the source has and what would be written of it; nothing is recorded
     #[arg(long, group = "instead")]
     pub test: bool,
@@ -104,7 +108,7 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
         let printer = Arc::clone(&counts);
         RecorderEvents::new(move |event| printer.print(event))
     };
-    let authorities = tls::trusting(None)?;
+    let authorities = tls::trusting(args.ca_file.as_deref())?;
     let recorder = Recorder::new(options, archive, &authorities, &StreamTools::new(&config.playback.ffmpeg), events)?
         .ending_with_the_stream();
     let lasts = args.lasts.unwrap_or(Duration::MAX);
@@ -128,7 +132,7 @@ async fn test(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode> {
         let tools = StreamTools::new(&config.playback.ffmpeg);
         return print_report(config, &probe_stream(&source, &tools).await);
     }
-    let authorities = tls::trusting(None)?;
+    let authorities = tls::trusting(args.ca_file.as_deref())?;
     let client = probing_client(&source, headers(args)?, &authorities)?;
     let mut report = probe_hls(&source, &client).await?;
     let wanted = |quality: &ProbedQuality| {
@@ -182,7 +186,14 @@ fn options(args: &RecordArgs) -> Result<RecordOptions, UsageError> {
     let mut qualities = given.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
-    let options = RecordOptions { channel, source, headers: headers(args)?, qualities, skips_ads: args.skip_ads };
+    let options = RecordOptions {
+        channel,
+        source,
+        headers: headers(args)?,
+        ca_file: args.ca_file.clone(),
+        qualities,
+        skips_ads: args.skip_ads,
+    };
     options.refusal().map_or(Ok(options), |why| Err(UsageError(why)))
 }
 

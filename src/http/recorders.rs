@@ -217,7 +217,14 @@ fn options(channel: &Channel, order: &StartRecorder) -> Result<Option<RecordOpti
     qualities.sort_unstable();
     qualities.dedup();
     let (source, headers) = (RecordSource::Address(source), SourceHeaders::default());
-    let options = RecordOptions { channel: channel.clone(), source, headers, qualities, skips_ads: order.skip_ads };
+    let options = RecordOptions {
+        channel: channel.clone(),
+        source,
+        headers,
+        ca_file: None,
+        qualities,
+        skips_ads: order.skip_ads,
+    };
     match options.refusal() {
         Some(why) => Err(Problem::bad_source(&why)),
         None => Ok(Some(options)),

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -179,7 +180,7 @@ impl RecordedChannel {
     /// Records until it is stopped.
     pub(super) async fn record(self, stop: CancellationToken) {
         let Self { options, parts, jobs } = self;
-        let Some(tls) = trusted(&parts, &jobs, &stop).await else { return };
+        let Some(tls) = trusted(options.ca_file.as_deref(), &parts, &jobs, &stop).await else { return };
         let look = async |(stream, handle): (Stream, JobHandle)| {
             parts.metrics.begin(&stream);
             let newest = newest_end(&parts.archive, &stream).await;
@@ -205,20 +206,27 @@ impl RecordedChannel {
     }
 }
 
+/// Those of a file, or the system's: reading these takes a while, and a node without recorders needs none.
+async fn read_authorities(ca_file: Option<PathBuf>) -> Result<Arc<ClientConfig>, String> {
+    let reading = tokio::task::spawn_blocking(move || tls::trusting(ca_file.as_deref()));
+    reading.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
 /// Whom recorders trust; `None` if they are stopped before that is known.
 async fn trusted(
+    ca_file: Option<&Path>,
     parts: &RecordParts,
     jobs: &HashMap<Stream, JobHandle>,
     stop: &CancellationToken,
 ) -> Option<Arc<ClientConfig>> {
-    // Reading the system's authorities takes a while, and a node without recorders needs none.
-    let read = async || {
-        let reading = tokio::task::spawn_blocking(|| tls::trusting(None));
-        reading.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
-    };
     while !stop.is_cancelled() {
-        match parts.authorities.get_or_try_init(read).await {
-            Ok(tls) => return Some(Arc::clone(tls)),
+        let trusting = match ca_file {
+            // It may be mended, or renewed, while others record.
+            Some(path) => read_authorities(Some(path.to_owned())).await,
+            None => parts.authorities.get_or_try_init(|| read_authorities(None)).await.cloned(),
+        };
+        match trusting {
+            Ok(tls) => return Some(tls),
             Err(error) => {
                 for handle in jobs.values() {
                     handle.failed(&error);

@@ -39,6 +39,7 @@ mod saved_recorders;
 mod segment_fetch;
 mod separate_sound;
 mod source_address;
+mod source_cookies;
 mod source_headers;
 mod start_times;
 mod stream_probe;

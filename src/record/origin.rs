@@ -3,11 +3,13 @@
 //! 1. Every address, and each one that a redirect leads to, is one of [`super::address`]'s; so is what its name resolves to.
 //! 2. Bytes, time, silence and redirects are bounded, before and while something comes.
 //! 3. Headers of the operator go to the source's own hosts alone, wherever a playlist or a redirect leads.
-//! 4. What was sent in another encoding than the one asked for is refused: names are made of what was sent.
+//! 4. Cookies that a source sets are sent back to whom they belong ([`SourceCookies`]).
+//! 5. What was sent in another encoding than the one asked for is refused: names are made of what was sent.
 //!
 //! What is in a playlist is judged elsewhere, and nothing is tried again here.
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +19,7 @@ use tokio::time::timeout;
 
 use super::address::{AddressError, AddressRules, shown_url};
 use super::playlist::{ByteRange, HlsPlaylist, PlaylistError, parse_playlist};
+use super::source_cookies::SourceCookies;
 use super::source_headers::SourceHeaders;
 use crate::archive::LARGEST_FILE;
 use crate::archive::quantity::size;
@@ -126,6 +129,7 @@ impl OriginClient {
             .redirect(redirect::Policy::none())
             .http1_only()
             .referer(false)
+            .cookie_provider(Arc::<SourceCookies>::default())
             .tcp_nodelay(true)
             .connect_timeout(limits.connect)
             .pool_max_idle_per_host(6)
@@ -344,7 +348,6 @@ fn cause(error: &reqwest::Error) -> String {
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::super::source_address::SourceAddress;
@@ -391,6 +394,28 @@ mod tests {
         let client = OriginClient::new(SourceHeaders::default(), &tls::trusting_nobody().unwrap(), LIMITS).unwrap();
         client.rules().allow(source.url().host_str().unwrap());
         client
+    }
+
+    #[tokio::test]
+    async fn a_cookie_that_a_source_sets_is_sent_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/live/master.m3u8", listener.local_addr().unwrap())).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let mut head = [0; 4_096];
+                let length = stream.read(&mut head).unwrap();
+                tell.send(String::from_utf8_lossy(&head[..length]).to_lowercase()).unwrap();
+                let list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.ts\n";
+                let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nSet-Cookie: token=abc; Path=/live; HttpOnly\r\n";
+                stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{list}", list.len()).as_bytes()).unwrap();
+            }
+        });
+        let client = client(&url);
+        for expected in [false, true] {
+            client.playlist(&url).await.unwrap();
+            assert_eq!(told.recv().unwrap().contains("cookie: token=abc\r\n"), expected);
+        }
     }
 
     async fn problem(answer: &str, more: &'static [u8]) -> (String, usize) {

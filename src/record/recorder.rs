@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ pub struct RecordOptions {
     pub source: RecordSource,
     /// For the source's own hosts.
     pub headers: SourceHeaders,
+    /// Authorities that are trusted for https instead of the system's.
+    pub ca_file: Option<PathBuf>,
     /// `source` is the best one.
     pub qualities: Vec<Quality>,
     /// Ads that the source stitches in are left out.
@@ -105,6 +108,9 @@ impl RecordOptions {
         let is_hls = self.source.protocol() == SourceProtocol::Hls;
         if !is_hls && !self.headers.is_empty() {
             return Some("headers are sent over http and https alone".to_owned());
+        }
+        if !is_hls && self.ca_file.is_some() {
+            return Some("authorities of your own are for https alone".to_owned());
         }
         let other = self.qualities.iter().find(|quality| !is_hls && quality.as_str() != SOURCE)?;
         let protocol = self.source.protocol().name();

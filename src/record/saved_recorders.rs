@@ -90,7 +90,10 @@ impl SavedRecordersFile {
         for WrittenRecorder { channel, source, qualities, skip_ads: skips_ads } in written.started {
             let source = SourceAddress::parse(&source).map_err(|error| unreadable(error.to_string()))?;
             let (source, headers) = (RecordSource::Address(source), SourceHeaders::default());
-            saved.started.insert(channel.clone(), RecordOptions { channel, source, headers, qualities, skips_ads });
+            saved.started.insert(
+                channel.clone(),
+                RecordOptions { channel, source, headers, ca_file: None, qualities, skips_ads },
+            );
         }
         Ok(saved)
     }
@@ -139,6 +142,7 @@ mod tests {
             source: RecordSource::Address(SourceAddress::parse(source).unwrap()),
             headers: SourceHeaders::default(),
             qualities: vec![Quality::new("source").unwrap()],
+            ca_file: None,
             skips_ads: channel == "a",
         }
     }

@@ -280,3 +280,32 @@ fn what_cannot_be_shown_is_refused_at_the_start() {
     assert_eq!(said.code, 2);
     assert!(said.err.contains("backfill.ca_file: cannot read /nowhere.pem"), "{}", said.err);
 }
+
+#[test]
+fn a_stream_is_recorded_over_https_from_a_source_with_an_own_authority() {
+    let (archive, recorded) = (TestArchive::empty(), TestArchive::empty());
+    fill_in(&archive);
+    let authority = Authority::new("own");
+    let node = ready(plan(&archive, &authority, &authority.issue(&[HERE])));
+    let url =
+        format!("https://{}/playlist/chan/source.m3u8?start=2020-01-01T05:00:00&end=2020-01-01T05:30:00", node.address);
+    let record = |more: &[&str]| gapless(recorded.path(), &[&["record", "c", &url], more].concat());
+    let trusted = record(&ca(&authority));
+    assert_eq!(trusted.lines(0).len(), 20, "{trusted:?}");
+    let another = Authority::new("another");
+    for more in [&[][..], &ca(&another)] {
+        let refused = record(more);
+        assert!(refused.code == 3 && refused.err.contains("certificate"), "{refused:?}");
+    }
+    let missing = record(&["--ca-file", "/no/such/file.pem"]);
+    assert!(missing.code != 0 && missing.err.contains("/no/such/file.pem"), "{missing:?}");
+    let config = format!("[[record]]\nchannel = \"c\"\nsource = \"{url}\"\nca_file = {:?}\n", authority.file);
+    let second = TestArchive::empty();
+    let _recording = TestNode::plan(&second).config(&config).start();
+    eventually(SOON, || {
+        second
+            .hours("c/source")
+            .first()
+            .is_some_and(|hour| second.listing(&format!("c/source/{hour}"), false).len() == 20)
+    });
+}

@@ -1,6 +1,7 @@
 //! The sections `[[record]]` of the configuration file: what a node records by itself.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
 
@@ -34,7 +35,7 @@ pub(super) fn read_recorded(value: &DeValue<'_>, span: &Range<usize>) -> Result<
 fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wrong> {
     let (mut channel, mut given, mut qualities) = (None, Vec::new(), vec![SOURCE.to_owned()]);
     let mut headers = SourceHeaders::default();
-    let mut skips_ads = false;
+    let (mut skips_ads, mut ca_file) = (false, None);
     for (key, value) in table {
         let written = Written::new(value.get_ref(), 0);
         let wrong = |expected: &str| {
@@ -74,11 +75,13 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wr
                 qualities = written.text.lines().map(str::to_owned).collect();
             }
             ("qualities", _) => return Err(wrong("a list of qualities such as [\"source\", \"480p\"]")),
+            ("ca_file", Some(Shape::Text)) if !written.text.is_empty() => ca_file = Some(PathBuf::from(&written.text)),
+            ("ca_file", _) => return Err(wrong("a file of certificates (PEM)")),
             ("skip_ads", Some(Shape::Boolean)) => skips_ads = written.text == "true",
             ("skip_ads", _) => return Err(wrong("true or false")),
             (other, _) => {
                 let problem = format!(
-                    "unknown key {other:?} in [[record]], expected one of channel, source, resolve, headers, qualities, skip_ads"
+                    "unknown key {other:?} in [[record]], expected one of channel, source, resolve, headers, ca_file, qualities, skip_ads"
                 );
                 return Err((key.span(), problem));
             }
@@ -99,7 +102,7 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<RecordOptions, Wr
     let mut qualities = qualities.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
-    let options = RecordOptions { channel, source, headers, qualities, skips_ads };
+    let options = RecordOptions { channel, source, headers, ca_file, qualities, skips_ads };
     match options.refusal() {
         Some(why) => Err((span.clone(), format!("record.qualities: {why}"))),
         None => Ok(options),

@@ -94,6 +94,7 @@ qualities = [\"source\", \"480p\"]
 | `source` | | This or `resolve`. The address of its HLS playlist, or of [another stream](recorder.md#streams-that-are-no-hls) by `rtmp`, `rtmps`, `srt`, `rtsp` or `udp`. Users, passwords, queries and keys in it are not shown or logged; keep the file private if it has any. |
 | `resolve` | | Instead of `source`: a [command that prints the address](recorder.md#addresses-by-command), and its arguments. |
 | `headers` | | [Headers](recorder.md#headers) for the source's own host. |
+| `ca_file` | | A file of authorities (PEM) that are trusted for https to the source, instead of the system's. |
 | `qualities` | `[\"source\"]` | [Qualities](recorder.md#qualities) to record; `source` is the best one. |
 | `skip_ads` | `false` | Leave out [ads](recorder.md#ads) that the source stitches in. |
 ";

@@ -147,6 +147,7 @@ fn recorded(origin: &DemoOrigin, node: usize) -> anyhow::Result<Vec<RecordOption
             source: RecordSource::Address(SourceAddress::parse(&address)?),
             headers: SourceHeaders::default(),
             qualities: qualities.clone(),
+            ca_file: None,
             skips_ads: false,
         })
     });
