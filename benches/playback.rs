@@ -67,8 +67,14 @@ impl Day {
 
     fn all(&self, playback: &Playback, earlier: i64) -> usize {
         let end = self.end(24) + Span::from_us(-earlier);
-        let ask =
-            Ask { stream: self.stream.clone(), start: Some(self.start), end: Some(end), gaps: false, peers: false };
+        let ask = Ask {
+            stream: self.stream.clone(),
+            start: Some(self.start),
+            end: Some(end),
+            gaps: false,
+            apart: false,
+            peers: false,
+        };
         playback.playlist(&ask).expect("told").plain().iter().map(bytes::Bytes::len).sum()
     }
 }

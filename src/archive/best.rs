@@ -181,6 +181,14 @@ impl Link {
             || self.media.zip(next.media).is_some_and(|(media, after)| media.change(lasts, &after).is_some())
     }
 
+    /// Whether a player that is told how long a hole between them lasts goes on with the same clock and decoders.
+    pub fn goes_on_behind_a_hole(&self, next: &Self) -> bool {
+        let until = (next.start - self.start).us();
+        let known = self.media.zip(next.media);
+        self.container == next.container
+            && known.is_some_and(|(media, after)| media.goes_on_behind_a_hole(until, &after))
+    }
+
     /// Whether a player can be told of it: where MP4 is to be played, it has to be known how long its initialisation segment is.
     pub fn is_playable(&self) -> bool {
         self.container != Container::Mp4 || self.init().is_some()

@@ -52,6 +52,17 @@ impl Quality {
     pub fn is_called_sound(&self) -> bool {
         self.0.strip_prefix(SOUND).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     }
+
+    /// The language of sound that lies apart, where its name ends as one does (RFC 5646): `de`, `eng`, `pt-br`.
+    pub fn language(&self) -> Option<&str> {
+        let rest = self.0.strip_prefix(SOUND)?.strip_prefix('-')?;
+        let mut parts = rest.split('-');
+        let is_language =
+            |part: &str| (2..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_lowercase());
+        let is_region =
+            |part: &str| (2..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (parts.next().is_some_and(is_language) && parts.all(is_region)).then_some(rest)
+    }
 }
 
 impl fmt::Display for Channel {
@@ -98,6 +109,19 @@ impl fmt::Display for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_language_of_sound_is_told_by_its_name() {
+        let language = |name: &str| Quality::new(name).unwrap().language().map(str::to_owned);
+        for (name, told) in
+            [("audio-de", "de"), ("audio-eng", "eng"), ("audio-pt-br", "pt-br"), ("audio-zh-hans", "zh-hans")]
+        {
+            assert_eq!(language(name).as_deref(), Some(told));
+        }
+        for other in ["audio", "audio-", "audio-commentary", "audio-日本語", "audio-d\"e", "audio_only", "de"] {
+            assert_eq!(language(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn what_could_leave_the_base_is_not_a_name() {

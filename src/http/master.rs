@@ -61,9 +61,9 @@ impl FromRequestParts<Arc<App>> for ChannelPath {
 
 impl FromQuery for MasterRange {
     fn read(given: &Parameters) -> Result<Self, Problem> {
-        let (gaps, peers) = (given.flag("gaps")?, given.flag("peers")?);
+        let (gaps, apart, peers) = (given.flag("gaps")?, given.flag("apart")?, given.flag("peers")?);
         let (start, end) = given.stretch()?;
-        Ok(Self { start, end, gaps, peers })
+        Ok(Self { start, end, gaps, apart, peers })
     }
 }
 

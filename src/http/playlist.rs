@@ -99,6 +99,7 @@ impl FromRequestParts<Arc<App>> for FollowedRange {
         ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.m3u8"),
         ("start" = Option<String>, Query, description = "a time"), ("end" = Option<String>, Query, description = "a time, after start"),
         ("gaps" = Option<bool>, Query, description = "true: what is missing has entries of its own (EXT-X-GAP)"),
+        ("apart" = Option<bool>, Query, description = "true: pictures and sound are played together from two lists; a hole in one of them is no discontinuity"),
         ("peers" = Option<bool>, Query, description = "true: what is missing here is played from other nodes")
     ),
     responses(
@@ -110,10 +111,10 @@ impl FromRequestParts<Arc<App>> for FollowedRange {
 pub(super) async fn media(
     State(app): State<Arc<App>>,
     ListPath(stream): ListPath,
-    FollowedRange(MasterRange { start, end, gaps, peers }): FollowedRange,
+    FollowedRange(MasterRange { start, end, gaps, apart, peers }): FollowedRange,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
-    let ask = Ask { stream, start, end, gaps, peers };
+    let ask = Ask { stream, start, end, gaps, apart, peers };
     if let Some(list) = app.node.playback.kept(&ask) {
         return reply(&app, &request, list).await;
     }

@@ -159,6 +159,14 @@ impl Edges {
         differ.then_some(Change::Coding)
     }
 
+    /// Whether it is known that the next one, which begins so long after this one by its name, is of the same clock, tracks and coding: what is missing
+    /// in between is all that is to be told of.
+    pub fn goes_on_behind_a_hole(&self, until_us: i64, next: &Self) -> bool {
+        let length = ticks(until_us);
+        let on = [self.picture.goes_on(length, &next.picture), self.sound.goes_on(length, &next.sound)];
+        on.contains(&Some(true)) && self.change(until_us, next).is_none()
+    }
+
     /// Whether, by both ends, neither picture nor sound lasts as long as a name says. A jump in between looks like that, too.
     pub fn differs(&self, lasts_us: i64) -> bool {
         let is_off = |extent: &Extent| {

@@ -73,6 +73,7 @@ mod rough_cuts;
 mod samples;
 mod scrub;
 mod security;
+mod separate_sound;
 mod service;
 mod shrinking;
 mod status;

@@ -27,7 +27,7 @@ fn two_minutes(archive: &TestArchive, stream: &str, missing: &[usize]) -> Vec<St
 }
 
 /// Clicks on the row of a quality, at a share of its width in per mille, once it is drawn.
-fn click(browser: &Browser, quality: &str, per_mille: u32) {
+pub fn click(browser: &Browser, quality: &str, per_mille: u32) {
     let row = format!("document.querySelector('.track[data-quality={quality}]:not([data-peer])')");
     browser.wait_until(&format!("Boolean({row}?.dataset.drawn)"));
     let place = browser.run(&format!(

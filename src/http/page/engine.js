@@ -6,6 +6,8 @@
 // 4. A segment that is not to be had is left out. What the browser cannot play is tried again, and then left out.
 // 5. A browser's buffer has the tracks that it had at first: it refuses a segment where sound begins, and waits for ever where sound ends.
 //    There another buffer is made. Where sound ends within a segment, what is left of it is left out.
+// 6. Where the channel has sound that lies apart from its pictures, the master playlist says whether it belongs to them. Of its qualities the one that
+//    was chosen is played, and no other.
 
 import { path, query } from "./api.js";
 import { extentOf, placeOf, timeAt } from "./clock.js";
@@ -45,12 +47,21 @@ const SETTINGS = {
 export const playlist = (stream, values) =>
   `/playlist/${encodeURIComponent(stream.channel)}/${encodeURIComponent(stream.quality)}.m3u8${query(values)}`;
 
-let made = null;
-/** What plays HLS; it is large, and loaded only when something is played. */
-const hls = () => (made ??= import("/page/hls.light.min.mjs").then((module) => module.default).catch((error) => {
-  made = null;
-  throw error;
-}));
+/** All qualities of a channel, with the sound that lies apart from them. */
+const master = (stream, values) => `/playlist/${encodeURIComponent(stream.channel)}.m3u8${query(values)}`;
+
+const made = new Map();
+/** What plays HLS; it is large, and loaded only when something is played. Only the larger one plays sound that lies apart. */
+function hls(isApart) {
+  const file = isApart ? "/page/hls.min.mjs" : "/page/hls.light.min.mjs";
+  if (!made.has(file)) {
+    made.set(file, import(file).then((module) => module.default).catch((error) => {
+      made.delete(file);
+      throw error;
+    }));
+  }
+  return made.get(file);
+}
 
 /** Plays into a video element; `tell(what, words)` is called with "loading", "ready", "waiting", "slow", "end", "refused" and "trouble". */
 export class Engine {
@@ -83,7 +94,7 @@ export class Engine {
     this.tell("loading");
     let Hls;
     try {
-      Hls = await hls();
+      Hls = await hls(row.hasSoundApart);
     } catch {
       if (turn === this.turn) this.tell("trouble", "The player cannot be loaded: no answer from this node.");
       return;
@@ -93,13 +104,29 @@ export class Engine {
       this.tell("trouble", "This browser cannot play this: it lacks Media Source Extensions.");
       return;
     }
-    this.begin(Hls, playlist(row.stream, { start: iso(from), ...(to ? { end: iso(to) } : {}) }));
+    const range = { start: iso(from), ...(to ? { end: iso(to) } : {}) };
+    if (row.hasSoundApart) this.begin(Hls, master(row.stream, range), playlist(row.stream, range));
+    else this.begin(Hls, playlist(row.stream, range));
   }
 
-  begin(Hls, address) {
+  /** Plays a media playlist; or of a master playlist this one, by itself where the master does not have it. */
+  begin(Hls, address, chosen = null) {
     const player = new Hls(SETTINGS);
     Object.assign(this, { player, isBegun: false });
     const { Events } = Hls;
+    const alone = () => {
+      player.destroy();
+      this.begin(Hls, chosen);
+    };
+    if (chosen) {
+      const [wanted] = chosen.split("?");
+      player.on(Events.MANIFEST_PARSED, (_, { levels }) => {
+        const level = levels.findIndex(({ url }) => new URL([url].flat()[0], location.href).pathname === wanted);
+        if (level < 0) return alone();
+        player.currentLevel = level;
+        return player.startLoad(this.stretch.live ? -1 : 0);
+      });
+    }
     player.on(Events.LEVEL_LOADED, (_, { details }) => this.loaded(details));
     player.on(Events.LEVEL_UPDATED, (_, { details }) => (this.fragments = details.fragments));
     player.on(Events.LEVEL_PTS_UPDATED, (_, { details }) => (this.fragments = details.fragments));
@@ -107,6 +134,8 @@ export class Engine {
     player.on(Events.FRAG_BUFFERED, () => (this.skipped = 0));
     player.on(Events.ERROR, (_, data) => {
       if (data.details === "levelEmptyError") this.empty();
+      // It has no quality at all, or none that this browser can play: what is wrong is said of the one that was chosen.
+      else if (chosen && data.details.startsWith("manifest")) alone();
       else if (data.fatal) this.failed(Hls, data);
     });
     player.loadSource(address);

@@ -42,6 +42,12 @@ export class Row {
     return this.rows.view;
   }
 
+  /** Whether its sound may be a quality of its own. */
+  get hasSoundApart() {
+    const { channel, quality } = this.stream;
+    return this.rows.soundsApart(channel).length > 0 && !this.rows.soundsApart(channel).includes(quality);
+  }
+
   /** Why another node is not asked at all; nothing where it is. */
   get mute() {
     if (this.peer?.speaks === "fixed-part") return "lists files only; no timeline";

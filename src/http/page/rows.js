@@ -36,6 +36,12 @@ export class Rows {
     this.listeners.push(listener);
   }
 
+  /** Qualities of a channel that recorders call so when they are sound that lies apart from its pictures. */
+  soundsApart(channel) {
+    const qualities = this.own.filter(({ stream }) => stream.channel === channel).map(({ stream }) => stream.quality);
+    return qualities.filter((quality) => /^audio(-|$)/.test(quality));
+  }
+
   loaded(row) {
     for (const listener of this.listeners) listener(row);
   }

@@ -17,6 +17,9 @@ pub struct Ask {
     pub end: Option<Timestamp>,
     /// Whether holes are told as entries.
     pub gaps: bool,
+    /// Whether it is one of two lists that are played together, pictures and sound: players match their discontinuities one by one, so a hole in one of
+    /// them is told as entries and is none, unless the time stamps behind it are others.
+    pub apart: bool,
     /// Whether segments that only other nodes have are told by their addresses.
     pub peers: bool,
 }

@@ -21,6 +21,8 @@ pub(super) struct Live {
     told: PublishedEdge,
     target: u32,
     gaps: bool,
+    /// A hole is no discontinuity by itself.
+    apart: bool,
     gap_entries: u64,
     closed: Vec<Arc<PieceText>>,
     open: String,
@@ -32,13 +34,14 @@ pub(super) struct Live {
 
 impl Live {
     /// Nothing told yet, of a stretch that begins at `start`.
-    pub(super) fn new(stream: &Stream, start: Timestamp, head: &PlaylistHead) -> Self {
+    pub(super) fn new(stream: &Stream, start: Timestamp, head: &PlaylistHead, apart: bool) -> Self {
         Self {
             stream: stream.clone(),
             start,
             told: PublishedEdge::new(start, Span::from_us(i64::from(head.target) * 1_000_000)),
             target: head.target,
             gaps: head.gaps,
+            apart,
             gap_entries: 0,
             closed: Vec::new(),
             open: hls::head(head),
@@ -68,23 +71,25 @@ impl Live {
         if self.is_over {
             return None;
         }
-        let before = self.told.last();
+        let mut before = self.told.last();
         let Growth { told, wait } = self.told.grow(best, now);
         let mut until = before.map_or(self.start, |last| last.end);
         for (step, link, (piece, node)) in told {
+            let mut is_told = step != SequenceStep::Joined;
             if step == SequenceStep::Broken {
                 let entries = hls::gap_entries(piece.start() - until, self.target);
                 // More are told as discontinuities alone: a list that has begun cannot be refused.
                 if self.gaps && self.gap_entries + entries <= MOST_GAPS {
                     self.gap_entries += entries;
                     hls::push_gap(&mut self.open, until, piece.start(), self.target);
+                    is_told = !self.apart || before.is_some_and(|last| !last.goes_on_behind_a_hole(&link));
                 }
             }
-            if step != SequenceStep::Joined {
+            if is_told {
                 self.open.push_str(DISCONTINUITY);
             }
             self.push(&piece, &link, node);
-            until = piece.end();
+            (before, until) = (Some(link), piece.end());
         }
         match end {
             Some(end) if self.told.is_over(end, now) => {

@@ -80,12 +80,12 @@ impl Playback {
             list_type: ListType::Event,
             target: self.known_target(&ask.stream, start, ask.end)?,
             independent: false,
-            gaps: ask.gaps,
+            gaps: ask.gaps || ask.apart,
             mp4: self.has_mp4(&ask.stream, start, ask.end)?,
             begin_at: over.map(|_| Span::default()),
         };
         // Somebody else may have begun it in the meantime: then it is one and the same.
-        let live = self.lists.lock().begin(ask, Live::new(&ask.stream, start, &head), self.clock.now());
+        let live = self.lists.lock().begin(ask, Live::new(&ask.stream, start, &head, ask.apart), self.clock.now());
         Ok((self.grown(ask, &live, others)?, Some(live)))
     }
 
@@ -100,7 +100,7 @@ impl Playback {
         let (from, to) = (start.hour().previous(), (end - Span::from_us(1)).hour());
         // First what there is, then its contents: a change in between is seen next time.
         let seen = WindowState::now(&self.keeper, &ask.stream, from, Some(to));
-        let is_plain = !ask.gaps && others.is_empty();
+        let is_plain = !ask.gaps && !ask.apart && others.is_empty();
         let hours = self.window_with(&ask.stream, start, end, |hour| {
             let is_known = self.learner.recall(&ask.stream, hour, (start, end));
             if is_known && is_plain && is_within(hour, start, end) {
@@ -122,11 +122,18 @@ impl Playback {
         }
         // Nothing is known of what others have, nor of what a list that grows will hold.
         let independent = others.is_empty() && hours.iter().all(|hour| is_independent(hour, start, end));
-        let head = PlaylistHead { list_type: ListType::Vod, target, independent, gaps: ask.gaps, mp4, begin_at: None };
+        let head = PlaylistHead {
+            list_type: ListType::Vod,
+            target,
+            independent,
+            gaps: ask.gaps || ask.apart,
+            mp4,
+            begin_at: None,
+        };
         if is_plain {
             write_anew(&ask.stream, &hours, start, end);
         }
-        let mut writer = PlaylistWriter::new(&ask.stream, start, end, &head);
+        let mut writer = PlaylistWriter::new(&ask.stream, start, end, &head, ask.apart);
         if others.is_empty() {
             hours.iter().try_for_each(|hour| writer.hour(hour))?;
         } else {
@@ -234,6 +241,8 @@ struct PlaylistWriter<'a> {
     start: Timestamp,
     end: Timestamp,
     gaps: Option<u32>,
+    /// A hole is no discontinuity by itself.
+    apart: bool,
     gap_entries: u64,
     chain: Chain,
     pieces: Vec<Arc<PieceText>>,
@@ -241,12 +250,13 @@ struct PlaylistWriter<'a> {
 }
 
 impl<'a> PlaylistWriter<'a> {
-    fn new(stream: &'a Stream, start: Timestamp, end: Timestamp, head: &PlaylistHead) -> Self {
+    fn new(stream: &'a Stream, start: Timestamp, end: Timestamp, head: &PlaylistHead, apart: bool) -> Self {
         Self {
             stream,
             start,
             end,
             gaps: head.gaps.then_some(head.target),
+            apart,
             gap_entries: 0,
             chain: Chain::new(start),
             pieces: Vec::new(),
@@ -296,7 +306,9 @@ impl<'a> PlaylistWriter<'a> {
             SequenceStep::Changed => self.open.push_str(DISCONTINUITY),
             SequenceStep::Broken => {
                 self.gap(until, link.start)?;
-                self.open.push_str(DISCONTINUITY);
+                if !self.apart || before.is_some_and(|last| !last.goes_on_behind_a_hole(&link)) {
+                    self.open.push_str(DISCONTINUITY);
+                }
             }
         }
         lines.push(&mut self.open, before.as_ref(), &link, file, node);

@@ -71,7 +71,7 @@ impl Archive {
 fn ask(end: Option<i64>, gaps: bool) -> Ask {
     let start = Timestamp::parse(BEGIN).unwrap();
     let end = end.map(|seconds| start + Span(seconds * 1_000_000));
-    Ask { stream: Stream::parse("a/source").unwrap(), start: Some(start), end, gaps, peers: false }
+    Ask { stream: Stream::parse("a/source").unwrap(), start: Some(start), end, gaps, apart: false, peers: false }
 }
 
 /// A segment of that slot of 2 s.

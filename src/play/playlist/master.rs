@@ -1,4 +1,7 @@
 //! A master playlist (RFC 8216, 4.3.4): which qualities there are, how many bits a second each takes, and what they hold.
+//!
+//! Where a quality has pictures and no sound, and sound was recorded apart from it (`audio`, `audio-…`), that sound is no quality to choose but a
+//! rendition that is heard with it (`EXT-X-MEDIA`, 4.3.4.1). Both lists are then told that they are played together (`apart`).
 
 use std::fmt::Write as _;
 
@@ -86,6 +89,9 @@ pub fn together<'f>(samples: impl IntoIterator<Item = &'f Facts>) -> Facts {
     }
 }
 
+/// The group of sound that lies apart.
+const SOUND_GROUP: &str = "audio";
+
 /// A quality.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
@@ -106,6 +112,8 @@ pub struct MasterRange {
     pub end: Option<Timestamp>,
     /// Whether holes are told as entries.
     pub gaps: bool,
+    /// Whether pictures and sound are played together from two lists.
+    pub apart: bool,
     /// Whether segments that only other nodes have are told by their addresses.
     pub peers: bool,
 }
@@ -115,8 +123,13 @@ impl MasterRange {
     pub fn query(&self) -> String {
         let time = |name, time: Option<Timestamp>| time.map(|time| format!("{name}={time}"));
         let flag = |name, is_set: bool| is_set.then(|| format!("{name}=true"));
-        let all =
-            [time("start", self.start), time("end", self.end), flag("gaps", self.gaps), flag("peers", self.peers)];
+        let all = [
+            time("start", self.start),
+            time("end", self.end),
+            flag("gaps", self.gaps),
+            flag("apart", self.apart),
+            flag("peers", self.peers),
+        ];
         let all: Vec<String> = all.into_iter().flatten().collect();
         if all.is_empty() { String::new() } else { format!("?{}", all.join("&")) }
     }
@@ -129,42 +142,99 @@ pub fn render(channel: &Channel, mut variants: Vec<Variant>, range: &MasterRange
     if !variants.is_empty() && variants.iter().all(|variant| variant.facts.independent) {
         text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
-    for variant in &variants {
-        let (id, name) = (group_id(&variant.quality), shown(&variant.quality));
-        let has_pictures = has_pictures(&variant.facts);
-        // A write to a String cannot fail.
-        if has_pictures {
-            writeln!(text, "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"{id}\",NAME=\"{name}\",AUTOSELECT=YES,DEFAULT=YES")
-                .unwrap_or_default();
+    let is_heard_with = variants.iter().any(|variant| is_silent(&variant.facts));
+    let (mut sounds, variants): (Vec<_>, Vec<_>) = variants
+        .into_iter()
+        .partition(|variant| is_heard_with && variant.quality.is_called_sound() && !has_pictures(&variant.facts));
+    sounds.sort_by(|a, b| a.quality.cmp(&b.quality));
+    let apart = MasterRange { apart: true, ..*range };
+    for (at, sound) in sounds.iter().enumerate() {
+        push_sound(&mut text, sound, at == 0, &address(channel, &sound.quality, &apart));
+    }
+    for variant in variants {
+        let quality = variant.quality.clone();
+        if sounds.is_empty() || !is_silent(&variant.facts) {
+            push_variant(&mut text, &variant, &address(channel, &quality, range), None);
+        } else {
+            let whole = heard_with(variant, &sounds);
+            push_variant(&mut text, &whole, &address(channel, &quality, &apart), Some(SOUND_GROUP));
         }
-        let BitRates { peak, average } = variant.rates;
-        write!(text, "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}").unwrap_or_default();
-        let facts = &variant.facts;
-        if let Some(codecs) = &facts.codecs {
-            write!(text, ",CODECS=\"{codecs}\"").unwrap_or_default();
-        }
-        if let Some((width, height)) = facts.size {
-            write!(text, ",RESOLUTION={width}x{height}").unwrap_or_default();
-        }
-        if let Some(millis) = facts.rate_millis {
-            write!(text, ",FRAME-RATE={}.{:03}", millis / 1_000, millis % 1_000).unwrap_or_default();
-        }
-        if has_pictures {
-            write!(text, ",VIDEO=\"{id}\"").unwrap_or_default();
-        }
-        // No attribute of the standard, but where players of this field look for a name; others pass over it (RFC 8216, 6.3.1).
-        writeln!(text, ",NAME=\"{name}\"").unwrap_or_default();
-        let encoded = |part: &str| utf8_percent_encode(part, KEPT).to_string();
-        let (channel, quality) = (encoded(channel.as_str()), encoded(variant.quality.as_str()));
-        writeln!(text, "/playlist/{channel}/{quality}.m3u8{}", range.query()).unwrap_or_default();
     }
     text
 }
 
+/// What a quality takes and holds together with sound that lies apart.
+fn heard_with(mut variant: Variant, sounds: &[Variant]) -> Variant {
+    let most = |of: fn(BitRates) -> u64| sounds.iter().map(|sound| of(sound.rates)).max().unwrap_or_default();
+    variant.rates.peak = variant.rates.peak.saturating_add(most(|rates| rates.peak));
+    variant.rates.average = variant.rates.average.saturating_add(most(|rates| rates.average));
+    variant.facts.codecs =
+        together(std::iter::once(&variant.facts).chain(sounds.iter().map(|sound| &sound.facts))).codecs;
+    variant
+}
+
+fn push_sound(text: &mut String, sound: &Variant, is_default: bool, address: &str) {
+    let name = shown(&sound.quality);
+    // A write to a String cannot fail.
+    write!(text, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{SOUND_GROUP}\",NAME=\"{name}\"").unwrap_or_default();
+    let language = sound.quality.language();
+    if let Some(language) = language {
+        write!(text, ",LANGUAGE=\"{language}\"").unwrap_or_default();
+    }
+    let yes = |is_so: bool| if is_so { "YES" } else { "NO" };
+    // Players choose by language among those that may be chosen so.
+    let (is_default, is_chosen) = (yes(is_default), yes(is_default || language.is_some()));
+    writeln!(text, ",DEFAULT={is_default},AUTOSELECT={is_chosen},URI=\"{address}\"").unwrap_or_default();
+}
+
+fn push_variant(text: &mut String, variant: &Variant, address: &str, sound: Option<&str>) {
+    let (id, name) = (group_id(&variant.quality), shown(&variant.quality));
+    let has_pictures = has_pictures(&variant.facts);
+    if has_pictures {
+        writeln!(text, "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"{id}\",NAME=\"{name}\",AUTOSELECT=YES,DEFAULT=YES")
+            .unwrap_or_default();
+    }
+    let BitRates { peak, average } = variant.rates;
+    write!(text, "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}").unwrap_or_default();
+    let facts = &variant.facts;
+    if let Some(codecs) = &facts.codecs {
+        write!(text, ",CODECS=\"{codecs}\"").unwrap_or_default();
+    }
+    if let Some((width, height)) = facts.size {
+        write!(text, ",RESOLUTION={width}x{height}").unwrap_or_default();
+    }
+    if let Some(millis) = facts.rate_millis {
+        write!(text, ",FRAME-RATE={}.{:03}", millis / 1_000, millis % 1_000).unwrap_or_default();
+    }
+    if has_pictures {
+        write!(text, ",VIDEO=\"{id}\"").unwrap_or_default();
+    }
+    if let Some(group) = sound {
+        write!(text, ",AUDIO=\"{group}\"").unwrap_or_default();
+    }
+    // No attribute of the standard, but where players of this field look for a name; others pass over it (RFC 8216, 6.3.1).
+    writeln!(text, ",NAME=\"{name}\"\n{address}").unwrap_or_default();
+}
+
+fn address(channel: &Channel, quality: &Quality, range: &MasterRange) -> String {
+    let encoded = |part: &str| utf8_percent_encode(part, KEPT).to_string();
+    format!("/playlist/{}/{}.m3u8{}", encoded(channel.as_str()), encoded(quality.as_str()), range.query())
+}
+
+/// Codecs of sound, as they begin.
+const SOUND: [&str; 5] = ["mp4a.", "ac-3", "ec-3", "opus", "flac"];
+
+fn is_sound(codec: &str) -> bool {
+    SOUND.iter().any(|sound| codec.starts_with(sound))
+}
+
+/// Whether it is certain that there are pictures and no sound.
+pub fn is_silent(facts: &Facts) -> bool {
+    has_pictures(facts) && facts.codecs.as_deref().is_some_and(|codecs| !codecs.split(',').any(is_sound))
+}
+
 /// Whether there may be pictures: a group of renditions of video is for these (RFC 8216, 4.3.4.2). What is not known may have some.
 fn has_pictures(facts: &Facts) -> bool {
-    const SOUND: [&str; 3] = ["mp4a.", "ac-3", "ec-3"];
-    let is_sound = |codec: &str| SOUND.iter().any(|sound| codec.starts_with(sound));
     facts.size.is_some() || facts.codecs.as_deref().is_none_or(|codecs| !codecs.split(',').all(is_sound))
 }
 
@@ -227,7 +297,7 @@ mod tests {
         let low = variant("480p", 1_000_000, facts(Some("avc1.4d401f,mp4a.40.2"), (852, 480), true));
         let high = variant("so\"u\nrce%", 6_000_001, Facts { independent: true, ..Facts::default() });
         let start = Timestamp::parse("2019-11-13T02:00:00Z");
-        let range = MasterRange { start, end: None, gaps: true, peers: false };
+        let range = MasterRange { start, gaps: true, ..MasterRange::default() };
         assert_eq!(
             render(&channel, vec![low.clone(), high], &range),
             "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
@@ -258,6 +328,47 @@ mod tests {
                 "{list}"
             );
         }
+    }
+
+    #[test]
+    fn sound_that_lies_apart_is_heard_with_pictures_that_have_none() {
+        let channel = Channel::new("c").unwrap();
+        let silent = variant("source", 900, facts(Some("avc1.64001f"), (2, 2), true));
+        let whole = variant("480p", 500, facts(Some("avc1.64001f,mp4a.40.2"), (2, 2), true));
+        let of_sound = |name: &str, peak| {
+            variant(name, peak, Facts { codecs: Some("mp4a.40.2".to_owned()), independent: true, ..Facts::default() })
+        };
+        let told = |variants: &[&Variant]| {
+            render(&channel, variants.iter().map(|one| (*one).clone()).collect(), &MasterRange::default())
+        };
+        let (sound, german) = (of_sound("audio", 90), of_sound("audio-de", 100));
+        let comments = of_sound("audio-comments", 8);
+        let (picture, pictures) = (
+            "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"source\",NAME=\"source\",AUTOSELECT=YES,DEFAULT=YES\n",
+            ",RESOLUTION=2x2,FRAME-RATE=29.970",
+        );
+        assert_eq!(
+            told(&[&german, &silent, &sound, &comments]),
+            format!(
+                "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+             #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,AUTOSELECT=YES,URI=\"/playlist/c/audio.m3u8?apart=true\"\n\
+             #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio-comments\",DEFAULT=NO,AUTOSELECT=NO,URI=\"/playlist/c/audio-comments.m3u8?apart=true\"\n\
+             #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio-de\",LANGUAGE=\"de\",DEFAULT=NO,AUTOSELECT=YES,URI=\"/playlist/c/audio-de.m3u8?apart=true\"\n\
+             {picture}#EXT-X-STREAM-INF:BANDWIDTH=1000,AVERAGE-BANDWIDTH=500,CODECS=\"avc1.64001f,mp4a.40.2\"{pictures},VIDEO=\"source\",AUDIO=\"audio\",NAME=\"source\"\n\
+             /playlist/c/source.m3u8?apart=true\n"
+            )
+        );
+        // Where all pictures have sound, or nobody knows, it is a quality like others.
+        let unknown = variant("x", 9, facts(None, (2, 2), true));
+        for list in [told(&[&whole, &sound]), told(&[&unknown, &sound])] {
+            assert!(!list.contains("AUDIO") && list.contains("\n/playlist/c/audio.m3u8\n"), "{list}");
+        }
+        let both = told(&[&whole, &silent, &sound, &of_sound("audio_only", 8)]);
+        assert_eq!(both.matches("AUDIO=\"audio\"").count(), 1, "{both}");
+        assert!(
+            both.contains("\n/playlist/c/480p.m3u8\n") && both.contains("\n/playlist/c/audio_only.m3u8\n"),
+            "{both}"
+        );
     }
 
     #[test]
