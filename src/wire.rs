@@ -45,7 +45,7 @@ pub use mass_loss::{AcceptMissing, DoubtReport};
 pub use newer::OrNewer;
 pub use note::{BadReason, MOST_NOTE, MOST_REASON, TombstoneNote};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
-pub use playback::{CutHole, SequenceList, SequenceSegment};
+pub use playback::{CutHole, SequenceInit, SequenceList, SequenceSegment};
 pub use problem::ProblemReport;
 pub use recorders::{RecorderList, RecorderReport, StartRecorder, StopRecorder, StreamRecorderReport, TestSource};
 pub use retention::{

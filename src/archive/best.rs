@@ -8,7 +8,7 @@ use super::container::Container;
 use super::contents::HourContents;
 use super::segment::{Hash, SegmentFile, SegmentKind};
 use super::time::{Hour, Span, Timestamp};
-use crate::media::{Edges, InitSection};
+use crate::media::{Edges, InitSection, Tracks};
 
 /// Segments may overlap or miss each other by this much and still count as joined.
 pub const TOLERANCE: Span = Span::from_us(10_000);
@@ -178,6 +178,7 @@ impl Link {
         let lasts = (self.end - self.start).us();
         // RFC 8216, 4.3.2.3: another format of files.
         self.container != next.container
+            || self.begins_anew(next)
             || self.media.zip(next.media).is_some_and(|(media, after)| media.change(lasts, &after).is_some())
     }
 
@@ -187,6 +188,13 @@ impl Link {
         let known = self.media.zip(next.media);
         self.container == next.container
             && known.is_some_and(|(media, after)| media.goes_on_behind_a_hole(until, &after))
+    }
+
+    /// Whether it has another initialisation segment, and no more is known of the encoding.
+    fn begins_anew(&self, next: &Self) -> bool {
+        let is_unknown = |link: &Self| link.media.is_some_and(|media| media.begins == Tracks::default());
+        let is_other = self.init().zip(next.init()).is_some_and(|(one, other)| one != other);
+        is_other && (is_unknown(self) || is_unknown(next))
     }
 
     /// Whether a player can be told of it: where MP4 is to be played, it has to be known how long its initialisation segment is.

@@ -1,5 +1,6 @@
 //! `/api/v1/sequence`: the best sequence of a stretch as it is, for whoever makes something of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use super::Problem;
 use super::app::App;
 use super::request::{FromQuery, Parameters, Query, StreamPath, check_order};
-use crate::archive::{Sequence, Stream, Timestamp};
-use crate::wire::{SequenceList, SequenceSegment};
+use crate::archive::{Container, Edges, Hash, Sequence, SequencePiece, Stream, Timestamp};
+use crate::play::playback::CutClip;
+use crate::wire::{SequenceInit, SequenceList, SequenceSegment};
 
 /// Answers `GET /api/v1/sequence/{channel}/{quality}`.
 #[utoipa::path(
@@ -32,7 +34,12 @@ pub(super) async fn sequence(
     Query(SequenceQuery(start, end)): Query<SequenceQuery>,
 ) -> Result<Response, Problem> {
     // Days of it are megabytes of text: not on a thread that serves connections.
-    app.ask(move |app| Ok(written(&work(app, &stream, start, end)?))).await
+    app.ask(move |app| {
+        let found = work(app, &stream, start, end)?;
+        let known = edges(app, &stream, &found)?;
+        Ok(written(&found, &known))
+    })
+    .await
 }
 
 pub(super) struct SequenceQuery(Option<Timestamp>, Option<Timestamp>);
@@ -43,9 +50,24 @@ impl FromQuery for SequenceQuery {
     }
 }
 
-fn written(found: &Sequence) -> Response {
-    let sequence = found.iter().map(|piece| piece.as_ref().map(SequenceSegment::from)).collect();
+fn written(found: &Sequence, known: &HashMap<Hash, Edges>) -> Response {
+    let segment = |piece: &SequencePiece| {
+        let init = known.get(&piece.file.key.hash).and_then(|edges| edges.init);
+        SequenceSegment { init: init.map(SequenceInit::from), ..SequenceSegment::from(piece) }
+    };
+    let sequence = found.iter().map(|piece| piece.as_ref().map(segment)).collect();
     Json(SequenceList { sequence }).into_response()
+}
+
+/// What is known of segments, where some are in MP4: other nodes lead players to these, and have to tell them where the media begin.
+fn edges(app: &App, stream: &Stream, found: &Sequence) -> Result<HashMap<Hash, Edges>, Problem> {
+    let pieces = || found.iter().flatten();
+    let ends = pieces().next().zip(pieces().map(SequencePiece::end).max());
+    let (Some((first, end)), true) = (ends, pieces().any(|piece| piece.file.key.container == Container::Mp4)) else {
+        return Ok(HashMap::new());
+    };
+    let clip = CutClip { start: first.start(), end, pieces: Vec::new() };
+    Ok(app.node.playback.edges(stream, &clip)?)
 }
 
 fn work(app: &App, stream: &Stream, start: Option<Timestamp>, end: Option<Timestamp>) -> Result<Sequence, Problem> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::OrNewer;
-use crate::archive::{Hour, SegmentKind, SequencePiece, Timestamp};
+use crate::archive::{Hour, InitSection, SegmentKind, SequencePiece, Timestamp};
 
 /// The best sequence of a stretch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -30,6 +30,24 @@ pub struct SequenceSegment {
     pub kind: OrNewer<SegmentKind>,
     /// Bytes.
     pub size: u64,
+    /// Of MP4: the initialisation segment with which it begins, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<SequenceInit>,
+}
+
+/// The initialisation segment at the beginning of a file in MP4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SequenceInit {
+    /// Bytes.
+    pub size: u32,
+    /// A checksum: segments with the same size and checksum have the same one.
+    pub checksum: u32,
+}
+
+impl From<InitSection> for SequenceInit {
+    fn from(init: InitSection) -> Self {
+        Self { size: init.length(), checksum: init.print() }
+    }
 }
 
 impl From<&SequencePiece> for SequenceSegment {
@@ -41,6 +59,7 @@ impl From<&SequencePiece> for SequenceSegment {
             end: piece.end(),
             kind: piece.file.key.kind.into(),
             size: piece.file.size,
+            init: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::discontinuities::{PLAYS, SAID};
 use crate::support::archive::hash_text;
 use crate::support::browser::Browser;
+use crate::support::peer::{FalsePeer, Sent};
 use crate::support::{Kind, SOON, TestArchive, TestNode, eventually, gapless, invariants, mp4, video};
 
 const HOUR: &str = "cam/source/2020-01-01T05";
@@ -284,6 +285,46 @@ fn the_page_saves_a_rough_cut_as_what_it_is() {
         let mut files = fs::read_dir(saved.path()).unwrap().map(|file| file.unwrap().path());
         files.any(|file| file.extension().is_some_and(|kind| kind == "mp4") && fs::read(file).unwrap() == whole)
     });
+}
+
+#[test]
+fn a_list_leads_to_what_only_another_node_has() {
+    let (complete, holed) = (TestArchive::empty(), TestArchive::empty());
+    let mut paths = record(&complete, 0..4);
+    paths.extend(record_other(&complete, 0..2, 8));
+    for path in [&paths[1], &paths[3]] {
+        holed.raw(path, &complete.read(path));
+    }
+    let other = TestNode::start(&complete);
+    other.wait_ready();
+    let plan = TestNode::plan(&holed).env("GAPLESS_BACKFILL_CHANNELS", "nothing of all this");
+    let node = plan.flag("--peer").flag(format!("other=http://{}", other.address)).start();
+    node.wait_ready();
+    let path = format!("/playlist/cam/source.m3u8?start={}&end={}", at(0), at(12));
+    assert_eq!(node.get(&path).text().matches("#EXTINF").count(), 2);
+    let all = format!("{path}&peers=true");
+    let list = node.get(&all).text().to_owned();
+    let addresses: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+    let theirs = format!("http://{}/segments/", other.address);
+    let is_theirs: Vec<bool> = addresses.iter().map(|address| address.starts_with(&theirs)).collect();
+    assert_eq!(is_theirs, [true, false, true, false, true, true], "{list}");
+    assert!(list.starts_with("#EXTM3U\n#EXT-X-VERSION:7\n") && list.ends_with("#EXT-X-ENDLIST\n"), "{list}");
+    // One of each encoding, wherever the files with it lie, and a discontinuity where it changes.
+    assert_eq!((list.matches("EXT-X-MAP").count(), list.matches("DISCONTINUITY\n").count()), (2, 1), "{list}");
+    // ffmpeg does not read the second initialisation segment of a list.
+    let seen = video::watch(&format!("http://{}{}", node.address, all.replace(&at(12), &at(8))));
+    assert_eq!(seen.frames, 4 * 50, "{seen:?}");
+    // Of a peer that only lists nobody knows where the media begin.
+    let names: Vec<String> = names(&paths).into_iter().map(str::to_owned).collect();
+    let lists = FalsePeer::start(move |path| match path {
+        path if path.contains("/files/") => Sent::list(&names),
+        _ => Sent::answer("404 Not Found", "", b"what?"),
+    });
+    let plan = TestNode::plan(&holed).env("GAPLESS_BACKFILL_CHANNELS", "nothing of all this");
+    drop(node);
+    let node = plan.flag("--peer").flag(format!("lists=http://{}", lists.address)).start();
+    node.wait_ready();
+    assert_eq!(node.get(&all).text().matches("#EXTINF").count(), 2);
 }
 
 #[test]

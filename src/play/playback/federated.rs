@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::ask::{Ask, check_implicit};
 use super::{BestHour, Playback, PlaybackError};
-use crate::archive::{Chain, Hour, HourPlace, SequencePiece, Span, Stream};
+use crate::archive::{Chain, Hour, HourPlace, PeerCopy, SequencePiece, Span, Stream};
 use crate::play::playlist::gap_fill::{filled, missing_hours};
 use crate::play::playlist::live_edge::HOLD_BACK;
 
@@ -18,11 +18,11 @@ const MOST_HOURS: usize = 24;
 /// How long a list is right that others have a part in.
 pub(super) const HOLDS: Duration = Duration::from_secs(3);
 
-/// A segment that another node has, and that node's address (`http://host:port`).
-pub type Other = (SequencePiece, Arc<str>);
+/// A segment that another node has, and which.
+pub type Other = (SequencePiece, PeerCopy);
 
-/// A segment of a list, and the address of the node that has it if this one has not.
-pub(super) type RemoteSegment = (SequencePiece, Option<Arc<str>>);
+/// A segment of a list, and where it is if it is not here.
+pub(super) type RemoteSegment = (SequencePiece, Option<PeerCopy>);
 
 impl Playback {
     /// The hours of a stretch in which something is missing here, oldest first: those that others may be asked about.

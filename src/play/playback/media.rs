@@ -18,7 +18,9 @@ use super::live::{Live, MOST_GAPS};
 use super::piece::{PieceText, Playlist};
 use super::window_state::WindowState;
 use super::{BestHour, Playback, PlaybackError};
-use crate::archive::{Chain, Edges, Hash, Link, SegmentFile, SegmentKind, SequenceStep, Span, Stream, Timestamp};
+use crate::archive::{
+    Chain, Container, Edges, Hash, Link, SegmentFile, SegmentKind, SequenceStep, Span, Stream, Timestamp,
+};
 use crate::play::playlist::hls::{self, DISCONTINUITY, HourLines, ListType, PlaylistHead, TARGET_OF_NOTHING};
 use crate::play::playlist::live_edge::{AHEAD, HOLD_BACK};
 
@@ -81,7 +83,7 @@ impl Playback {
             target: self.known_target(&ask.stream, start, ask.end)?,
             independent: false,
             gaps: ask.gaps || ask.apart,
-            mp4: self.has_mp4(&ask.stream, start, ask.end)?,
+            mp4: are_in_mp4(others) || self.has_mp4(&ask.stream, start, ask.end)?,
             begin_at: over.map(|_| Span::default()),
         };
         // Somebody else may have begun it in the meantime: then it is one and the same.
@@ -122,6 +124,7 @@ impl Playback {
         }
         // Nothing is known of what others have, nor of what a list that grows will hold.
         let independent = others.is_empty() && hours.iter().all(|hour| is_independent(hour, start, end));
+        let mp4 = mp4 || are_in_mp4(others);
         let head = PlaylistHead {
             list_type: ListType::Vod,
             target,
@@ -171,7 +174,11 @@ impl Playback {
             let known = edges_by_hash(&hours);
             let placed = self.placed(&ask.stream, &hours, others, live.chain(), live.target())?;
             let best = placed.iter().take_while(|(piece, _)| piece.start() < until);
-            live.grow(best.map(|each| (link_of(each, &known), (each.0.clone(), each.1.as_deref()))), ask.end, now)
+            live.grow(
+                best.map(|each| (link_of(each, &known), (each.0.clone(), each.1.as_ref().map(|copy| &*copy.node)))),
+                ask.end,
+                now,
+            )
         };
         let ends = ask.end.filter(|end| live.reaches(*end)).map(|end| micros(end + span(HOLD_BACK) - now.wall));
         // What others have is not seen to change.
@@ -229,10 +236,17 @@ fn edges_by_hash(hours: &[Arc<BestHour>]) -> HashMap<Hash, Edges> {
     linked.filter_map(|(link, file)| Some((file.key.hash, link.media?))).collect()
 }
 
-/// A segment and what is known of it; of another node's nothing is.
-fn link_of((piece, node): &RemoteSegment, known: &HashMap<Hash, Edges>) -> Link {
-    let media = known.get(&piece.file.key.hash).filter(|_| node.is_none()).copied();
+/// A segment and what is known of it; of another node's nothing is but where its media begin.
+fn link_of((piece, copy): &RemoteSegment, known: &HashMap<Hash, Edges>) -> Link {
+    let media = match copy {
+        None => known.get(&piece.file.key.hash).copied(),
+        Some(copy) => copy.init.map(|init| Edges { init: Some(init), ..Edges::default() }),
+    };
     Link { media, ..piece.link() }
+}
+
+fn are_in_mp4(others: &[Other]) -> bool {
+    others.iter().any(|(piece, _)| piece.file.key.container == Container::Mp4)
 }
 
 /// Writes a list whose end is known.
@@ -281,14 +295,14 @@ impl<'a> PlaylistWriter<'a> {
     }
 
     fn placed(&mut self, placed: &RemoteSegment, known: &HashMap<Hash, Edges>) -> Result<(), PlaybackError> {
-        let (piece, node) = placed;
+        let (piece, copy) = placed;
         if piece.start() >= self.end {
             return Ok(());
         }
         let lines = HourLines::new(self.stream, piece.hour);
-        // How long the initialisation segment of another node's MP4 is, nobody here knows.
         let link = link_of(placed, known);
-        if link.is_playable() { self.segment(&lines, link, &piece.file, node.as_deref()) } else { Ok(()) }
+        let node = copy.as_ref().map(|copy| &*copy.node);
+        if link.is_playable() { self.segment(&lines, link, &piece.file, node) } else { Ok(()) }
     }
 
     fn segment(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::archive::{HourPlace, SegmentFile};
+use crate::archive::{HourPlace, InitSection, SegmentFile};
 
 /// How long one is left alone that did not answer.
 pub(super) const QUIET: Duration = Duration::from_secs(10);
@@ -17,7 +17,8 @@ const HOLDS: Duration = Duration::from_secs(3);
 /// Answers that are kept.
 const KEPT: usize = 64;
 
-pub(super) type SegmentFiles = Arc<Vec<SegmentFile>>;
+/// Segments, each with its initialisation segment if it is in MP4.
+pub(super) type SegmentFiles = Arc<Vec<(SegmentFile, Option<InitSection>)>>;
 
 /// What others listed a moment ago, and who did not answer.
 #[derive(Debug, Default)]

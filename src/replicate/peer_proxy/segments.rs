@@ -3,17 +3,22 @@
 //!
 //! 1. All are asked at the same time, and what has not come after [`PATIENCE`] is left out: somebody waits for a playlist.
 //! 2. Who was too slow, or away, is not asked again for [`QUIET`](super::listings::QUIET), so that it costs one viewer once and not each one each time.
-//! 3. What they list is read by our own grammar, without what their tombstones hide. Whether it has a place is decided elsewhere.
+//! 3. Of segments in MP4 it is asked besides where their media begin, which only nodes of this kind say; others are not led to.
+//! 4. What they list is read by our own grammar, without what their tombstones hide. Whether it has a place is decided elsewhere.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::PeerProxy;
 use super::listings::SegmentFiles;
-use crate::archive::{Hour, HourContents, HourPlace, SequencePiece, Stream};
+use super::{ANSWER_BYTES, PeerProxy};
+use crate::archive::{
+    Container, Hour, HourContents, HourPlace, InitSection, PeerCopy, SegmentFile, SequencePiece, Stream,
+};
 use crate::replicate::peer::{Peer, PeerError};
+use crate::wire::{SequenceList, SequenceSegment};
 
 /// How long all answers together are waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,8 +28,8 @@ const MOST_SEGMENTS: usize = 10_000;
 const MOST_PEERS: usize = 16;
 
 impl PeerProxy {
-    /// What others have of these hours, each with the address of who has it (`http://host:port`). Takes `PATIENCE` at most, and a little.
-    pub async fn segments(&self, stream: &Stream, hours: &[Hour]) -> Vec<(SequencePiece, Arc<str>)> {
+    /// What others have of these hours, and who. Takes `PATIENCE` at most, and a little.
+    pub async fn segments(&self, stream: &Stream, hours: &[Hour]) -> Vec<(SequencePiece, PeerCopy)> {
         let mut peers: Vec<Peer> = self.list.borrow().iter().take(MOST_PEERS).cloned().collect();
         peers.retain(|peer| !self.listings.is_quiet(&peer.name));
         let questions = peers.iter().map(|peer| async move {
@@ -36,9 +41,11 @@ impl PeerProxy {
                 return Vec::new();
             };
             let pieces = hours.iter().zip(all).flat_map(|(hour, files)| {
-                let pieces: Vec<(SequencePiece, Arc<str>)> =
-                    files.iter().map(|file| (SequencePiece { hour: *hour, file: file.clone() }, Arc::clone(&address))).collect();
-                pieces
+                let piece = |(file, init): &(SegmentFile, Option<InitSection>)| {
+                    let copy = PeerCopy { node: Arc::clone(&address), init: *init };
+                    (SequencePiece { hour: *hour, file: file.clone() }, copy)
+                };
+                files.iter().map(piece).collect::<Vec<_>>()
             });
             pieces.collect()
         });
@@ -80,6 +87,38 @@ impl PeerProxy {
         };
         let contents = HourContents::from_names(names.iter().map(|name| (name.as_ref(), 0)));
         let videos = contents.visible().filter(|file| file.key.kind.is_video()).take(MOST_SEGMENTS);
-        Ok(Arc::new(videos.cloned().collect()))
+        let videos: Vec<SegmentFile> = videos.cloned().collect();
+        let is_mp4 = |file: &SegmentFile| file.key.container == Container::Mp4;
+        // What is in a list of names is enough for a transport stream.
+        let parts = if videos.iter().any(is_mp4) { self.parts(peer, place).await } else { HashMap::new() };
+        let known = |file: SegmentFile| {
+            if !is_mp4(&file) {
+                return Some((file, None));
+            }
+            let (size, init) = *parts.get(&file.name())?;
+            Some((SegmentFile { size, ..file }, Some(init)))
+        };
+        Ok(Arc::new(videos.into_iter().filter_map(known).collect()))
+    }
+
+    /// How long the segments in MP4 of an hour are, and their initialisation segments, as a node of this kind says; none where it does not.
+    async fn parts(&self, peer: &Peer, place: &HourPlace) -> HashMap<String, (u64, InitSection)> {
+        let (hour, stream) = (place.hour, &place.stream);
+        let path = ["api", "v1", "sequence", stream.channel.as_str(), stream.quality.as_str()];
+        let (start, end) = (hour.start().to_string(), hour.end().to_string());
+        let query = [("start", start.as_str()), ("end", end.as_str())];
+        let list: SequenceList = match self.client.get_json(peer, &path, &query, ANSWER_BYTES).await {
+            Ok(list) => list,
+            Err(error) => {
+                tracing::debug!(name: "federated_peer_parts", peer = peer.name, %stream, %hour, %error, "a peer does not say where the media of its segments in MP4 begin");
+                return HashMap::new();
+            }
+        };
+        let segments = list.sequence.into_iter().flatten().filter(|segment| segment.hour == hour).take(MOST_SEGMENTS);
+        let part = |segment: SequenceSegment| {
+            let init = segment.init.and_then(|init| InitSection::new(init.size, init.checksum))?;
+            (segment.size > u64::from(init.length())).then_some((segment.name, (segment.size, init)))
+        };
+        segments.filter_map(part).collect()
     }
 }
