@@ -255,6 +255,10 @@ impl RecordPrinter {
             }
             // Without a node there are no others.
             RecorderEvent::TimesDiffer { .. } => {}
+            RecorderEvent::ClockWasSet { stream, by } => stderr_line(format_args!(
+                "{stream}: the clock here was set by {:.1} s, and the source tells no times: segments are placed as before until nothing comes for a minute",
+                by.seconds()
+            )),
             RecorderEvent::Fails { stream, why, .. } => {
                 self.is_silent.store(true, Ordering::Relaxed);
                 stderr_line(format_args!("{stream}: nothing comes: {why}"));

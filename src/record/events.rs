@@ -28,6 +28,8 @@ pub enum RecorderEvent {
     ClockDiffers { stream: Stream, behind: Span },
     /// Another recorder, whose times are taken over, has the same content so much earlier; later, if negative.
     TimesDiffer { stream: Stream, peer: Arc<str>, earlier: Span },
+    /// The clock here was set by so much, and the stream tells no times: its segments go on as before.
+    ClockWasSet { stream: Stream, by: Span },
     /// Nothing comes, for this reason.
     Fails { stream: Stream, reason: HoleReason, why: String },
     /// The stream cannot be recorded as it is.
@@ -49,6 +51,7 @@ impl RecorderEvent {
             | Self::Restarted { stream }
             | Self::ClockDiffers { stream, .. }
             | Self::TimesDiffer { stream, .. }
+            | Self::ClockWasSet { stream, .. }
             | Self::Fails { stream, .. }
             | Self::Refused { stream, .. }
             | Self::Ended { stream } => stream,

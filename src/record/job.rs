@@ -322,6 +322,10 @@ fn report(recorded: &Recorded, event: &RecorderEvent) {
             *recorded.differs.lock() =
                 (ms > 0).then(|| format!("; {ms} ms {than} than {peer}, whose times it takes over"));
         }
+        RecorderEvent::ClockWasSet { stream, by } => {
+            let by_seconds = by.seconds();
+            tracing::warn!(name: "clock_was_set", %stream, by_seconds, "the clock here was set, and the source tells no times: segments are placed as before until nothing comes for a minute");
+        }
         RecorderEvent::Fails { why, .. } | RecorderEvent::Refused { why, .. } => {
             handle.failed(why);
             handle.set_state(JobState::BackingOff, "nothing comes; the source is asked again", None);

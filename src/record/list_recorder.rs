@@ -29,6 +29,7 @@ use super::poll_pace::PollPace;
 use super::publish::{RecordedQuality, RecordedSegment};
 use super::segment_fetch::{FetchFailure, SegmentOrder, fetch_segment};
 use super::start_times::{StartTime, StartTimes};
+use super::steady_clock::SteadyClock;
 use crate::archive::hole_reasons::HoleReason;
 use crate::archive::time::SECOND_US;
 use crate::archive::{Hash, SegmentKind, Span, Timestamp};
@@ -91,6 +92,8 @@ pub struct QualityParts {
     pub events: RecorderEvents,
     /// Ads are left out.
     pub skips_ads: bool,
+    /// For what tells no times.
+    pub clock: SteadyClock,
     /// Keys by their address; they rotate, and few are used at a time.
     pub keys: Mutex<HashMap<Url, [u8; 16]>>,
 }
@@ -217,10 +220,10 @@ impl ListRecorder {
 
     fn poll(&mut self) {
         self.is_polling = true;
-        let (client, url, asked) = (self.parts.client.clone(), self.url.clone(), Instant::now());
+        let (parts, url, asked) = (Arc::clone(&self.parts), self.url.clone(), Instant::now());
         self.steps.spawn(async move {
-            let answer = client.playlist(&url).await;
-            Step::Polled(asked, Timestamp::from(SystemTime::now()), answer)
+            let answer = parts.client.playlist(&url).await;
+            Step::Polled(asked, parts.clock.now(), answer)
         });
     }
 
@@ -291,7 +294,8 @@ impl ListRecorder {
             return lasts;
         }
         self.news = Instant::now();
-        self.compare_clocks(&fresh, appeared);
+        self.parts.clock.came();
+        self.compare_clocks(&fresh);
         let ended = self.reached.map_or(Timestamp::MIN, |(_, _, end)| end);
         self.tell_of_what_is_left_out(run, &fresh);
         if let Some(refused) = fresh.iter().find_map(|(segment, _)| refusal(segment)) {
@@ -377,12 +381,18 @@ impl ListRecorder {
     }
 
     /// Once when the difference appears.
-    fn compare_clocks(&mut self, fresh: &[(&ListedSegment, StartTime)], appeared: Timestamp) {
-        let Some((newest, time)) = fresh.last().filter(|(_, time)| time.is_told) else { return };
-        let behind = appeared - (time.start + newest.duration);
+    fn compare_clocks(&mut self, fresh: &[(&ListedSegment, StartTime)]) {
+        let Some((newest, time)) = fresh.last() else { return };
+        let behind = if time.is_told {
+            Timestamp::from(SystemTime::now()) - (time.start + newest.duration)
+        } else {
+            self.parts.clock.machine_is_ahead()
+        };
         let is_off = behind.us().abs() > CLOCKS_AGREE_US;
         if is_off && !self.is_told_off {
-            self.tell(|stream| RecorderEvent::ClockDiffers { stream, behind });
+            let of_source = |stream| RecorderEvent::ClockDiffers { stream, behind };
+            let of_machine = |stream| RecorderEvent::ClockWasSet { stream, by: behind };
+            if time.is_told { self.tell(of_source) } else { self.tell(of_machine) }
         }
         self.is_told_off = is_off;
     }

@@ -116,7 +116,8 @@ impl MissedWatch {
             RecorderEvent::SoundFound { .. }
             | RecorderEvent::SegmentFails { .. }
             | RecorderEvent::ClockDiffers { .. }
-            | RecorderEvent::TimesDiffer { .. } => Vec::new(),
+            | RecorderEvent::TimesDiffer { .. }
+            | RecorderEvent::ClockWasSet { .. } => Vec::new(),
         }
     }
 

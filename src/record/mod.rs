@@ -1,7 +1,7 @@
 //! Records live streams: what an origin of HLS lists, or another source sends, becomes segments of the archive. `docs/recorder.md` says how, and what is not there yet.
 //!
 //! 1. `playlist`, `variants`, `separate_sound`, `follow` and `start_times` are pure: what is listed, which quality and which sound is which, what is
-//!    new, and when it begins.
+//!    new, and when it begins; by which clock, `steady_clock` says.
 //! 2. `source_address` and `address_command` say where a stream is; `address` and `origin` ask, within limits; nothing else here opens connections.
 //! 3. `segment_fetch` brings one segment to the disk, with what `init_segment` has of it in front, `publish` gives it its name; `list_recorder` does so with all of one playlist,
 //!    `followed_lists` with those of one quality, and [`Recorder`] with all qualities of a channel.
@@ -42,6 +42,7 @@ mod source_address;
 mod source_cookies;
 mod source_headers;
 mod start_times;
+mod steady_clock;
 mod stream_probe;
 mod stream_process;
 mod stream_recorder;

@@ -33,6 +33,7 @@ use super::segment_fetch::ArchiveBase;
 use super::separate_sound::separate_sounds;
 use super::source_address::{SourceAddress, SourceProtocol};
 use super::source_headers::SourceHeaders;
+use super::steady_clock::SteadyClock;
 use super::stream_process::StreamTools;
 use super::stream_recorder::StreamRecorder;
 use super::stream_writer::StreamTarget;
@@ -207,7 +208,8 @@ impl Recorder {
     async fn stream(&self, source: &SourceAddress, quality: &Quality, stop: &CancellationToken) {
         let stream = Stream { channel: self.options.channel.clone(), quality: quality.clone() };
         let recorded = RecordedQuality::new(stream, self.archive.clone());
-        let target = Arc::new(StreamTarget { quality: recorded, events: self.events.clone() });
+        let target =
+            Arc::new(StreamTarget { quality: recorded, events: self.events.clone(), clock: SteadyClock::new() });
         let (source, tools) = (source.clone(), self.tools.clone());
         StreamRecorder { source, tools, target, ends: self.ends }.run(stop).await;
     }
@@ -224,6 +226,7 @@ impl Recorder {
             quality: RecordedQuality::new(stream, self.archive.clone()).agreeing_with(self.peer_times.clone()),
             events: self.events.clone(),
             skips_ads: self.options.skips_ads,
+            clock: SteadyClock::new(),
             keys: parking_lot::Mutex::default(),
         });
         let mut followed = FollowedLists::new(parts);

@@ -9,7 +9,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,8 +20,8 @@ use super::source_address::SourceAddress;
 use super::stream_process::{StreamProcess, StreamTools};
 use super::stream_source::SILENCE;
 use super::stream_writer::{StreamTarget, StreamWriter};
+use crate::archive::Stream;
 use crate::archive::hole_reasons::HoleReason;
-use crate::archive::{Stream, Timestamp};
 use crate::jobs::Backoff;
 
 /// The first wait before a stream is begun again, and the longest.
@@ -172,7 +172,8 @@ impl StreamRecorder {
                 }
             };
             has_begun = true;
-            let arrived = Timestamp::from(SystemTime::now());
+            let arrived = self.target.clock.now();
+            self.target.clock.came();
             writer.take(piece.get(..read).unwrap_or_default(), arrived).await;
             if writer.skipped() > NOTHING_IN {
                 return SessionEnd::Refused(format!("{source} has no pictures and no sound that could be cut"));

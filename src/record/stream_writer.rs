@@ -4,11 +4,12 @@
 //! for a disk that is full.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::events::{RecorderEvent, RecorderEvents};
 use super::publish::RecordedQuality;
 use super::segment_fetch::{FetchFailure, FetchedSegment, judged_kind};
+use super::steady_clock::SteadyClock;
 use super::stream_times::{PlacedCut, StreamTimes};
 use super::ts_cutter::{CutEnd, TsCutter, TsStep};
 use crate::archive::hole_reasons::HoleReason;
@@ -21,6 +22,8 @@ use crate::media::TsCheck;
 const WRITTEN_AT_ONCE: usize = 128 << 10;
 /// Bytes by which it is told what something is.
 const HEAD: usize = 16;
+/// From here on the clock here was set, and is not only kept right.
+const CLOCKS_AGREE_US: i64 = 5 * SECOND_US;
 /// What was recorded this long ago has nothing to do with what comes now.
 const RECENT: Span = Span::from_us(60 * SECOND_US);
 
@@ -29,6 +32,7 @@ const RECENT: Span = Span::from_us(60 * SECOND_US);
 pub struct StreamTarget {
     pub quality: RecordedQuality,
     pub events: RecorderEvents,
+    pub clock: SteadyClock,
 }
 
 /// Writes one stream.
@@ -52,6 +56,7 @@ struct StreamFiles {
     failure: Option<FetchFailure>,
     published: u64,
     is_told_ahead: bool,
+    is_told_off: bool,
 }
 
 #[derive(Debug)]
@@ -66,7 +71,7 @@ impl StreamWriter {
     pub async fn begin(target: Arc<StreamTarget>) -> Self {
         let looking = Arc::clone(&target);
         let newest = tokio::task::spawn_blocking(move || looking.quality.newest_end()).await;
-        let now = Timestamp::from(SystemTime::now());
+        let now = target.clock.now();
         let is_recent = |end: &Timestamp| (now - *end).us().abs() < RECENT.us();
         let end = newest.ok().and_then(Result::ok).flatten().filter(is_recent);
         let files = Some(Box::new(StreamFiles::new(Arc::clone(&target), StreamTimes::after(end))));
@@ -118,7 +123,7 @@ impl StreamWriter {
 
 impl StreamFiles {
     fn new(target: Arc<StreamTarget>, times: StreamTimes) -> Self {
-        Self { target, times, open: None, failure: None, published: 0, is_told_ahead: false }
+        Self { target, times, open: None, failure: None, published: 0, is_told_ahead: false, is_told_off: false }
     }
 
     /// Blocks.
@@ -141,7 +146,7 @@ impl StreamFiles {
 
     fn create(&self) -> Result<OpenFile, FetchFailure> {
         let quality = &self.target.quality;
-        let place = quality.place(Timestamp::from(SystemTime::now()));
+        let place = quality.place(self.target.clock.now());
         let file = NewSegment::begin(quality.archive.base()?.make_hour_dir(&place)?)?;
         Ok(OpenFile { file, check: TsCheck::default(), head: Vec::new() })
     }
@@ -149,6 +154,7 @@ impl StreamFiles {
     fn end(&mut self, cut: &CutEnd) {
         let placed = self.times.place(cut);
         self.tell_ahead(&placed);
+        self.tell_of_the_clock();
         let (start, duration) = (placed.start, cut.duration);
         let published = match (self.open.take(), self.failure.take()) {
             (Some(open), None) => {
@@ -180,6 +186,16 @@ impl StreamFiles {
             self.tell(|stream| RecorderEvent::ClockDiffers { stream, behind });
         }
         self.is_told_ahead = placed.ahead.is_some();
+    }
+
+    /// Once when it was set.
+    fn tell_of_the_clock(&mut self) {
+        let by = self.target.clock.machine_is_ahead();
+        let is_off = by.us().abs() > CLOCKS_AGREE_US;
+        if is_off && !self.is_told_off {
+            self.tell(|stream| RecorderEvent::ClockWasSet { stream, by });
+        }
+        self.is_told_off = is_off;
     }
 
     fn tell(&self, event: impl FnOnce(Stream) -> RecorderEvent) {

@@ -64,6 +64,7 @@ mod recorded_twice;
 mod recorders;
 mod recording;
 mod recording_addresses;
+mod recording_clocks;
 mod recording_mp4;
 mod recording_sound;
 mod recording_troubles;
