@@ -124,7 +124,12 @@ impl StreamRecorder {
             Some(waiting) => waiting,
             none => {
                 let waiting = self.tools.ports.wait_on(address, &path);
-                none.insert(waiting.map_err(|error| offline(format!("cannot wait on {}: {error}", self.source)))?)
+                none.insert(waiting.map_err(|error| {
+                    offline(format!(
+                        "cannot wait on {}: {error}; if it is a server that is to be asked, call it localhost",
+                        self.source
+                    ))
+                })?)
             }
         };
         loop {

@@ -55,6 +55,7 @@ mod monitoring;
 mod mp4;
 mod names;
 mod naming;
+mod nginx;
 mod page;
 mod peers;
 mod playback;

@@ -14,7 +14,7 @@ use crate::support::sender::{Sender, free_ports, is_udp_taken, pictures};
 use crate::support::{SOON, TestArchive, eventually, gapless};
 
 /// `gapless record` at work; killed with the value.
-struct Recording<'a> {
+pub struct Recording<'a> {
     archive: &'a TestArchive,
     child: Child,
     /// What it says.
@@ -22,18 +22,18 @@ struct Recording<'a> {
 }
 
 impl<'a> Recording<'a> {
-    fn begin(archive: &'a TestArchive, url: &str) -> Self {
+    pub fn begin(archive: &'a TestArchive, url: &str) -> Self {
         let said = NamedTempFile::new().unwrap();
         let args = ["record", "c", url, "--for", "100s"];
         Self { archive, child: gapless_begun(archive.path(), &args, said.reopen().unwrap()), said }
     }
 
-    fn count(&self, kind: &str) -> usize {
+    pub fn count(&self, kind: &str) -> usize {
         recorded(self.archive, "c/source").keys().filter(|path| path.contains(kind)).count()
     }
 
     /// Stops it as ctrl-C does, and gives what it said.
-    fn stop(mut self) -> String {
+    pub fn stop(mut self) -> String {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::INT).unwrap();
         let code = self.child.wait().unwrap().code();
@@ -51,7 +51,7 @@ impl Drop for Recording<'_> {
 }
 
 /// All pictures that were recorded, each segment decoded alone; between neighbours there is neither a hole nor an overlap.
-fn recorded_pictures(archive: &TestArchive) -> Vec<String> {
+pub fn recorded_pictures(archive: &TestArchive) -> Vec<String> {
     let all = recorded(archive, "c/source");
     assert!(all.keys().all(|path| !path.contains("suspect")), "{:?}", all.keys());
     let ordered = in_order(&all);

@@ -17,6 +17,7 @@ pub mod mischief;
 pub mod model;
 pub mod mp4;
 pub mod network;
+pub mod nginx;
 pub mod node;
 pub mod origin;
 pub mod peer;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,6 +118,11 @@ impl Origin {
         command.args(["-f", "hls", "-hls_time", "1", "-hls_list_size", "5"]);
         command.args(options).arg(self.dir.path().join(playlist)).stdin(Stdio::null());
         command
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A file beside the playlist.
