@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 
 use crate::recording::{in_order, recorded};
+use crate::support::camera::Camera;
 use crate::support::node::gapless_begun;
 use crate::support::sender::{Sender, free_ports, is_udp_taken, pictures};
 use crate::support::{SOON, TestArchive, eventually, gapless};
@@ -73,6 +74,43 @@ fn a_stream_of_srt_is_recorded_from_a_server_that_sends_it() {
     let recorded = recorded_pictures(&archive);
     // A sender that ends does not wait until the last packets have arrived.
     assert!(recorded.len() >= 75 && sent.starts_with(&recorded), "{} of {}", recorded.len(), sent.len());
+}
+
+#[test]
+fn what_a_camera_shows_over_rtsp_is_recorded_picture_by_picture() {
+    let film = tempfile::Builder::new().suffix(".mp4").tempfile().unwrap();
+    let mut command = std::process::Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=15"]);
+    command.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "5", "-c:v", "libx264"]);
+    command.args([
+        "-preset",
+        "ultrafast",
+        "-threads",
+        "1",
+        "-bf",
+        "0",
+        "-g",
+        "15",
+        "-pix_fmt",
+        "yuv420p",
+        "-c:a",
+        "aac",
+    ]);
+    command.args(["-movflags", "+faststart"]);
+    assert!(command.arg(film.path()).status().unwrap().success());
+    let camera = Camera::of(film.path());
+    let archive = TestArchive::empty();
+    let recording = Recording::begin(&archive, &camera.url());
+    eventually(SOON, || recording.count("-partial-") > 0);
+    drop(camera);
+    recording.stop();
+    // It may have been asked once more.
+    let all = recorded(&archive, "c/source");
+    assert!(all.keys().all(|path| !path.contains("suspect")), "{:?}", all.keys());
+    let found: Vec<String> = in_order(&all).iter().flat_map(|(.., bytes)| pictures(bytes)).collect();
+    let shown = pictures(&fs::read(film.path()).unwrap());
+    assert_eq!(shown.len(), 75);
+    assert!(found.starts_with(&shown), "{}: {:?}", found.len(), all.keys());
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub mod archive;
 pub mod authority;
 pub mod broadcast;
 pub mod browser;
+pub mod camera;
 pub mod client;
 pub mod clock;
 pub mod cluster;
