@@ -61,6 +61,7 @@ mod peers;
 mod playback;
 mod player;
 mod players;
+mod recorded_hour;
 mod recorded_twice;
 mod recorders;
 mod recording;

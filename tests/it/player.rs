@@ -17,8 +17,8 @@ const BEGUN: Duration = Duration::from_secs(1_577_854_800);
 /// Two minutes from there.
 const WINDOW: &str = "#from=2020-01-01T05:00:00Z&to=2020-01-01T05:02:00Z";
 /// The time of the picture, as an ISO time; empty while there is none.
-const TIME: &str = "document.getElementById('player-time').dateTime";
-const STATE: &str = "document.getElementById('player').dataset.state";
+pub const TIME: &str = "document.getElementById('player-time').dateTime";
+pub const STATE: &str = "document.getElementById('player').dataset.state";
 
 /// Two minutes of a quality without these segments; says the path of each that there is.
 fn two_minutes(archive: &TestArchive, stream: &str, missing: &[usize]) -> Vec<String> {
