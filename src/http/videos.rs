@@ -52,7 +52,8 @@ struct Video {
         (status = 200, content_type = "application/x-ndjson", description = "a line for each video that is made, `{\"file\", \"is_new\"}`"),
         (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
         (status = 403, description = "the token is one for reading"), (status = 404, description = "there is no such stream"),
-        (status = 413, description = "the body is too large"), (status = 501, description = "ffmpeg is not installed"),
+        (status = 413, description = "the body is too large"),
+        (status = 422, description = "no video file can be made of what is in the segments"), (status = 501, description = "ffmpeg is not installed"),
         (status = 503, description = "the disk is not there, or too much is asked at once"), (status = 507, description = "the disk is full")
     )
 )]

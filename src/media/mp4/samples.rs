@@ -19,8 +19,8 @@ use super::fragment::{SampleRun, TrackHeader, decode_time};
 use super::init::{InitTrack, Mp4Init};
 use super::sample_coding::SampleCoding;
 
-/// A quarter of an hour with the most pictures and frames of sound a second that there are has fewer.
-const MOST_SAMPLES: usize = 200_000;
+/// An hour of sixty pictures a second has fewer, its frames of sound included; no name says that a segment is longer.
+const MOST_SAMPLES: usize = 500_000;
 /// What is told beyond twice the bytes that are there: headers and parameter sets.
 const MORE: usize = 1 << 20;
 /// The header of the box that holds the samples of a fragment.

@@ -1,5 +1,7 @@
 //! Segments in fragmented MP4: the same promises as of those in transport streams, judged by a decoder.
 
+use std::sync::OnceLock;
+
 use super::cuts::{clip, made, made_of};
 use super::pictures::{near, shown};
 use super::support::{Recording, pool, record_mp4, recording, recording_mp4, time};
@@ -8,8 +10,10 @@ use crate::media::{Segment, Unit};
 use crate::play::ffmpeg::{Clip, CutFormat, CutSegment, FfmpegError, frame, smart, waveform};
 
 /// HEVC, which is not cut exactly.
-fn hevc() -> Recording {
-    record_mp4(&["-c:v", "libx265", "-x265-params", "log-level=none:keyint=25:bframes=2", "-tag:v", "hvc1", "-an"])
+fn hevc() -> &'static Recording {
+    static HEVC: OnceLock<Recording> = OnceLock::new();
+    let encoder = ["-c:v", "libx265", "-x265-params", "log-level=none:keyint=25:bframes=2", "-tag:v", "hvc1", "-an"];
+    HEVC.get_or_init(|| record_mp4(&encoder))
 }
 
 /// Key frames that others are shown before, which need the group before.
@@ -20,7 +24,7 @@ fn open_groups() -> Recording {
 #[tokio::test]
 async fn the_frame_is_the_one_of_the_stream_that_was_recorded() {
     let times = [(0, 0, 0), (1, 0, 0), (2, 39_000, 0), (26, 0, 0), (50, 0, 1), (124, 1_000, 2), (299, 0, 5)];
-    for recording in [recording_mp4(), &hevc(), &open_groups()] {
+    for recording in [recording_mp4(), hevc(), &open_groups()] {
         for (picture, early_us, segment) in times {
             let at = time(picture) - Span::from_us(early_us);
             let found = shown(recording, at, segment).await;
@@ -70,7 +74,7 @@ async fn a_cut_has_exactly_the_frames_of_its_window() {
     }
     let two = made(recording_mp4(), &[(time(7), time(163)), (time(200), time(230))], CutFormat::Mp4).await;
     two.shows(recording_mp4(), (7..163).chain(200..230));
-    let error = smart(&pool(), vec![clip(&hevc(), time(10), time(40))], CutFormat::Mp4).await.unwrap_err();
+    let error = smart(&pool(), vec![clip(hevc(), time(10), time(40))], CutFormat::Mp4).await.unwrap_err();
     assert!(matches!(&error, FfmpegError::Unsuitable(why) if why.contains("HEVC") && why.contains("rough")), "{error}");
 }
 
