@@ -407,8 +407,8 @@ mod tests {
                 let length = stream.read(&mut head).unwrap();
                 tell.send(String::from_utf8_lossy(&head[..length]).to_lowercase()).unwrap();
                 let list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.ts\n";
-                let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nSet-Cookie: token=abc; Path=/live; HttpOnly\r\n";
-                stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{list}", list.len()).as_bytes()).unwrap();
+                let ok = "HTTP/1.1 200 OK\r\nConnection: close\r\nSet-Cookie: token=abc; Path=/live; HttpOnly\r\n";
+                stream.write_all(format!("{ok}Content-Length: {}\r\n\r\n{list}", list.len()).as_bytes()).unwrap();
             }
         });
         let client = client(&url);
