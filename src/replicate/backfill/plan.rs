@@ -197,7 +197,7 @@ pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, 
     }
     let graves = graves(rules, &known.graves, &plan.tombstones);
     let twice = if rules.keeps_one_name {
-        later_twins(missing.iter().map(|offer| (offer.name, offer.key)), rules.hour)
+        later_twins(missing.iter().map(|offer| (offer.name, offer.key)))
     } else {
         HashSet::new()
     };

@@ -114,13 +114,12 @@ fn model_twin(local: &Names, remote: &Names, name: &str, rules: &Rules) -> Optio
     let deleted = |other: &str| has_tombstone(local, other) || rules.trusted && has_tombstone(remote, other);
     let span = |key: &SegmentKey| (i64::from(key.start_us), i64::from(key.start_us) + i64::from(key.duration_us));
     let overlap = |a: (i64, i64), b: (i64, i64)| a.0 < b.1 && b.0 < a.1;
-    let is_same = |key: &SegmentKey| (key.hash, key.kind) == (wanted.hash, wanted.kind) && !key.tombstone;
+    let content = |key: &SegmentKey| (key.hash, key.kind, key.duration_us);
+    let is_same = |key: &SegmentKey| content(key) == content(&wanted) && !key.tombstone;
     let at = span(&wanted);
     let here: Vec<SegmentKey> = local.iter().filter(|other| !deleted(other)).filter_map(|other| key(other)).collect();
-    let longest_of =
-        |start: u32| here.iter().filter(|key| is_same(key) && key.start_us == start).max_by_key(|key| key.duration_us);
     let distance = |key: &&SegmentKey| (key.start_us.abs_diff(wanted.start_us), key.start_us);
-    let nearest = here.iter().filter(|key| is_same(key)).min_by_key(distance).and_then(|key| longest_of(key.start_us));
+    let nearest = here.iter().filter(|key| is_same(key)).min_by_key(distance);
     if let Some(nearest) = nearest.filter(|key| key.start_us.abs_diff(wanted.start_us) <= 30_000_000) {
         let full: Vec<(i64, i64)> =
             here.iter().filter(|key| key.kind == SegmentKind::Full && !key.tombstone).map(span).collect();
@@ -143,7 +142,7 @@ fn model_twin(local: &Names, remote: &Names, name: &str, rules: &Rules) -> Optio
     offers.sort_by_key(|(other, key)| (*key, (*other).clone()));
     let mut kept: Option<(i64, i64)> = None;
     for (other, key) in offers {
-        let is_later = kept.is_some_and(|kept| overlap(kept, span(&key)));
+        let is_later = kept.is_some_and(|kept| overlap(kept, span(&key)) && kept.0 != span(&key).0);
         if other == name {
             return is_later.then_some(SkipReason::LaterTwin);
         }
