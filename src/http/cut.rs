@@ -1,7 +1,8 @@
 //! `/cut/{channel}/{quality}.ts`: a stretch, or several one after the other, as a file.
 //!
 //! 1. Holes are 406 and listed, unless they are allowed; nothing at all is 406 in any case.
-//! 2. `type=rough` sends the best sequence's bytes as they lie on disk. It may reach beyond both ends by a part of a segment.
+//! 2. `type=rough` sends the best sequence's bytes as they lie on disk. It may reach beyond both ends by a part of a segment. Pictures whose sound was
+//!    recorded apart from them are packed with it, whatever the type, unless an exact one is insisted on.
 //! 3. All other types are exact to the picture ([`super::exact_cut`]). Where no type is given the cut is exact, too, unless that cannot be had:
 //!    then it is a rough one. [`KIND`] says which it is.
 
@@ -25,7 +26,7 @@ use super::range::wanted;
 use super::request::{Parameters, PathParts, RequestHead, check_order, time};
 use super::{ConditionVerdict, ETag, Problem, RequestedRange, conditional};
 use crate::archive::{Container, Span, Stream, Timestamp};
-use crate::play::ffmpeg::{CutFormat, Transition};
+use crate::play::ffmpeg::{self, CutFormat, Transition};
 use crate::play::playback::{self, CutAsk, CutPlan, PlaybackError};
 use crate::play::playlist::cut::CutHoleReason;
 use crate::wire::CutHole;
@@ -91,8 +92,24 @@ pub(super) struct Wish {
 
 async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response, Problem> {
     let Wish { ask, container, kind, transitions } = wish;
+    let allow_holes = ask.allow_holes;
     let plan = app.ask(move |app| Ok(app.node.playback.cut(&ask)?)).await?;
     let has_transitions = transitions.iter().any(Option::is_some);
+    if !matches!(kind, CutKind::Exact(_)) && !has_transitions {
+        let pictures = plan.clone();
+        let heard = app.ask(move |app| Ok(app.node.playback.sound_of(&pictures, allow_holes)?)).await?;
+        if let Some(sound) = heard {
+            if plan.container() != container {
+                return Err(other_container(&plan));
+            }
+            let mut response = sounding(app, request, plan, sound).await?;
+            if kind != CutKind::Rough {
+                let reason = "its sound lies apart from its pictures, and exact cuts are pictures alone";
+                response.headers_mut().insert(REASON, HeaderValue::from_static(reason));
+            }
+            return Ok(response);
+        }
+    }
     let mut reason = None;
     let exact = match kind {
         CutKind::Rough => None,
@@ -118,6 +135,30 @@ async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response,
     };
     response.headers_mut().insert(KIND, name);
     response.headers_mut().extend(reason.map(|reason| (REASON, reason)));
+    Ok(response)
+}
+
+/// A rough cut of pictures with the sound that was recorded apart from them: both as they lie here, packed into one file.
+async fn sounding(app: &Arc<App>, request: &Parts, pictures: CutPlan, sound: CutPlan) -> Result<Response, Problem> {
+    let container = pictures.container();
+    let name = disposition(&pictures.name(container.extension()));
+    let body = if request.method == Method::HEAD {
+        Body::empty()
+    } else {
+        let packed = app.ask(move |app| {
+            let (playback, keeper) = (&app.node.playback, &app.node.keeper);
+            let packed = |plan: &CutPlan| Ok::<_, Problem>(ffmpeg::packed(keeper, plan, &playback.left_out(plan)?));
+            Ok((packed(&pictures)?, packed(&sound)?))
+        });
+        let (seen, heard) = packed.await?;
+        Body::from_stream(ffmpeg::pack_with_sound(&app.node.ffmpeg, seen, heard).await?)
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(container.media_type()));
+    headers.insert(CONTENT_DISPOSITION, name);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(KIND, HeaderValue::from_static("rough"));
     Ok(response)
 }
 

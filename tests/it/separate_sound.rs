@@ -9,7 +9,7 @@ use crate::player::click;
 use crate::recording::recorded;
 use crate::support::browser::Browser;
 use crate::support::origin::Origin;
-use crate::support::{TestArchive, TestNode, apple, gapless, hls};
+use crate::support::{SOON, TestArchive, TestNode, apple, eventually, gapless, hls};
 
 /// All of what is recorded, which is over.
 const RANGE: &str = "start=2020-01-01T05:00:00.000000Z&end=2020-01-01T05:00:08.000000Z";
@@ -51,8 +51,19 @@ fn packets(url: &str) -> (u64, u64) {
     (of("video"), of("audio"))
 }
 
+/// How many seconds sound begins after the pictures.
+fn apart_by(file: &str) -> f64 {
+    let begin = |kind: &str| -> f64 {
+        let words =
+            ["-v", "error", "-select_streams", kind, "-show_entries", "stream=start_time", "-of", "csv=p=0", file];
+        let output = Command::new("ffprobe").args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().lines().next().unwrap().trim_end_matches(',').parse().unwrap()
+    };
+    begin("a:0") - begin("v:0")
+}
+
 #[test]
-fn the_master_playlist_gives_pictures_and_sound_together() {
+fn the_master_playlist_and_cuts_give_pictures_and_sound_together() {
     for options in [&TS[..], &FMP4] {
         let archive = apart(options);
         let node = TestNode::start(&archive);
@@ -75,6 +86,27 @@ fn the_master_playlist_gives_pictures_and_sound_together() {
         // A frame of sound has 1,024 of 48,000 samples a second; one more fills up the last one, and one comes before.
         assert_eq!(pictures, u64::from(LENGTH) * 25, "{options:?}");
         assert!((u64::from(LENGTH) * 48_000 / 1_024..).contains(&sound), "{sound}: {options:?}");
+
+        // A cut has both in one file, unless there is a hole in either.
+        let ending = if options.contains(&"fmp4") { "mp4" } else { "ts" };
+        let cut = |besides: &str| node.get(&format!("/cut/c/source.{ending}?{RANGE}{besides}"));
+        for besides in ["&type=rough", ""] {
+            let cut = cut(besides);
+            assert_eq!((cut.status, cut.header("gapless-cut")), (200, Some("rough")), "{options:?}");
+            assert_eq!(cut.header("gapless-cut-reason").is_some(), besides.is_empty());
+            let file = archive.outside().join(ending);
+            fs::write(&file, &cut.body).unwrap();
+            let file = file.to_str().unwrap();
+            assert_eq!(packets(file), (pictures, sound), "{options:?}");
+            assert!(apart_by(file).abs() < 0.1, "{}: {options:?}", apart_by(file));
+        }
+        let gone = recorded(&archive, "c/audio").into_keys().nth(3).unwrap();
+        fs::remove_file(archive.path().join(&gone)).unwrap();
+        let (hour, name) = gone.rsplit_once('/').unwrap();
+        eventually(SOON, || !node.files(hour).iter().any(|file| file == name));
+        assert_eq!(cut("&type=rough").status, 406);
+        let cut = cut("&type=rough&allow_holes=true");
+        assert!(cut.status == 200 && cut.body.len() > 100_000, "{}", cut.status);
         node.terminate();
     }
 }

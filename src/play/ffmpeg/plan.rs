@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::frame::Near;
 use super::segment::{Clip, CutSegment, LookAhead};
+use super::sound_apart::PackedSegments;
 use super::transition::{Part, Transition};
 use crate::archive::{Edges, Hash, SegmentKind, Sequence, SequencePiece, Span, Stream, Timestamp, Tracks};
 use crate::media::Change;
@@ -28,6 +29,13 @@ pub fn segment(keeper: &Arc<Keeper>, stream: &Stream, piece: &SequencePiece) -> 
         ahead: LookAhead::Nothing,
         open: Box::new(move || playback::open(&keeper, &path, len).map_err(io::Error::other)),
     }
+}
+
+/// All of what is to be packed as it lies here, without so many bytes at the beginning of each.
+pub fn packed(keeper: &Arc<Keeper>, plan: &CutPlan, left_out: &[u64]) -> PackedSegments {
+    let pieces = plan.clips.iter().flat_map(|clip| &clip.pieces).zip(left_out);
+    let segments = pieces.map(|(piece, without)| (segment(keeper, &plan.stream, piece), *without));
+    PackedSegments { container: plan.container(), segments: segments.collect() }
 }
 
 /// Segments around a moment, and which of them join.

@@ -30,8 +30,8 @@ const LOOKS: Span = Span::from_us(4_000_000);
 pub struct CutStream {
     /// What they are.
     pub content_type: &'static str,
-    pieces: Input,
-    _turn: Turn,
+    pub(super) pieces: Input,
+    pub(super) _turn: Turn,
 }
 
 impl std::fmt::Debug for CutStream {

@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::learn::First;
 use super::{Playback, PlaybackError, check_implicit};
-use crate::archive::{Container, Edges, Hash, SequencePiece, Stream, Timestamp};
+use crate::archive::{Container, Edges, Hash, Quality, SequencePiece, Stream, Timestamp};
 use crate::play::playlist::cut::{CutHoleReason, file_name, lacks};
+use crate::play::playlist::master::is_silent;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +71,35 @@ impl Playback {
         } else {
             Err(PlaybackError::Holes { stream: ask.stream.clone(), lacking })
         }
+    }
+
+    /// What is heard with a cut whose pictures have no sound, where sound was recorded apart from them.
+    pub fn sound_of(&self, plan: &CutPlan, allow_holes: bool) -> Result<Option<CutPlan>, PlaybackError> {
+        let channel = &plan.stream.channel;
+        let qualities = self.keeper.index().catalog().qualities(channel.as_str());
+        let mut qualities: Vec<Quality> = qualities.iter().filter_map(|name| Quality::new(name).ok()).collect();
+        // The default one comes first by its name.
+        qualities.retain(Quality::is_called_sound);
+        qualities.sort_unstable();
+        let pieces: Vec<&SequencePiece> = plan.clips.iter().flat_map(|clip| &clip.pieces).collect();
+        if qualities.is_empty() || !is_silent(&self.sampled(&plan.stream, &pieces)) {
+            return Ok(None);
+        }
+        let ranges: Vec<_> = plan.clips.iter().map(|clip| (Some(clip.start), Some(clip.end))).collect();
+        for quality in qualities {
+            let stream = Stream { channel: channel.clone(), quality };
+            match self.cut(&CutAsk { stream, ranges: ranges.clone(), allow_holes }) {
+                Err(PlaybackError::Nothing(_)) => {}
+                Ok(sound) if !plan.clips.is_sorted_by_key(|clip| clip.start) => {
+                    drop(sound);
+                    return Err(PlaybackError::NotOneFile(
+                        "its sound lies apart, and its stretches do not follow each other in time",
+                    ));
+                }
+                found => return found.map(Some),
+            }
+        }
+        Ok(None)
     }
 
     /// What is known of the ends of the segments of a stretch. Where nobody has looked they are, as long as a list would.
