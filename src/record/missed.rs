@@ -6,6 +6,8 @@
 //! 3. At the start, nothing came since the newest segment that is on the disk, because nobody recorded; and what is missing right before it was
 //!    still tried when the recorder was stopped, unless something else is known of it.
 //!
+//! 4. A segment that was listed before nothing came may come late: what was the reason then still is one of what lies behind it.
+//!
 //! What is told may reach over segments that come all the same, out of order or later. Whoever is told looks at holes only.
 
 use std::fmt;
@@ -54,6 +56,8 @@ pub fn left_behind(hole: Stretch) -> MissedRecording {
 #[derive(Debug, Clone)]
 struct Cause {
     since: Timestamp,
+    /// When it was known, by the times of the stream.
+    known: Timestamp,
     reason: HoleReason,
     why: String,
 }
@@ -63,6 +67,8 @@ struct Cause {
 pub struct MissedWatch {
     /// Where the newest segment that is here ends; before the first one there are no holes.
     newest: Option<Timestamp>,
+    /// When that came.
+    came: Option<Timestamp>,
     causes: Vec<Cause>,
     told: Option<Timestamp>,
 }
@@ -70,9 +76,9 @@ pub struct MissedWatch {
 impl MissedWatch {
     /// Of a recorder that begins, where the newest segment of the stream on the disk ends there.
     pub fn new(newest: Option<Timestamp>) -> Self {
-        let not_recording =
-            |since| Cause { since, reason: HoleReason::NotRecording, why: "no recorder ran here".to_owned() };
-        Self { newest, causes: newest.map(not_recording).into_iter().collect(), told: None }
+        let why = "no recorder ran here".to_owned();
+        let not_recording = |since| Cause { since, known: since, reason: HoleReason::NotRecording, why };
+        Self { newest, causes: newest.map(not_recording).into_iter().collect(), ..Self::default() }
     }
 
     /// What is known to be missed because of this event.
@@ -83,8 +89,9 @@ impl MissedWatch {
                 let is_newer = self.newest.is_none_or(|newest| end > newest);
                 let missed = if is_newer { self.until(segment.start) } else { Vec::new() };
                 if is_newer {
-                    self.newest = Some(end);
-                    self.causes.clear();
+                    (self.newest, self.came) = (Some(end), Some(now));
+                    self.causes.retain(|cause| cause.known > end);
+                    self.causes.iter_mut().for_each(|cause| cause.since = cause.since.max(end));
                     self.told = None;
                 }
                 missed
@@ -103,11 +110,11 @@ impl MissedWatch {
             }
             RecorderEvent::Jumped { reason, missed, .. } => {
                 let why = format!("the playlist went on {missed} segments later than it had ended");
-                self.only(*reason, why);
+                self.only(*reason, why, now);
                 Vec::new()
             }
             RecorderEvent::Restarted { .. } => {
-                self.only(HoleReason::SourceOffline, "the stream began anew".to_owned());
+                self.only(HoleReason::SourceOffline, "the stream began anew".to_owned(), now);
                 Vec::new()
             }
             RecorderEvent::Fails { reason, why, .. } => self.fails(*reason, why, now),
@@ -122,10 +129,15 @@ impl MissedWatch {
     }
 
     /// A reason that holds unless there is another one.
-    fn only(&mut self, reason: HoleReason, why: String) {
+    fn only(&mut self, reason: HoleReason, why: String, now: Timestamp) {
         if let Some(since) = self.newest.filter(|_| self.causes.is_empty()) {
-            self.causes.push(Cause { since, reason, why });
+            self.causes.push(Cause { since, known: self.by_the_stream(now), reason, why });
         }
+    }
+
+    /// This moment by the times of the stream, as far as they are known.
+    fn by_the_stream(&self, now: Timestamp) -> Timestamp {
+        self.newest.zip(self.came).map_or(now, |(newest, came)| newest + (now - came))
     }
 
     fn fails(&mut self, reason: HoleReason, why: &str, now: Timestamp) -> Vec<MissedRecording> {
@@ -135,7 +147,7 @@ impl MissedWatch {
             if self.causes.len() == MOST_CAUSES {
                 self.causes.pop();
             }
-            self.causes.push(Cause { since, reason, why: why.to_owned() });
+            self.causes.push(Cause { since, known: self.by_the_stream(now), reason, why: why.to_owned() });
         }
         if self.told.is_some_and(|told| now - told < TELL_AGAIN) {
             return Vec::new();
@@ -241,6 +253,17 @@ mod tests {
             watch.observe(event, at(21));
             assert_eq!(told(&watch.observe(&recorded(18), at(22))), [(10, 18, HoleReason::SourceStalled)]);
         }
+    }
+
+    #[test]
+    fn a_segment_that_comes_late_does_not_take_the_reason_of_what_lies_behind_it() {
+        let jump = RecorderEvent::Jumped { stream: stream(), missed: 3, reason: HoleReason::NotReceived };
+        let mut watch = MissedWatch::new(None);
+        watch.observe(&recorded(0), at(3));
+        watch.observe(&jump, at(10));
+        assert_eq!(watch.observe(&recorded(2), at(11)), [], "it was listed before the jump");
+        assert_eq!(told(&watch.observe(&recorded(9), at(12))), [(4, 9, HoleReason::NotReceived)]);
+        assert_eq!(watch.observe(&recorded(13), at(14)), []);
     }
 
     #[test]
