@@ -430,9 +430,9 @@ impl ListRecorder {
             if let Some(wanted) = self.wanted.remove(&key) {
                 self.fetching += 1;
                 let (parts, inits) = (Arc::clone(&self.parts), Arc::clone(&self.inits));
-                let shift = self.shift_of(wanted.run);
+                let start = self.start_of(&wanted);
                 self.steps.spawn(async move {
-                    let attempt = attempt(&parts, &inits, &wanted, shift, settling.map(|(_, floor)| floor)).await;
+                    let attempt = attempt(&parts, &inits, &wanted, start, settling.map(|(_, floor)| floor)).await;
                     Step::Fetched(wanted, attempt)
                 });
             }
@@ -440,8 +440,10 @@ impl ListRecorder {
         wake
     }
 
-    fn shift_of(&self, run: u64) -> Span {
-        if self.shift.0 == run { self.shift.1 } else { Span::default() }
+    /// When a segment begins, also where what is here from before says so.
+    fn start_of(&self, wanted: &WantedSegment) -> Timestamp {
+        let is_shifted = self.shift.0 == wanted.run && !wanted.time.is_told;
+        wanted.time.start + if is_shifted { self.shift.1 } else { Span::default() }
     }
 
     fn fetched(&mut self, mut wanted: Box<WantedSegment>, attempt: Attempt) {
@@ -485,7 +487,7 @@ impl ListRecorder {
                     wanted.no_room.get_or_insert_with(|| error.to_string());
                 }
                 if let Some(last) = self.gives_up(&wanted, &error) {
-                    let (start, duration) = (wanted.time.start, wanted.listed.duration);
+                    let (start, duration) = (self.start_of(&wanted), wanted.listed.duration);
                     let (reason, why) = match wanted.no_room.take() {
                         Some(no_room) => (HoleReason::DiskFull, no_room),
                         None => (HoleReason::NotReceived, last),
@@ -515,7 +517,7 @@ impl ListRecorder {
     /// What has not come while it was drained.
     fn give_up_the_rest(&mut self) {
         for (_, wanted) in std::mem::take(&mut self.wanted) {
-            let (start, duration) = (wanted.time.start, wanted.listed.duration);
+            let (start, duration) = (self.start_of(&wanted), wanted.listed.duration);
             let (reason, why) = match wanted.no_room {
                 Some(no_room) => (HoleReason::DiskFull, no_room),
                 None => (HoleReason::NotReceived, "its playlist was there no more, and it did not come".to_owned()),
@@ -558,7 +560,7 @@ async fn attempt(
     parts: &Arc<QualityParts>,
     inits: &InitSegments,
     wanted: &WantedSegment,
-    shift: Span,
+    start: Timestamp,
     settles: Option<Timestamp>,
 ) -> Attempt {
     let listed = &wanted.listed;
@@ -573,7 +575,6 @@ async fn attempt(
         }
         None => None,
     };
-    let start = wanted.time.start + if wanted.time.is_told { Span::default() } else { shift };
     let place = parts.quality.place(start);
     let order = SegmentOrder { url, range: listed.range, cipher, init, duration: listed.duration, place };
     let mut fetched = fetch_segment(&parts.client, &parts.quality.archive, &order).await?;
