@@ -99,10 +99,7 @@ async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response,
         let pictures = plan.clone();
         let heard = app.ask(move |app| Ok(app.node.playback.sound_of(&pictures, allow_holes)?)).await?;
         if let Some(sound) = heard {
-            if plan.container() != container {
-                return Err(other_container(&plan));
-            }
-            let mut response = sounding(app, request, plan, sound).await?;
+            let mut response = sounding(app, request, (plan, sound), container).await?;
             if kind != CutKind::Rough {
                 let reason = "its sound lies apart from its pictures, and exact cuts are pictures alone";
                 response.headers_mut().insert(REASON, HeaderValue::from_static(reason));
@@ -139,8 +136,12 @@ async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response,
 }
 
 /// A rough cut of pictures with the sound that was recorded apart from them: both as they lie here, packed into one file.
-async fn sounding(app: &Arc<App>, request: &Parts, pictures: CutPlan, sound: CutPlan) -> Result<Response, Problem> {
-    let container = pictures.container();
+async fn sounding(
+    app: &Arc<App>,
+    request: &Parts,
+    (pictures, sound): (CutPlan, CutPlan),
+    container: Container,
+) -> Result<Response, Problem> {
     let name = disposition(&pictures.name(container.extension()));
     let body = if request.method == Method::HEAD {
         Body::empty()
@@ -151,7 +152,7 @@ async fn sounding(app: &Arc<App>, request: &Parts, pictures: CutPlan, sound: Cut
             Ok((packed(&pictures)?, packed(&sound)?))
         });
         let (seen, heard) = packed.await?;
-        Body::from_stream(ffmpeg::pack_with_sound(&app.node.ffmpeg, seen, heard).await?)
+        Body::from_stream(ffmpeg::pack_with_sound(&app.node.ffmpeg, seen, heard, container).await?)
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();

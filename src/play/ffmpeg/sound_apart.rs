@@ -22,11 +22,14 @@ use super::segment::CutSegment;
 use super::smart::{CutStream, received};
 use super::{FfmpegError, Pool};
 use crate::archive::Container;
+use crate::media::Coding;
 
 /// As metrics and log name it.
 const WORK: &str = "cut";
 /// A file of more is not made.
 const MOST_BYTES: u64 = 1 << 40;
+/// Segments that are looked at for the kind of sound.
+const LOOKED_AT: usize = 10;
 /// What is read at once.
 const CHUNK: usize = 256 << 10;
 /// Pieces that are read ahead.
@@ -43,22 +46,35 @@ pub struct PackedSegments {
 
 type Pieces = mpsc::Sender<Result<Bytes, FfmpegError>>;
 
-/// Packs both into what the pictures are in. When this returns the first bytes are there.
+/// Packs both into this container. When this returns the first bytes are there.
 pub async fn pack_with_sound(
     pool: &Arc<Pool>,
     pictures: PackedSegments,
     sound: PackedSegments,
+    container: Container,
 ) -> Result<CutStream, FfmpegError> {
     let turn = pool.download(WORK).await?;
     pool.check(WORK).await?;
-    let container = pictures.container;
     let (writer, reader) = pipe::pipe().map_err(|error| FfmpegError::Unreadable(error.to_string()))?;
     let place = format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd());
-    let order = order(pool, container, sound.container, &place);
+    let look = move || {
+        let of_frames = sound.container == Container::Ts && container == Container::Mp4;
+        let mut segments = sound.segments.iter().take(if of_frames { LOOKED_AT } else { 0 });
+        let is_adts = segments.find_map(|(segment, _)| segment.sound()) == Some(Coding::Aac);
+        (sound, is_adts)
+    };
+    let looked = tokio::task::spawn_blocking(look).await;
+    let (packed, is_adts) = looked.map_err(|error| FfmpegError::Unreadable(error.to_string()))?;
+    let mut order = order(pool, (pictures.container, packed.container), container, &place);
+    if is_adts {
+        // What describes AAC comes with each frame in a transport stream, and stands in front in MP4.
+        let at = order.args.len() - 1;
+        order.args.splice(at..at, ["-bsf:a", "aac_adtstoasc"].map(str::to_owned));
+    }
     let (sender, seen) = mpsc::channel(AHEAD);
     let over = CancellationToken::new();
     let guard = over.clone().drop_guard();
-    let heard = read_ahead(sound);
+    let heard = read_ahead(packed);
     let failed = sender.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -79,15 +95,15 @@ pub async fn pack_with_sound(
     Ok(CutStream { content_type: container.media_type(), pieces: Box::pin(pieces), _turn: turn })
 }
 
-fn order(pool: &Pool, pictures: Container, sound: Container, place: &str) -> Order {
-    let of = |container| match container {
+fn order(pool: &Pool, (pictures, sound): (Container, Container), container: Container, place: &str) -> Order {
+    let of = |packed| match packed {
         Container::Ts => "mpegts",
         Container::Mp4 => "mp4",
     };
     let input =
         ["-copyts", "-f", of(pictures), "-i", "pipe:0", "-protocol_whitelist", "file", "-f", of(sound), "-i", place];
     let streams = ["-map", "0:v", "-map", "1:a", "-c", "copy"];
-    let output: &[&str] = match pictures {
+    let output: &[&str] = match container {
         Container::Ts => &["-f", "mpegts", "pipe:1"],
         Container::Mp4 => &["-avoid_negative_ts", "make_zero", "-movflags", FRAGMENTS, "-f", "mp4", "pipe:1"],
     };
