@@ -184,16 +184,7 @@ mod tests {
     fn many_tombstones_for_what_is_here_wait_and_those_for_what_is_not_do_not() {
         let place = HourPlace::parse("c/q/2019-11-13T02").unwrap();
         let (now, cutoff) = (place.hour.next().next().start(), Span::from_us(0));
-        let rules = Rules {
-            hour: place.hour,
-            now,
-            cutoff,
-            oldest: None,
-            wanted: true,
-            trusted: true,
-            hides_equal: true,
-            keeps_one_name: true,
-        };
+        let rules = Rules::taking_all(place.hour, now, cutoff);
         let [first, second, third] = [1, 2, 3].map(|number| name(&format!("00:0{number}"), number, "tombstone"));
         let local = contents(&[1, 2].map(|number| name(&format!("00:0{number}"), number, "ts")));
         let one = plan(&local, &[&first], &rules);

@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io::Read as _;
 
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
 use crate::archive::{Span, Timestamp};
 use crate::media::{Coding, LONGEST_FRAME, SOUND_US, Segment, SegmentContent, SoundFrame, SoundSpan};
 
@@ -13,6 +16,22 @@ const MOST_BYTES: u64 = 256 << 20;
 
 /// Bytes in which the tables of a segment stand: they come before its first picture (RFC 8216, 3.2).
 const HEAD: u64 = 256 << 10;
+
+/// Bytes of a piece that is read and passed on at once.
+const PIECE: usize = 256 << 10;
+
+/// Passes on what is left to be read of a file. Blocks.
+pub(super) fn send_rest(file: &mut File, sender: &mpsc::Sender<Result<Bytes, FfmpegError>>) -> Result<(), FfmpegError> {
+    loop {
+        let mut piece = vec![0; PIECE];
+        let read = file.read(&mut piece).map_err(|error| FfmpegError::Unreadable(error.to_string()))?;
+        if read == 0 {
+            return Ok(());
+        }
+        piece.truncate(read);
+        sender.blocking_send(Ok(piece.into())).map_err(|_| FfmpegError::Gone)?;
+    }
+}
 
 /// Opens the file of a segment when its turn has come: a cut of hours has more of them than may be open at once.
 pub type Open = Box<dyn Fn() -> std::io::Result<File> + Send>;

@@ -5,7 +5,7 @@
 //!    outside is on its command line.
 //! 3. Sound that cannot be read ends all of it with an error, and never looks like the end of the sound.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{Seek as _, SeekFrom};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cut_format::FRAGMENTS;
 use super::pool::{Limit, Order};
-use super::segment::CutSegment;
+use super::segment::{CutSegment, send_rest};
 use super::smart::{CutStream, received};
 use super::{FfmpegError, Pool};
 use crate::archive::Container;
@@ -30,8 +30,6 @@ const WORK: &str = "cut";
 const MOST_BYTES: u64 = 1 << 40;
 /// Segments that are looked at for the kind of sound.
 const LOOKED_AT: usize = 10;
-/// What is read at once.
-const CHUNK: usize = 256 << 10;
 /// Pieces that are read ahead.
 const AHEAD: usize = 4;
 
@@ -151,15 +149,7 @@ fn read_all(packed: PackedSegments, sender: &Pieces) -> Result<(), FfmpegError> 
     for (segment, without) in packed.segments {
         let mut file = (segment.open)().map_err(unreadable)?;
         file.seek(SeekFrom::Start(without)).map_err(unreadable)?;
-        loop {
-            let mut chunk = vec![0; CHUNK];
-            let read = file.read(&mut chunk).map_err(unreadable)?;
-            if read == 0 {
-                break;
-            }
-            chunk.truncate(read);
-            sender.blocking_send(Ok(chunk.into())).map_err(|_| FfmpegError::Gone)?;
-        }
+        send_rest(&mut file, sender)?;
     }
     Ok(())
 }

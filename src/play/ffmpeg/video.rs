@@ -1,7 +1,6 @@
 //! Segments that join as one video file, packed anew without encoding: what a person keeps of a day, or hands on.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use tokio::sync::mpsc;
 use super::cut_format::FRAGMENTS;
 use super::packed_anew::PackedAnew;
 use super::pool::{Limit, Order, Output, TO_FILE};
-use super::segment::CutSegment;
+use super::segment::{CutSegment, send_rest};
 use super::smart::received;
 use super::{FfmpegError, Pool};
 use crate::media::{Coding, Mp4Reader};
@@ -28,8 +27,6 @@ const MATROSKA: [&str; 4] = ["-f", "matroska", "-y", TO_FILE];
 const FRONT: usize = 4 << 10;
 const EBML: [u8; 4] = [0x1a, 0x45, 0xdf, 0xa3];
 const SEGMENT: [u8; 4] = [0x18, 0x53, 0x80, 0x67];
-/// What is read at once.
-const CHUNK: usize = 256 << 10;
 /// Pieces that are read ahead.
 const AHEAD: usize = 4;
 
@@ -128,15 +125,7 @@ fn read(
             sender.blocking_send(Ok(bytes)).map_err(|_| FfmpegError::Gone)?;
             continue;
         }
-        loop {
-            let mut chunk = vec![0; CHUNK];
-            let read = file.read(&mut chunk).map_err(unreadable)?;
-            if read == 0 {
-                break;
-            }
-            chunk.truncate(read);
-            sender.blocking_send(Ok(chunk.into())).map_err(|_| FfmpegError::Gone)?;
-        }
+        send_rest(&mut file, sender)?;
     }
     Ok(())
 }

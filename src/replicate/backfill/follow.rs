@@ -145,16 +145,7 @@ fn relevant(job: &mut PeerJob, change: &ChangeRecord) -> Option<(Item, Duration)
         return None;
     }
     let (now, cutoff) = (now(), options.cutoff);
-    let rules = Rules {
-        hour: place.hour,
-        now,
-        cutoff,
-        oldest: None,
-        wanted: true,
-        trusted: true,
-        hides_equal: true,
-        keeps_one_name: true,
-    };
+    let rules = Rules::taking_all(place.hour, now, cutoff);
     let wait = if key.tombstone { Duration::ZERO } else { until_eligible(&rules, rules.eligible(&key)) };
     Some((Item { place, name: change.name.as_str().into(), seq: Some(change.seq), tries: 0 }, wait))
 }

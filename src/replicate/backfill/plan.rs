@@ -65,6 +65,11 @@ impl Surroundings {
 }
 
 impl Rules {
+    /// Everything of an hour is taken, from a peer that is trusted.
+    pub const fn taking_all(hour: Hour, now: Timestamp, cutoff: Span) -> Self {
+        Self { hour, now, cutoff, oldest: None, wanted: true, trusted: true, hides_equal: true, keeps_one_name: true }
+    }
+
     /// From when on a file may be fetched.
     pub fn eligible(&self, key: &SegmentKey) -> Timestamp {
         if key.kind.is_video() { key.end(self.hour) + self.cutoff } else { Timestamp::MIN }

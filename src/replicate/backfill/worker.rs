@@ -175,16 +175,7 @@ impl Worker {
     }
 
     fn let_wait(&mut self) {
-        let rules = Rules {
-            hour: Hour::MIN,
-            now: now(),
-            cutoff: self.job.shared.options.cutoff,
-            oldest: None,
-            wanted: true,
-            trusted: true,
-            hides_equal: true,
-            keeps_one_name: true,
-        };
+        let rules = Rules::taking_all(Hour::MIN, now(), self.job.shared.options.cutoff);
         let at = Instant::now();
         let later = std::mem::take(&mut self.job.later).into_iter();
         let later = later.map(|(named, eligible)| (named, at + until_eligible(&rules, eligible)));

@@ -1,6 +1,6 @@
 //! An origin that gives out planned streams, to each recorder over a line of its own: without an encoder, so that many streams cost little.
 
-use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::io::{BufReader, ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use super::broadcast::{Broadcast, LinePlan, Spell};
+use super::origin::read_head;
 use super::trouble::Chance;
 
 /// An origin; it ends with the value.
@@ -100,17 +101,7 @@ impl OnAir {
     fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
         let mut reader = BufReader::new(stream);
         loop {
-            let mut head = String::new();
-            loop {
-                let mut line = String::new();
-                if reader.read_line(&mut line)? == 0 {
-                    return Ok(());
-                }
-                if line == "\r\n" {
-                    break;
-                }
-                head.push_str(&line);
-            }
+            let Some(head) = read_head(&mut reader)? else { return Ok(()) };
             let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
             let asked = self.now();
             let answered = self.answer(stream, &path);

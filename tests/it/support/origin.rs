@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -170,22 +170,27 @@ impl Drop for Origin {
     }
 }
 
+/// The head of the next request; nothing if there is none.
+pub fn read_head(reader: &mut impl BufRead) -> std::io::Result<Option<String>> {
+    let mut head = String::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        if line == "\r\n" {
+            return Ok(Some(head));
+        }
+        head.push_str(&line);
+    }
+}
+
 impl OriginLine {
     /// One request after the other.
     fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
         let mut reader = BufReader::new(stream);
         loop {
-            let mut head = String::new();
-            loop {
-                let mut line = String::new();
-                if reader.read_line(&mut line)? == 0 {
-                    return Ok(());
-                }
-                if line == "\r\n" {
-                    break;
-                }
-                head.push_str(&line);
-            }
+            let Some(head) = read_head(&mut reader)? else { return Ok(()) };
             let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
             let (name, query) = path.split_once('?').unwrap_or((&path, ""));
             self.heads.lock().push(head.clone());

@@ -17,16 +17,7 @@ fn hour() -> Hour {
 
 /// Everything is taken; it is a year later.
 fn rules() -> Rules {
-    Rules {
-        hour: hour(),
-        now: Hour::parse("2020-11-13T02").unwrap().start(),
-        cutoff: Span::from_us(120 * SECOND_US),
-        oldest: None,
-        wanted: true,
-        trusted: true,
-        hides_equal: true,
-        keeps_one_name: true,
-    }
+    Rules::taking_all(hour(), Hour::parse("2020-11-13T02").unwrap().start(), Span::from_us(120 * SECOND_US))
 }
 
 /// The same where a tombstone hides its own name alone, and equal content is fetched by each name: what follows for nodes that only exchange names.
