@@ -115,7 +115,8 @@ impl Origin {
         command.args(pace).args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]);
         command.args(["-t", &seconds.to_string(), "-c:v", "libx264", "-preset", "ultrafast", "-threads", "1"]);
         command.args(["-bf", "0", "-g", "25", "-sc_threshold", "0", "-c:a", "aac"]);
-        command.args(["-f", "hls", "-hls_time", "1", "-hls_list_size", "5"]);
+        // So long that a busy machine and a bad line do not keep all recorders from what leaves it.
+        command.args(["-f", "hls", "-hls_time", "1", "-hls_list_size", "12"]);
         command.args(options).arg(self.dir.path().join(playlist)).stdin(Stdio::null());
         command
     }
