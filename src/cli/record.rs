@@ -109,7 +109,7 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
         RecorderEvents::new(move |event| printer.print(event))
     };
     let authorities = tls::trusting(args.ca_file.as_deref())?;
-    let recorder = Recorder::new(options, archive, &authorities, &StreamTools::new(&config.playback.ffmpeg), events)?
+    let recorder = Recorder::new(options, archive, &authorities, &StreamTools::new(&config.playback.ffmpeg), events)
         .ending_with_the_stream();
     let lasts = args.lasts.unwrap_or(Duration::MAX);
     let over = stop.clone();
@@ -133,7 +133,7 @@ async fn test(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode> {
         return print_report(config, &probe_stream(&source, &tools).await);
     }
     let authorities = tls::trusting(args.ca_file.as_deref())?;
-    let client = probing_client(&source, headers(args)?, &authorities)?;
+    let client = probing_client(&source, headers(args)?, &authorities);
     let mut report = probe_hls(&source, &client).await?;
     let wanted = |quality: &ProbedQuality| {
         args.quality.iter().any(|name| *name == quality.name || quality.is_source && name == SOURCE)

@@ -192,16 +192,8 @@ impl RecordedChannel {
         let watched: WatchedStreams = join_all(jobs.into_iter().map(look)).await.into_iter().collect();
         let watched = Arc::new(Mutex::new(watched));
         let events = watching(Arc::clone(&watched), Arc::clone(&parts));
-        match Recorder::new(options, parts.archive.clone(), &tls, &parts.tools, events) {
-            Ok(recorder) => recorder.agreeing_with(parts.peer_times.clone()).run(stop).await,
-            Err(error) => {
-                for recorded in watched.lock().values() {
-                    recorded.handle.failed(&error.to_string());
-                }
-                tracing::error!(name: "recorder_refused", %error, "a recorder could not be started");
-                stop.cancelled().await;
-            }
-        }
+        let recorder = Recorder::new(options, parts.archive.clone(), &tls, &parts.tools, events);
+        recorder.agreeing_with(parts.peer_times.clone()).run(stop).await;
         watched.lock().values().for_each(|recorded| recorded.handle.remove());
     }
 }

@@ -27,6 +27,7 @@ mod job;
 mod list_recorder;
 mod missed;
 mod origin;
+mod origin_http;
 mod peer_times;
 mod playlist;
 mod poll_pace;

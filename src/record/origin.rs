@@ -3,23 +3,25 @@
 //! 1. Every address, and each one that a redirect leads to, is one of [`super::address`]'s; so is what its name resolves to.
 //! 2. Bytes, time, silence and redirects are bounded, before and while something comes.
 //! 3. Headers of the operator go to the source's own hosts alone, wherever a playlist or a redirect leads.
-//! 4. Cookies that a source sets are sent back to whom they belong ([`SourceCookies`]).
+//! 4. Cookies that a source sets are sent back to whom they belong ([`SourceCookies`](super::source_cookies::SourceCookies)).
 //! 5. What was sent in another encoding than the one asked for is refused: names are made of what was sent.
 //!
 //! What is in a playlist is judged elsewhere, and nothing is tried again here.
 
-use std::error::Error as _;
-use std::sync::Arc;
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, LOCATION, RANGE};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::{HeaderMap, Response};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, LOCATION, RANGE};
+use reqwest::{StatusCode, Url};
 use tokio::time::timeout;
 
 use super::address::{AddressError, AddressRules, shown_url};
+use super::origin_http::OriginHttp;
 use super::playlist::{ByteRange, HlsPlaylist, PlaylistError, parse_playlist};
-use super::source_cookies::SourceCookies;
 use super::source_headers::SourceHeaders;
 use crate::archive::LARGEST_FILE;
 use crate::archive::quantity::size;
@@ -82,8 +84,6 @@ pub enum OriginError {
     Unexpected { url: String, why: String },
     #[error("{url}: {why}")]
     Playlist { url: String, why: PlaylistError },
-    #[error("cannot set up connections: {0}")]
-    Setup(String),
 }
 
 impl OriginError {
@@ -94,7 +94,7 @@ impl OriginError {
 
     /// Asking again changes nothing.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Address(_) | Self::Setup(_))
+        matches!(self, Self::Address(_))
     }
 }
 
@@ -111,7 +111,7 @@ fn meaning(status: StatusCode) -> &'static str {
 /// Asks one source, and what its playlists lead to. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct OriginClient {
-    http: Client,
+    http: OriginHttp,
     rules: AddressRules,
     headers: SourceHeaders,
     limits: OriginLimits,
@@ -119,24 +119,10 @@ pub struct OriginClient {
 
 impl OriginClient {
     /// Of a source whose hosts are still to be [allowed](AddressRules::allow).
-    pub fn new(headers: SourceHeaders, tls: &ClientConfig, limits: OriginLimits) -> Result<Self, OriginError> {
+    pub fn new(headers: SourceHeaders, tls: &ClientConfig, limits: OriginLimits) -> Self {
         let rules = AddressRules::default();
-        let http = Client::builder()
-            .tls_backend_preconfigured(tls::for_http(tls))
-            .dns_resolver(rules.resolver())
-            // A proxy would resolve names by itself, and reach what must not be.
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .http1_only()
-            .referer(false)
-            .cookie_provider(Arc::<SourceCookies>::default())
-            .tcp_nodelay(true)
-            .connect_timeout(limits.connect)
-            .pool_max_idle_per_host(6)
-            .user_agent(concat!("gapless/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| OriginError::Setup(error.to_string()))?;
-        Ok(Self { http, rules, headers, limits })
+        let http = OriginHttp::new(rules.clone(), tls, limits.connect);
+        Self { http, rules, headers, limits }
     }
 
     pub const fn rules(&self) -> &AddressRules {
@@ -204,8 +190,8 @@ impl OriginClient {
         what: &'static str,
         limit: u64,
     ) -> Result<OriginBody, OriginError> {
-        let response = self.ask(url, range).await?;
-        let shown = shown_url(response.url());
+        let (from, response) = self.ask(url, range).await?;
+        let shown = shown_url(&from);
         let mut encodings = response.headers().get_all(CONTENT_ENCODING).iter();
         if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(OriginError::Unexpected { url: shown, why: "it is compressed".to_owned() });
@@ -226,15 +212,15 @@ impl OriginClient {
             (None, true) => return Err(OriginError::Unexpected { url: shown, why: "only a part".to_owned() }),
             (None, false) => 0,
         };
-        let announced = response.content_length();
+        let announced = response.body().size_hint().exact();
         if announced.is_some_and(|length| length > limit) || range.is_some_and(|range| range.end() > limit && !is_part)
         {
             return Err(OriginError::TooLarge { url: shown, what, limit });
         }
         Ok(OriginBody {
-            url: response.url().clone(),
+            url: from,
             wanted: range.map(|range| range.length),
-            response,
+            body: response.into_body(),
             skip,
             taken: 0,
             what,
@@ -244,29 +230,29 @@ impl OriginClient {
     }
 
     /// Follows redirects itself: each leads only where addresses may lead.
-    async fn ask(&self, url: &Url, range: Option<ByteRange>) -> Result<Response, OriginError> {
+    async fn ask(&self, url: &Url, range: Option<ByteRange>) -> Result<(Url, Response<Incoming>), OriginError> {
         let mut at = url.clone();
         for _ in 0..=self.limits.redirects {
             self.rules.check(&at)?;
-            let mut request = self.http.get(at.clone()).header(ACCEPT_ENCODING, "identity");
             // What the operator gave is for those whom he named.
-            if at.host_str().is_some_and(|host| self.rules.is_own(host)) {
-                request = request.headers(self.headers.map().clone());
-            }
-            if let Some(range) = range {
-                request = request.header(RANGE, format!("bytes={}-{}", range.first, range.end().saturating_sub(1)));
+            let is_own = at.host_str().is_some_and(|host| self.rules.is_own(host));
+            let mut headers = if is_own { self.headers.map().clone() } else { HeaderMap::new() };
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            let bytes = range.map(|range| format!("bytes={}-{}", range.first, range.end().saturating_sub(1)));
+            if let Some(bytes) = bytes.and_then(|bytes| HeaderValue::try_from(bytes).ok()) {
+                headers.insert(RANGE, bytes);
             }
             let after = self.limits.silence;
-            let response = match timeout(after, request.send()).await {
+            let response = match timeout(after, self.http.get(&at, headers)).await {
                 Ok(Ok(response)) => response,
-                Ok(Err(error)) => return Err(OriginError::Unreachable { url: shown_url(&at), why: cause(&error) }),
+                Ok(Err(error)) => return Err(OriginError::Unreachable { url: shown_url(&at), why: cause(&*error) }),
                 Err(_) => return Err(OriginError::TimedOut { url: shown_url(&at), what: "did not answer", after }),
             };
             let status = response.status();
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             match location {
                 Some(location) if status.is_redirection() => at = self.rules.join(&at, location)?,
-                _ if status == StatusCode::OK || status == StatusCode::PARTIAL_CONTENT => return Ok(response),
+                _ if status == StatusCode::OK || status == StatusCode::PARTIAL_CONTENT => return Ok((at, response)),
                 _ => return Err(OriginError::Status { url: shown_url(&at), status }),
             }
         }
@@ -279,7 +265,7 @@ impl OriginClient {
 pub struct OriginBody {
     /// Where it came from in the end.
     pub url: Url,
-    response: Response,
+    body: Incoming,
     /// Bytes before those that were asked for.
     skip: u64,
     /// How many were asked for; none is all.
@@ -297,9 +283,11 @@ impl OriginBody {
             if self.wanted.is_some_and(|wanted| self.taken >= wanted) {
                 return Ok(None);
             }
-            let piece = match timeout(self.silence, self.response.chunk()).await {
-                Ok(Ok(piece)) => piece,
-                Ok(Err(error)) => return Err(self.broken(cause(&error))),
+            let piece = match timeout(self.silence, self.body.frame()).await {
+                // Trailers are not of it.
+                Ok(Some(Ok(frame))) => Some(frame.into_data().unwrap_or_default()),
+                Ok(Some(Err(error))) => return Err(self.broken(cause(&error))),
+                Ok(None) => None,
                 Err(_) => {
                     let (url, after) = (shown_url(&self.url), self.silence);
                     return Err(OriginError::TimedOut { url, what: "sent nothing more", after });
@@ -333,12 +321,12 @@ impl OriginBody {
 }
 
 /// The innermost words of an error. Those around them hold the whole address, with what may be secret in it.
-fn cause(error: &reqwest::Error) -> String {
+fn cause(error: &(dyn Error + 'static)) -> String {
     if let Some(why) = tls::explain(error) {
         return why;
     }
     let mut inner = error.source();
-    while let Some(deeper) = inner.and_then(std::error::Error::source) {
+    while let Some(deeper) = inner.and_then(Error::source) {
         inner = Some(deeper);
     }
     inner.map_or_else(|| "it was refused".to_owned(), ToString::to_string)
@@ -348,6 +336,7 @@ fn cause(error: &reqwest::Error) -> String {
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::super::source_address::SourceAddress;
@@ -391,7 +380,7 @@ mod tests {
 
     fn client(url: &Url) -> OriginClient {
         let source = SourceAddress::parse(url.as_str()).unwrap();
-        let client = OriginClient::new(SourceHeaders::default(), &tls::trusting_nobody().unwrap(), LIMITS).unwrap();
+        let client = OriginClient::new(SourceHeaders::default(), &tls::trusting_nobody().unwrap(), LIMITS);
         client.rules().allow(source.url().host_str().unwrap());
         client
     }

@@ -134,15 +134,11 @@ pub async fn probe_hls(source: &SourceAddress, client: &OriginClient) -> Result<
 }
 
 /// Asks with the limits of a recorder, but for the size of what is held in memory.
-pub fn probing_client(
-    source: &SourceAddress,
-    headers: SourceHeaders,
-    tls: &ClientConfig,
-) -> Result<OriginClient, OriginError> {
+pub fn probing_client(source: &SourceAddress, headers: SourceHeaders, tls: &ClientConfig) -> OriginClient {
     let limits = OriginLimits { segment_bytes: MOST_BYTES, ..OriginLimits::default() };
-    let client = OriginClient::new(headers, tls, limits)?;
+    let client = OriginClient::new(headers, tls, limits);
     client.rules().allow(source.url().host_str().unwrap_or_default());
-    Ok(client)
+    client
 }
 
 fn announced(sounds: &[OfferedSound], offered: &OfferedQuality) -> ProbedQuality {

@@ -25,7 +25,7 @@ use super::address_command::{AddressCommand, CommandError};
 use super::events::{RecorderEvent, RecorderEvents};
 use super::followed_lists::FollowedLists;
 use super::list_recorder::{ListState, QualityParts};
-use super::origin::{OriginClient, OriginError, OriginLimits};
+use super::origin::{OriginClient, OriginLimits};
 use super::peer_times::PeerTimes;
 use super::playlist::{HlsPlaylist, MasterList};
 use super::publish::{RecordedQuality, newest_end};
@@ -141,9 +141,9 @@ impl Recorder {
         tls: &ClientConfig,
         tools: &StreamTools,
         events: RecorderEvents,
-    ) -> Result<Self, OriginError> {
-        let client = OriginClient::new(options.headers.clone(), tls, OriginLimits::default())?;
-        Ok(Self {
+    ) -> Self {
+        let client = OriginClient::new(options.headers.clone(), tls, OriginLimits::default());
+        Self {
             options,
             client,
             archive,
@@ -152,7 +152,7 @@ impl Recorder {
             peer_times: PeerTimes::default(),
             printed: tokio::sync::Mutex::default(),
             ends: false,
-        })
+        }
     }
 
     /// It ends when the stream has, and when it cannot be recorded.

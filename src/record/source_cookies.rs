@@ -16,8 +16,9 @@ const LONGEST: usize = 4096;
 #[derive(Debug, Default)]
 pub struct SourceCookies(RwLock<CookieStore>);
 
-impl reqwest::cookie::CookieStore for SourceCookies {
-    fn set_cookies(&self, headers: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
+impl SourceCookies {
+    /// Keeps what an answer sets.
+    pub fn set<'h>(&self, headers: impl Iterator<Item = &'h HeaderValue>, url: &Url) {
         let mut kept = self.0.write();
         for text in headers.filter(|value| value.len() <= LONGEST).filter_map(|value| value.to_str().ok()) {
             let Ok(cookie) = RawCookie::parse(text.to_owned()) else { continue };
@@ -29,7 +30,8 @@ impl reqwest::cookie::CookieStore for SourceCookies {
         }
     }
 
-    fn cookies(&self, url: &Url) -> Option<HeaderValue> {
+    /// What is sent with a request.
+    pub fn of(&self, url: &Url) -> Option<HeaderValue> {
         let kept = self.0.read();
         let sent: Vec<String> = kept.get_request_values(url).map(|(name, value)| format!("{name}={value}")).collect();
         let mut header = HeaderValue::from_maybe_shared(Bytes::from(sent.join("; "))).ok()?;
@@ -40,12 +42,10 @@ impl reqwest::cookie::CookieStore for SourceCookies {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::cookie::CookieStore as _;
-
     use super::*;
 
     fn sent(cookies: &SourceCookies, url: &str) -> String {
-        let header = cookies.cookies(&Url::parse(url).unwrap());
+        let header = cookies.of(&Url::parse(url).unwrap());
         header.map_or(String::new(), |header| header.to_str().unwrap().to_owned())
     }
 
@@ -54,7 +54,7 @@ mod tests {
         let cookies = SourceCookies::default();
         let set = |url: &str, lines: &[String]| {
             let values: Vec<HeaderValue> = lines.iter().map(|line| HeaderValue::from_str(line).unwrap()).collect();
-            cookies.set_cookies(&mut values.iter(), &Url::parse(url).unwrap());
+            cookies.set(values.iter(), &Url::parse(url).unwrap());
         };
         let from = "https://cdn.example/live/a.m3u8";
         let lines = ["a=1; Path=/live", "b=2; Secure; HttpOnly; Path=/", "c=3; Domain=other.example", "d"];

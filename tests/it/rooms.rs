@@ -158,7 +158,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("redb", &["index"]),
     // The origin of a demonstration is a server of its own, and nothing that a node serves.
     ("axum", &["http", "demo"]),
-    ("hyper", &["http"]),
+    // What `reqwest` stands on, where its buffers have to be bounded.
+    ("hyper", &["http", "record"]),
+    ("hyper_rustls", &["record"]),
     ("rustls", &["net/tls"]),
     ("tokio_rustls", &["net/tls"]),
 ];
