@@ -62,6 +62,11 @@ fn is_temporary(stem: &str) -> bool {
     matches!(video(stem), Stem::Temporary)
 }
 
+/// Microseconds after the start of the hour, by the time that a name begins with, whatever follows.
+pub fn leading_time_us(name: &str) -> Option<u32> {
+    parse_time(name.split_once('-')?.0.as_bytes()).map(|(us, _)| us)
+}
+
 /// The stem of a file name: all before the last dot. Identity, and what a tombstone hides, is the stem.
 pub fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)

@@ -45,6 +45,25 @@ impl Hash {
         (written == 32).then_some(Self(bytes))
     }
 
+    /// Reads 64 lower-case hexadecimal digits.
+    pub fn parse_hexadecimal(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 64 || !text.bytes().all(is_digit) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// As `sha256sum` writes it.
+    pub fn hexadecimal(&self) -> String {
+        let digit = |number: u8| char::from_digit(u32::from(number), 16).unwrap_or('0');
+        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    }
+
     fn push_to(&self, text: &mut String) {
         // One byte and one character more than there are make it whole groups.
         let (mut bytes, mut encoded) = ([0; 33], [0; Self::TEXT_LEN + 1]);

@@ -1,0 +1,370 @@
+//! The manifest of a sealed hour: which files it has, with their sizes and hashes, in a form that `sha256sum -c` takes.
+//!
+//! It says nothing that two nodes could see differently, so that the same files make the same manifest, to the byte, and its SHA-256 can
+//! name the object that they are packed into. The form is described in `docs/archive-format.md`; [`HourManifest::parse`] is in the file beside.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use super::name::{is_tombstone, leading_time_us, may_be_hidden, stem};
+use super::object_trailer::{LARGEST_MANIFEST, TRAILER_BYTES, trailer_line};
+use super::quantity::size as shown_size;
+use super::segment::{Hash, LARGEST_FILE};
+use super::tar_member::{BLOCK, header_len, padding};
+use super::{BadName, FilePlace, HourPlace};
+
+/// Files and tombstones of an hour, at most: fifty times what a recorder writes.
+pub const MOST_ENTRIES: usize = 100_000;
+/// The first line.
+pub(super) const FIRST_LINE: &str = "# gapless sealed hour v1";
+/// Bytes of an entry beside its path, at most: two numbers of 20 digits, a hash, and what stands between them.
+const ENTRY_BYTES: u64 = 160;
+
+/// A file of a sealed hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestFile {
+    /// The name, to the byte.
+    pub name: Box<str>,
+    /// Bytes.
+    pub size: u64,
+    /// Of the content, computed from the bytes.
+    pub sha256: Hash,
+}
+
+/// What a sealed hour holds: files by start and name, tombstones by name, nothing twice, and no file that one of the tombstones hides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HourManifest {
+    place: HourPlace,
+    files: Vec<ManifestFile>,
+    tombstones: Vec<Box<str>>,
+}
+
+/// What no manifest can hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// A name that no visible file has.
+    #[error("'{}' is no name of a visible file of an hour: {why}", super::escape::shown(name))]
+    Name {
+        /// The name.
+        name: Box<str>,
+        /// What is wrong with it.
+        why: BadName,
+    },
+    /// A tombstone among the files, or another file among the tombstones.
+    #[error("'{}' is listed as a {listed_as}, which by the end of its name it is not", super::escape::shown(name))]
+    Kind {
+        /// The name.
+        name: Box<str>,
+        /// What it is listed as.
+        listed_as: &'static str,
+    },
+    /// Two of one name.
+    #[error("'{}' is listed twice", super::escape::shown(.0))]
+    Twice(Box<str>),
+    /// A tombstone hides it.
+    #[error("'{}' is listed although a tombstone hides it", super::escape::shown(.0))]
+    Hidden(Box<str>),
+    /// Larger than any file that is read.
+    #[error("'{}' has {}, and no file of an hour may have more than {}", super::escape::shown(name), shown_size(*size), shown_size(LARGEST_FILE))]
+    Size {
+        /// The name.
+        name: Box<str>,
+        /// Bytes.
+        size: u64,
+    },
+    /// More than fits.
+    #[error(
+        "the hour has {0} files and tombstones; a manifest has at most {MOST_ENTRIES}, and at most {LARGEST_MANIFEST} bytes"
+    )]
+    TooMany(usize),
+}
+
+impl HourManifest {
+    /// Of these files and names of tombstones, in any order.
+    pub fn new(
+        place: HourPlace,
+        mut files: Vec<ManifestFile>,
+        mut tombstones: Vec<Box<str>>,
+    ) -> Result<Self, ManifestError> {
+        let entries = files.len() + tombstones.len();
+        let names = || files.iter().map(|file| &file.name).chain(&tombstones);
+        let hour_bytes = place.to_string().len() as u64;
+        // Each byte of a path may be escaped, which takes two.
+        let bytes: u64 = names().map(|name| 2 * (hour_bytes + name.len() as u64) + ENTRY_BYTES).sum();
+        if entries > MOST_ENTRIES || bytes + 4 * BLOCK + 2 * hour_bytes > LARGEST_MANIFEST {
+            return Err(ManifestError::TooMany(entries));
+        }
+        names().try_for_each(|name| check_name(&place, name))?;
+        files.iter().try_for_each(check_file)?;
+        if let Some(name) = tombstones.iter().find(|name| !is_tombstone(name)) {
+            return Err(ManifestError::Kind { name: name.clone(), listed_as: "tombstone" });
+        }
+        files.sort_unstable_by(|a, b| order(&a.name).cmp(&order(&b.name)));
+        tombstones.sort_unstable();
+        let doubled_file = files.windows(2).find(|pair| pair[0].name == pair[1].name).map(|pair| &pair[0].name);
+        let doubled = tombstones.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| &pair[0]);
+        if let Some(name) = doubled_file.or(doubled) {
+            return Err(ManifestError::Twice(name.clone()));
+        }
+        let stems: HashSet<&str> = tombstones.iter().map(|name| stem(name)).collect();
+        if let Some(file) = files.iter().find(|file| may_be_hidden(&file.name) && stems.contains(stem(&file.name))) {
+            return Err(ManifestError::Hidden(file.name.clone()));
+        }
+        Ok(Self { place, files, tombstones })
+    }
+
+    /// The hour.
+    pub fn place(&self) -> &HourPlace {
+        &self.place
+    }
+
+    /// The files, by the time that their names begin with, those without one last; then by the bytes of the names.
+    pub fn files(&self) -> &[ManifestFile] {
+        &self.files
+    }
+
+    /// The names of the tombstones, by their bytes.
+    pub fn tombstones(&self) -> &[Box<str>] {
+        &self.tombstones
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// Where in the order a file is; `None` if it is not in it.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.files.binary_search_by(|file| order(&file.name).cmp(&order(name))).ok()
+    }
+
+    /// Where it lies relative to the base directory, and in the tar: `.gapless/sealed/CHANNEL/QUALITY/HOUR.sha256`.
+    pub fn path(&self) -> String {
+        manifest_path(&self.place)
+    }
+
+    /// Where each file's content begins in the tar that they are packed into; the last number is where the manifest does.
+    pub fn offsets(&self) -> Vec<u64> {
+        let paths = self.files.iter().map(|file| (self.path_of(file), file.size)).chain([(self.path(), 0)]);
+        let mut end = 0;
+        let place_of = |(path, size): (String, u64)| {
+            let begin = end + header_len(&path);
+            end = begin + size + padding(size);
+            begin
+        };
+        paths.map(place_of).collect()
+    }
+
+    /// The path of one of the files relative to the base directory.
+    pub fn path_of(&self, file: &ManifestFile) -> String {
+        format!("{}/{}", self.place, file.name)
+    }
+
+    /// What lies in the file; the last line is the trailer. The size is a multiple of 512.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let offsets = self.offsets();
+        let mut text = String::with_capacity(1_024 + self.files.len() * 256);
+        // A write to a String cannot fail.
+        let mut write = |line: std::fmt::Arguments<'_>| text.write_fmt(line).unwrap_or_default();
+        write(format_args!("{FIRST_LINE}\n# hour {}\n", escaped(&self.place.to_string())));
+        let (files, tombstones) = (self.files.len(), self.tombstones.len());
+        write(format_args!("# files {files} bytes {} tombstones {tombstones}\n", self.bytes()));
+        for name in &self.tombstones {
+            write(format_args!("# tombstone {}\n", escaped(name)));
+        }
+        for (file, offset) in self.files.iter().zip(&offsets) {
+            let path = self.path_of(file);
+            let shown = escaped(&path);
+            let mark = if *shown == *path { "" } else { "\\" };
+            write(format_args!("# offset {offset} size {}\n", file.size));
+            write(format_args!("{mark}{}  {shown}\n", file.sha256.hexadecimal()));
+        }
+        let open = usize::try_from(padding(text.len() as u64 + TRAILER_BYTES)).unwrap_or_default();
+        // No line has less than two bytes: a line break alone would be none of a comment.
+        let filler = if open < 2 { open + 512 } else { open };
+        text.extend(["#", &"-".repeat(filler - 2), "\n"]);
+        let begin = offsets.last().copied().unwrap_or_default();
+        let end = begin + text.len() as u64 + TRAILER_BYTES;
+        text.push_str(&trailer_line(&(begin..end), sha256(text.as_bytes())));
+        text.into_bytes()
+    }
+
+    /// The SHA-256 of the manifest in hexadecimal digits: what its object is named by.
+    pub fn id(&self) -> String {
+        sha256(&self.to_bytes()).hexadecimal()
+    }
+
+    /// `v1/CHANNEL/QUALITY/HOUR/DIGEST.tar`
+    pub fn object_name(&self) -> String {
+        format!("v1/{}/{}.tar", self.place, self.id())
+    }
+}
+
+/// Where the manifest of an hour lies relative to the base directory.
+pub fn manifest_path(place: &HourPlace) -> String {
+    format!(".gapless/sealed/{place}.sha256")
+}
+
+/// By the time that the name begins with; without one it comes last.
+fn order(name: &str) -> (u32, &str) {
+    (leading_time_us(name).unwrap_or(u32::MAX), name)
+}
+
+fn check_name(place: &HourPlace, name: &str) -> Result<(), ManifestError> {
+    let why = match FilePlace::parse(&format!("{place}/{name}")) {
+        Ok(read) if *read.name == *name => return Ok(()),
+        Ok(_) => BadName::Parts,
+        Err(why) => why,
+    };
+    Err(ManifestError::Name { name: name.into(), why })
+}
+
+fn check_file(file: &ManifestFile) -> Result<(), ManifestError> {
+    if is_tombstone(&file.name) {
+        return Err(ManifestError::Kind { name: file.name.clone(), listed_as: "file" });
+    }
+    if file.size > LARGEST_FILE {
+        return Err(ManifestError::Size { name: file.name.clone(), size: file.size });
+    }
+    Ok(())
+}
+
+/// A name as `sha256sum` writes it in a line that begins with a backslash.
+pub(super) fn escaped(name: &str) -> Cow<'_, str> {
+    if !name.contains(['\\', '\n', '\r']) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(name.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r"))
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> Hash {
+    Hash(Sha256::digest(bytes).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::test_manifests::any_hour;
+    use crate::archive::test_names::hash_text;
+    use proptest::prelude::*;
+
+    fn place() -> HourPlace {
+        HourPlace::parse("desertbus/source/2019-11-13T02").unwrap()
+    }
+
+    fn file(name: &str) -> ManifestFile {
+        ManifestFile { name: name.into(), size: 1_000, sha256: Hash([1; 32]) }
+    }
+
+    fn refused(files: &[&str], tombstones: &[&str]) -> String {
+        let tombstones = tombstones.iter().map(|name| (*name).into()).collect();
+        let files = files.iter().map(|name| file(name)).collect();
+        HourManifest::new(place(), files, tombstones).unwrap_err().to_string()
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_in_which_files_are_given_makes_no_difference(hour in any_hour(), seed: u64) {
+            let manifest = hour.manifest();
+            let (mut files, mut tombstones) = (manifest.files().to_vec(), manifest.tombstones().to_vec());
+            let shuffled = |name: &str| seed.wrapping_mul(name.len() as u64 + u64::from(name.as_bytes()[0])) % 1_009;
+            files.sort_by_key(|file| shuffled(&file.name));
+            tombstones.sort_by_key(|name| shuffled(name));
+            let again = HourManifest::new(hour.place.clone(), files, tombstones).unwrap();
+            prop_assert_eq!(again.to_bytes(), manifest.to_bytes());
+            for (at, file) in manifest.files().iter().enumerate() {
+                prop_assert_eq!(manifest.position(&file.name), Some(at));
+            }
+        }
+
+        #[test]
+        fn a_manifest_fills_whole_blocks_and_one_line_of_it_names_each_file(hour in any_hour()) {
+            let bytes = hour.manifest().to_bytes();
+            prop_assert_eq!(bytes.len() as u64 % BLOCK, 0);
+            let text = String::from_utf8(bytes).unwrap();
+            prop_assert!(!text.contains('\r') && text.ends_with('\n') && !text.contains("\n\n"));
+            let files = text.lines().filter(|line| !line.starts_with('#')).count();
+            prop_assert_eq!(files, hour.files.len());
+        }
+    }
+
+    #[test]
+    fn files_are_listed_by_start_and_name_and_those_without_a_start_last() {
+        let h = hash_text(1);
+        let names = [
+            "garbage.ts".to_owned(),
+            format!("10:00.000-2.0-full-{h}.ts"),
+            format!("09:59.999999-10-full-{h}.mp4"),
+            format!("10:00-{h}.json"),
+            format!("10:00-2.0-partial-{h}.ts"),
+        ];
+        let files = names.iter().map(|name| file(name)).collect();
+        let manifest = HourManifest::new(place(), files, Vec::new()).unwrap();
+        let listed: Vec<&str> = manifest.files().iter().map(|file| &*file.name).collect();
+        assert_eq!(listed, [&names[2], &names[4], &names[3], &names[1], &names[0]]);
+        assert_eq!(manifest.offsets(), [512, 2_048, 3_584, 5_120, 6_656, 8_192]);
+        assert_eq!(manifest.bytes(), 5_000);
+    }
+
+    #[test]
+    fn the_bytes_of_format_1_stay_as_they_are() {
+        let name = format!("00:00.0-2.0-full-{}.ts", hash_text(1));
+        let odd = file("odd \\ name.ts");
+        let tombstone = format!("00:02-2.0-full-{}.tombstone", hash_text(2));
+        let manifest = HourManifest::new(place(), vec![odd, file(&name)], vec![tombstone.into()]).unwrap();
+        let text = String::from_utf8(manifest.to_bytes()).unwrap();
+        let hash = "01".repeat(32);
+        let expected = format!(
+            "# gapless sealed hour v1\n\
+             # hour desertbus/source/2019-11-13T02\n\
+             # files 2 bytes 2000 tombstones 1\n\
+             # tombstone 00:02-2.0-full-{}.tombstone\n\
+             # offset 512 size 1000\n\
+             {hash}  desertbus/source/2019-11-13T02/00:00.0-2.0-full-{}.ts\n\
+             # offset 2048 size 1000\n\
+             \\{hash}  desertbus/source/2019-11-13T02/odd \\\\ name.ts\n\
+             #-",
+            hash_text(2),
+            hash_text(1)
+        );
+        assert!(text.starts_with(&expected), "{text}");
+        assert!(text.contains("-\n# gapless trailer v1 00000000000000003584 00000000000000001024 "), "{text}");
+        assert_eq!(manifest.id(), "8f630814c3bea4aaf7695c351b71dbd0e098569fb45e8770bd4642edf1c20141");
+        assert_eq!(manifest.object_name(), format!("v1/desertbus/source/2019-11-13T02/{}.tar", manifest.id()));
+        assert_eq!(manifest.path(), ".gapless/sealed/desertbus/source/2019-11-13T02.sha256");
+    }
+
+    #[test]
+    fn what_no_hour_can_hold_is_refused_by_name() {
+        let long = "x".repeat(256);
+        for name in ["", ".hidden.ts", "../x.ts", "a/b.ts", "a\0b.ts", &long] {
+            assert!(refused(&[name], &[]).contains("no name of a visible file"), "{name}");
+        }
+        assert_eq!(refused(&["x.ts", "a.ts", "x.ts"], &[]), "'x.ts' is listed twice");
+        assert_eq!(refused(&[], &["x.tombstone", "x.tombstone"]), "'x.tombstone' is listed twice");
+        assert_eq!(refused(&["x.ts"], &["x.tombstone"]), "'x.ts' is listed although a tombstone hides it");
+        assert!(refused(&["x.tombstone"], &[]).contains("listed as a file"));
+        assert!(refused(&[], &["x.ts"]).contains("listed as a tombstone"));
+        let large = ManifestFile { size: LARGEST_FILE + 1, ..file("x.ts") };
+        let error = HourManifest::new(place(), vec![large], Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), "'x.ts' has 1.00 GiB, and no file of an hour may have more than 1.00 GiB");
+        let many = (0..=MOST_ENTRIES).map(|number| file(&format!("{number}.ts"))).collect();
+        let too_many = ManifestError::TooMany(MOST_ENTRIES + 1);
+        assert_eq!(HourManifest::new(place(), many, Vec::new()), Err(too_many));
+    }
+
+    #[test]
+    fn the_largest_manifest_is_no_larger_than_is_read() {
+        let place = HourPlace::parse(&format!("{0}/{0}/2019-11-13T02", "\\".repeat(255))).unwrap();
+        let named = |number: usize| file(&format!("{number:05}{}.ts", "\\".repeat(247)));
+        let made = |count: usize| HourManifest::new(place.clone(), (0..count).map(named).collect(), Vec::new());
+        let entry = 2 * (place.to_string().len() + named(0).name.len()) as u64 + ENTRY_BYTES;
+        let fits = usize::try_from(LARGEST_MANIFEST / entry).unwrap() - 3;
+        assert_eq!(made(fits + 3), Err(ManifestError::TooMany(fits + 3)));
+        let bytes = made(fits).unwrap().to_bytes();
+        assert!(bytes.len() as u64 <= LARGEST_MANIFEST && bytes.len() as u64 > LARGEST_MANIFEST / 2, "{}", bytes.len());
+    }
+}
