@@ -20,6 +20,7 @@ mod problem;
 mod recorders;
 mod retention;
 mod scrub;
+mod seal;
 mod tombstones;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,7 @@ pub use scrub::{
     DamagedFile, FlaggedFile, FlaggedList, QuarantineList, QuarantineReport, QuarantinedFile, ScrubLine, ScrubOrder,
     ScrubSummary,
 };
+pub use seal::{SealLine, SealOrder, SealSummary};
 pub use tombstones::{
     AcceptBursts, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder, PurgeReport,
     PurgedHour, TombstonePage, TombstoneReceipt, TombstoneRecord,

@@ -23,6 +23,7 @@ use super::record::RecordArgs;
 use super::reference::{CompletionArgs, ManArgs};
 use super::retention::{RetentionArgs, RetentionVerb};
 use super::scrub::{QuarantineArgs, ScrubArgs};
+use super::seal::{ManifestArgs, SealArgs};
 use super::status::StatusArgs;
 use super::tombstone::TombstoneArgs;
 
@@ -119,6 +120,12 @@ pub enum Verb {
     /// List segments that the scrub found odd but left in place
     #[command(after_help = examples::FLAGGED)]
     Flagged,
+    /// Write manifests of hours that are over, with the SHA-256 of every file
+    #[command(after_help = examples::SEAL)]
+    Seal(SealArgs),
+    /// Print the manifest of a sealed hour, for `sha256sum -c`
+    #[command(after_help = examples::MANIFEST)]
+    Manifest(ManifestArgs),
     /// Show the state of the node on one screen
     #[command(after_help = examples::STATUS)]
     Status(StatusArgs),
@@ -187,6 +194,8 @@ impl Args {
             Verb::Tombstone(tombstone) => tombstone.what.node().ca_file.clone(),
             Verb::Demo(_)
             | Verb::Scrub(_)
+            | Verb::Seal(_)
+            | Verb::Manifest(_)
             | Verb::Quarantine(_)
             | Verb::Flagged
             | Verb::Rebuild(_)

@@ -236,6 +236,16 @@ settings! {
             "How long damaged files are kept in the quarantine before they are deleted; 0 keeps them for ever. Those whose hash is right are never deleted.";
     }
 
+    /// The archive tier: sealed hours.
+    archive: ArchiveConfig in "archive" {
+        seal: YesNo = "false" =>
+            "Whether hours are sealed: a manifest of each with the SHA-256 of every file, under `.gapless/sealed`. Every byte is read once for it, within the bounds of `[scrub]`.";
+        seal_after: TimeLength = "6h", "0s" to "365days" =>
+            "How long an hour must be over, and nothing have changed in it, before it is sealed.";
+        minimum_cycle: TimeLength = "1h", "1s" to "365days" =>
+            "Least time from the start of one look for hours that can be sealed to the start of the next.";
+    }
+
     /// The census: totals of each day, verified against the hours that they are made of.
     census: CensusConfig in "census" {
         minimum_cycle: TimeLength = "1h", "1s" to "365days" =>
@@ -347,12 +357,13 @@ settings! {
 
 impl Config {
     /// The shortest cycle of each background task, by the name that its visitor has.
-    pub fn minimum_cycles(&self) -> [(&'static str, Duration); 5] {
+    pub fn minimum_cycles(&self) -> [(&'static str, Duration); 6] {
         [
             ("reconcile", self.crawl.minimum_cycle),
             ("census", self.census.minimum_cycle),
             ("scrub", self.scrub.minimum_cycle),
             ("facts", self.facts.minimum_cycle),
+            ("seal", self.archive.minimum_cycle),
             ("housekeeping", self.housekeeping.minimum_cycle),
         ]
     }

@@ -37,6 +37,7 @@ mod record_report;
 mod reference;
 mod retention;
 mod scrub;
+mod seal;
 mod status;
 mod tombstone;
 
@@ -102,6 +103,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Tombstone(tombstone) => tombstone::run(&config, tombstone).await,
             Verb::Retention(retention) => retention::run(&config, retention).await,
             Verb::Scrub(scrub) => scrub::run(&config, scrub).await,
+            Verb::Seal(seal) => seal::run(&config, seal).await,
+            Verb::Manifest(manifest) => seal::manifest(&config, manifest).await,
             Verb::Flagged => scrub::flagged(&config),
             Verb::Quarantine(quarantine) => scrub::quarantine(&config, quarantine),
             Verb::Doctor(_) => doctor::run(&config).await,

@@ -120,6 +120,8 @@ pub fn node_options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOpti
         crawl: options::pace(config),
         verify_one_in: config.crawl.verify_one_in as u64,
         scrub: options::scrub(config),
+        seal: config.archive.seal,
+        seal_after: options::seal_after(config),
         doubt_above: config.crawl.doubt_above,
         thresholds: options::thresholds(config),
         http: ConnectionLimits {

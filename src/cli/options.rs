@@ -53,6 +53,10 @@ pub fn scrub(config: &Config) -> ScrubOptions {
     ScrubOptions { structure: config.scrub.structure, keep: config.scrub.keep_quarantined }
 }
 
+pub fn seal_after(config: &Config) -> Span {
+    Span::from_us(i64::try_from(config.archive.seal_after.as_micros()).unwrap_or(i64::MAX))
+}
+
 pub fn bounds(config: &Config) -> RequestBounds {
     let http = &config.http;
     // Where few connections are allowed, those who stay leave room for those who come and go.

@@ -23,6 +23,7 @@ use super::node_problems::ProblemMetrics;
 use super::playlist::FollowedClocks;
 use super::problem::capital;
 use super::wire_cache::WireCache;
+use crate::archive::Span;
 use crate::archive::problems::layout::VideoDir;
 use crate::archive::problems::video::ProblemThresholds;
 use crate::disk::DiskError;
@@ -75,6 +76,8 @@ pub struct ServedNode {
     pub(crate) ffmpeg: Arc<Pool>,
     pub(crate) retention: Arc<Retention>,
     pub(crate) scrub: Arc<Scrub>,
+    /// How long an hour must have been over, and unchanged, to be sealed.
+    pub(crate) seal_after: Span,
     /// What is recorded here; a command has none.
     pub(crate) recorders: Option<Arc<Recorders>>,
     pub(crate) deleted: Arc<DeletionCounter>,
@@ -111,7 +114,7 @@ pub struct App {
     pub(super) files: Arc<Semaphore>,
     /// One check at a time.
     pub(super) check: Arc<Semaphore>,
-    /// One scrub that was asked for at a time.
+    /// One scrub that was asked for at a time, or one sealing.
     pub(super) scrubbing: Arc<Semaphore>,
     /// One source to record from is tested at a time.
     pub(super) probing: Arc<Semaphore>,

@@ -20,7 +20,7 @@ use super::metrics::track;
 use super::{
     HttpMetrics, Problem, api, auth, budget, bundle, changes, chat, check, compress, cors, coverage, crawl, cut,
     digests, entrance, events, explain, ffmpeg, hole_reasons, listing, map, master, operator_actions, page, pages,
-    peers, playlist, problem, recorders, retention, scrub, segments, sequence, status, text_schemas, thumbnail,
+    peers, playlist, problem, recorders, retention, scrub, seal, segments, sequence, status, text_schemas, thumbnail,
     timeline, tombstones, videos,
 };
 
@@ -109,6 +109,8 @@ fn routes(app: &Arc<App>, metrics: &HttpMetrics) -> OpenApiRouter<Arc<App>> {
         .routes(measured("flagged", routes!(scrub::flagged)))
         .routes(measured("quarantine", routes!(scrub::quarantine)))
         .routes(measured("scrub", writes(routes!(scrub::run))))
+        .routes(measured("seal", writes(routes!(seal::run))))
+        .routes(measured("manifest", routes!(seal::manifest)))
         .routes(measured("recorders", routes!(recorders::list)))
         .routes(measured("recorder_start", writes(routes!(recorders::start))))
         .routes(measured("recorder_stop", writes(routes!(recorders::stop))))

@@ -2,21 +2,15 @@
 //! what is only odd.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use axum::response::Response;
 
 use super::Problem;
 use super::app::{Answer, App};
+use super::line_sender::LineSender;
 use super::request::{FromBody, JsonBody};
 use crate::sync::scrub::{Scrub, ScrubFinding, ScrubLimits, ScrubObserver, damaged_file};
 use crate::wire::{FlaggedList, QuarantineList, ScrubLine, ScrubOrder};
@@ -27,8 +21,6 @@ const TELL_EVERY: u64 = 16 << 20;
 const TELL_FILES: u64 = 500;
 /// Threads that read for one order.
 const MOST_THREADS: u16 = 64;
-/// How long a reader may take no line before the work is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers `POST /api/v1/scrub`: a line of JSON for what is ahead, what is done, and each damaged file, and a last one that says how it ended.
 ///
@@ -45,21 +37,14 @@ pub(super) async fn run(
     State(app): State<Arc<App>>,
     JsonBody(order): JsonBody<ScrubOrder>,
 ) -> Result<Response, Problem> {
-    let places = app.node.scrub.places(&order.places).map_err(|nothing| {
+    let places = app.node.keeper.places(&order.places).map_err(|nothing| {
         Problem::bad_parameter("places", &nothing, "a CHANNEL[/QUALITY[/HOUR]] that is in the index")
     })?;
     let turn = Arc::clone(&app.scrubbing).try_acquire_owned();
     let turn = turn.map_err(|_| Problem::unavailable(10, "another scrub was asked for and is running"))?;
-    let (lines, body) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(64);
-    let ending = app.ending().clone();
+    let (lines, answer) = LineSender::new(app.ending().clone());
     tokio::task::spawn_blocking(move || {
-        let listener = Listener {
-            lines,
-            ending,
-            gone: AtomicBool::new(false),
-            files: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-        };
+        let listener = Listener { lines, files: AtomicU64::new(0), bytes: AtomicU64::new(0) };
         let threads = usize::from(order.threads.unwrap_or(1).clamp(1, MOST_THREADS));
         let limits = if order.yes { ScrubLimits::NONE } else { ScrubLimits::CAREFUL };
         let last = match app.node.scrub.run(&places, limits, threads, &listener) {
@@ -67,12 +52,10 @@ pub(super) async fn run(
             Ok(summary) => ScrubLine::Done(summary),
             Err(error) => ScrubLine::Failed { why: error.to_string() },
         };
-        listener.send(&last);
+        listener.lines.send(&last);
         drop(turn);
     });
-    let stream =
-        futures_util::stream::unfold(body, |mut body| async move { body.recv().await.map(|line| (line, body)) });
-    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))], Body::from_stream(stream)).into_response())
+    Ok(answer)
 }
 
 impl FromBody for ScrubOrder {
@@ -99,38 +82,14 @@ pub(super) async fn flagged(State(app): State<Arc<App>>) -> Answer<FlaggedList> 
 
 /// Whoever asked, as long as it listens.
 struct Listener {
-    lines: mpsc::Sender<Result<Bytes, std::convert::Infallible>>,
-    /// The node ends.
-    ending: CancellationToken,
-    gone: AtomicBool,
+    lines: LineSender,
     files: AtomicU64,
     bytes: AtomicU64,
 }
 
-impl Listener {
-    fn send(&self, line: &ScrubLine) {
-        let mut text = serde_json::to_vec(line).unwrap_or_default();
-        text.push(b'\n');
-        let mut unsent = Ok(text.into());
-        let began = std::time::Instant::now();
-        while let Err(refused) = self.lines.try_send(unsent) {
-            let mpsc::error::TrySendError::Full(again) = refused else {
-                self.gone.store(true, Ordering::Relaxed);
-                return;
-            };
-            if began.elapsed() > PATIENCE || self.ending.is_cancelled() {
-                self.gone.store(true, Ordering::Relaxed);
-                return;
-            }
-            unsent = again;
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
 impl ScrubObserver for Listener {
     fn begin(&self, files: u64, bytes: u64) {
-        self.send(&ScrubLine::Begin { files, bytes });
+        self.lines.send(&ScrubLine::Begin { files, bytes });
     }
 
     fn advance(&self, files: u64, bytes: u64) {
@@ -138,19 +97,19 @@ impl ScrubObserver for Listener {
         let done = self.files.fetch_add(files, Ordering::Relaxed) + files;
         if read >= TELL_EVERY || done >= TELL_FILES {
             let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
-            self.send(&ScrubLine::Progress { files: take(&self.files), bytes: take(&self.bytes) });
+            self.lines.send(&ScrubLine::Progress { files: take(&self.files), bytes: take(&self.bytes) });
         }
     }
 
     fn found(&self, finding: &ScrubFinding) {
-        self.send(&ScrubLine::Damaged(damaged_file(finding)));
+        self.lines.send(&ScrubLine::Damaged(damaged_file(finding)));
     }
 
     fn failed(&self, path: &str, error: &str) {
-        self.send(&ScrubLine::Unseen { path: path.to_owned(), why: error.to_owned() });
+        self.lines.send(&ScrubLine::Unseen { path: path.to_owned(), why: error.to_owned() });
     }
 
     fn is_stopped(&self) -> bool {
-        self.gone.load(Ordering::Relaxed) || self.lines.is_closed() || self.ending.is_cancelled()
+        self.lines.is_stopped()
     }
 }

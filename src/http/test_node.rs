@@ -241,6 +241,7 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
             Arc::default(),
             NodeEvents::default(),
         )),
+        seal_after: crate::archive::Span::from_us(0),
         retention,
         accept_bursts: Box::new(|_| 0),
         instance,

@@ -5,4 +5,5 @@
 pub mod clock;
 pub mod deleted;
 pub mod retention;
+pub mod seal;
 pub mod tombstones;

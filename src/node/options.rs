@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::archive::Span;
 use crate::archive::origins::ConfiguredStreams;
 use crate::archive::problems::video::ProblemThresholds;
 use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
@@ -33,6 +34,10 @@ pub struct NodeOptions {
     /// One directory in so many is read in each cycle although it seems unchanged.
     pub verify_one_in: u64,
     pub scrub: ScrubOptions,
+    /// Whether hours are sealed.
+    pub seal: bool,
+    /// How long they must have been over and unchanged.
+    pub seal_after: Span,
     /// Files of a channel that may be missing at once without confirmation.
     pub doubt_above: u64,
     /// From where on something is a problem.

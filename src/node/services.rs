@@ -23,6 +23,7 @@ use crate::jobs::{ForegroundLoad, Job, JobRegistry, NodeEvents, Stop, SystemCloc
 use crate::lifecycle::clock::SystemClocks;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionParts, Runs, free_space};
+use crate::lifecycle::seal::{SealVisitor, Sealer};
 use crate::play::ffmpeg::Pool;
 use crate::play::playback::{FactsVisitor, Playback};
 use crate::record::{ArchiveBase, MissedSink, PeerTimes, RecordMetrics, RecordParts, Recorders, StreamTools};
@@ -83,7 +84,7 @@ impl Services {
         let playback = Playback::new(Arc::clone(&keeper), Arc::new(SystemClock::new()), options.playback);
         let crawl = Arc::new(Crawl::new(
             Arc::clone(&keeper),
-            visitors(&scrub, &playback, options.verify_one_in),
+            visitors(&scrub, &playback, options),
             options.crawl.clone(),
             Arc::clone(&busy),
             Arc::new(SystemClock::new()),
@@ -210,6 +211,7 @@ impl Services {
             sources: Box::new(move || listed.status().into_iter().map(source_report).collect()),
             retention: Arc::clone(&self.retention),
             scrub: Arc::clone(&self.scrub),
+            seal_after: options.seal_after,
             coverage: options.gauges.map(|(hours, series)| LiveGauges::new(hours, series)),
             recorders: Some(Arc::clone(&self.recorders)),
             playback: Arc::clone(&self.playback),
@@ -244,15 +246,20 @@ async fn fetch(backfill: Arc<Backfill>, mut ready: watch::Receiver<bool>, scrub:
 }
 
 /// Those that are carried past every hour, over and over.
-fn visitors(scrub: &Arc<Scrub>, playback: &Playback, verify_one_in: u64) -> Vec<Box<dyn Visitor>> {
+fn visitors(scrub: &Arc<Scrub>, playback: &Playback, options: &NodeOptions) -> Vec<Box<dyn Visitor>> {
     let (keeper, expiring) = (scrub.keeper(), Arc::clone(scrub));
-    vec![
-        Box::new(Reconcile::new(Arc::clone(keeper), verify_one_in)),
+    let mut all: Vec<Box<dyn Visitor>> = vec![
+        Box::new(Reconcile::new(Arc::clone(keeper), options.verify_one_in)),
         Box::new(CensusVerifier::new(Arc::clone(keeper))),
         Box::new(Housekeeping::new(Arc::clone(keeper)).with(Box::new(move || expiring.expire().map(drop)))),
         Box::new(ScrubVisitor::new(Arc::clone(scrub))),
         Box::new(FactsVisitor::new(playback)),
-    ]
+    ];
+    if options.seal {
+        let sealer = Arc::new(Sealer::new(Arc::clone(keeper)));
+        all.push(Box::new(SealVisitor::new(sealer, options.seal_after)));
+    }
+    all
 }
 
 /// Whose maps a page shows: this node's, and those of all its peers.

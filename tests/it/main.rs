@@ -75,6 +75,7 @@ mod retention;
 mod rough_cuts;
 mod samples;
 mod scrub;
+mod sealing;
 mod security;
 mod separate_sound;
 mod service;

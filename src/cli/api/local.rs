@@ -105,6 +105,7 @@ impl LocalArchive {
                 Arc::new(QuarantineContents::default()),
                 NodeEvents::default(),
             )),
+            seal_after: options::seal_after(config),
             sources: Box::new(Vec::new),
             recorders: None,
             coverage: None,

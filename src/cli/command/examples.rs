@@ -85,6 +85,14 @@ pub const SCRUB: &str = "Examples:
   gapless scrub                everything
   gapless scrub mine/source/2019-11-13T02";
 
+pub const SEAL: &str = "Examples:
+  gapless seal --plan          what would be sealed, and why the rest is not
+  gapless seal mine/source     each hour that has been quiet for 6 hours";
+
+pub const MANIFEST: &str = "Examples:
+  gapless manifest mine/source/2019-11-13T02 > hour.sha256
+  cd /srv/archive && sha256sum -c hour.sha256";
+
 pub const QUARANTINE: &str = "Examples:
   gapless quarantine                    list damaged files
   gapless quarantine purge --healed     delete those that are here again";

@@ -18,6 +18,7 @@ mod keeper;
 mod mass_loss;
 mod origins;
 mod pace;
+mod places;
 mod plan;
 mod reconcile;
 mod rounds;

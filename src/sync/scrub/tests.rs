@@ -117,7 +117,7 @@ impl Archive {
     }
 
     fn places(&self) -> Vec<HourPlace> {
-        self.scrub.places(&[]).unwrap()
+        self.keeper.places(&[]).unwrap()
     }
 
     fn compare(&self) {

@@ -401,27 +401,6 @@ impl Scrub {
         Ok(self.flagged().list(MOST_LISTED))
     }
 
-    /// The hours that the index knows in these places (`CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`), newest first; all of
-    /// them for none. A place without one is an error.
-    pub fn places(&self, within: &[String]) -> Result<Vec<HourPlace>, String> {
-        let catalog = self.keeper().index().catalog();
-        let hours = |stream: crate::archive::Stream| {
-            let hours = catalog.hours(&stream.to_string(), ..);
-            hours.into_iter().map(move |hour| HourPlace { stream: stream.clone(), hour })
-        };
-        let mut all: Vec<HourPlace> = catalog.streams().into_iter().flat_map(hours).collect();
-        self.keeper().newest_first(&mut all);
-        let lies_in = |place: &HourPlace, part: &str| {
-            let path = place.to_string();
-            path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if let Some(empty) = within.iter().find(|part| !all.iter().any(|place| lies_in(place, part))) {
-            return Err(empty.clone());
-        }
-        all.retain(|place| within.is_empty() || within.iter().any(|part| lies_in(place, part)));
-        Ok(all)
-    }
-
     fn is_away(&self) -> impl Fn(&DiskError) -> bool {
         let guard = Arc::clone(self.keeper.guard());
         move |error| guard.report(error)

@@ -1,0 +1,121 @@
+//! Manifests of sealed hours on the disk: `BASE/.gapless/sealed/CHANNEL/QUALITY/HOUR.sha256`.
+//!
+//! The time of a manifest's last change is the change time of the directory that it describes, set when it was written. So whether an hour is still
+//! what was sealed costs two looks and needs no index: whatever is put into a directory, or taken out of it, changes that time, and nothing sets it back.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Timespec, Timestamps, utimensat};
+use rustix::io::Errno;
+
+use super::archive_id::OWN_DIR;
+use super::atomic::replace;
+use super::base::Base;
+use super::dir::{Dir, SmallFile};
+use super::download::make_dir;
+use super::error::{DiskError, Result};
+use crate::archive::HourPlace;
+
+const DIR: &str = "sealed";
+const NS: i64 = 1_000_000_000;
+
+/// A manifest as it lies there.
+#[derive(Debug)]
+pub struct StoredManifest {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// The change time of the directory that it describes, in nanoseconds since 1970.
+    pub describes_ns: i64,
+}
+
+/// The manifests of an archive.
+#[derive(Debug, Clone, Copy)]
+pub struct Manifests<'b> {
+    base: &'b Base,
+}
+
+impl<'b> Manifests<'b> {
+    /// Those of this archive.
+    pub fn of(base: &'b Base) -> Self {
+        Self { base }
+    }
+
+    /// The change time of the directory that the manifest of an hour describes, without reading it; `None` if there is no manifest.
+    pub fn describes(self, place: &HourPlace) -> Result<Option<i64>> {
+        let Some(dir) = self.base.dir(&above(place))? else { return Ok(None) };
+        Ok(dir.stat_file(&name(place))?.map(|meta| meta.mtime_ns))
+    }
+
+    /// The manifest of an hour, if there is one and it has at most so many bytes.
+    pub fn read(self, place: &HourPlace, most: u64) -> Result<Option<StoredManifest>> {
+        let Some(dir) = self.base.dir(&above(place))? else { return Ok(None) };
+        let Some(meta) = dir.stat_file(&name(place))? else { return Ok(None) };
+        Ok(match dir.read_small(&name(place), most)? {
+            SmallFile::Content(bytes) => Some(StoredManifest { bytes, describes_ns: meta.mtime_ns }),
+            SmallFile::Absent | SmallFile::Larger => None,
+        })
+    }
+
+    /// Writes the manifest of an hour whose directory has this change time, flushed. One that is there is replaced.
+    pub fn write(self, place: &HourPlace, bytes: &[u8], describes_ns: i64) -> Result<()> {
+        let dir = self.make(place)?;
+        replace(&dir, &name(place), bytes)?;
+        // A crash in between leaves a manifest that describes no directory, and the hour is looked at again.
+        self.date(place, describes_ns)
+    }
+
+    /// The manifest describes the directory as it is at this change time.
+    pub fn date(self, place: &HourPlace, describes_ns: i64) -> Result<()> {
+        let Some(dir) = self.base.dir(&above(place))? else { return Ok(()) };
+        let at = Timespec { tv_sec: describes_ns.div_euclid(NS), tv_nsec: describes_ns.rem_euclid(NS) };
+        let times = Timestamps { last_access: at, last_modification: at };
+        utimensat(&dir, name(place), &times, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| DiskError::io("set the time of", &dir.path().join(name(place)), errno))
+    }
+
+    fn make(self, place: &HourPlace) -> Result<Dir> {
+        let top = self.base.dir(Path::new(""))?;
+        let mut dir = top.ok_or_else(|| DiskError::io("open the directory", self.base.path(), Errno::NOENT))?;
+        for name in [OWN_DIR, DIR, place.stream.channel.as_str(), place.stream.quality.as_str()] {
+            dir = make_dir(&dir, OsStr::new(name))?;
+        }
+        Ok(dir)
+    }
+}
+
+fn above(place: &HourPlace) -> PathBuf {
+    let stream = &place.stream;
+    [OWN_DIR, DIR, stream.channel.as_str(), stream.quality.as_str()].iter().collect()
+}
+
+fn name(place: &HourPlace) -> OsString {
+    format!("{}.sha256", place.hour).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::archive::manifest::manifest_path;
+
+    #[test]
+    fn a_manifest_lies_where_it_says_and_remembers_which_directory_it_describes() {
+        let tree = tempfile::tempdir().unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        let (manifests, place) = (Manifests::of(&base), HourPlace::parse("c/source/2024-01-01T00").unwrap());
+        assert_eq!(manifests.describes(&place).unwrap(), None);
+        assert!(manifests.read(&place, 99).unwrap().is_none());
+        for describes in [1_700_000_000_123_456_789, -1, 0] {
+            manifests.write(&place, b"text", describes).unwrap();
+            let stored = manifests.read(&place, 4).unwrap().unwrap();
+            assert_eq!((&*stored.bytes, stored.describes_ns), (&b"text"[..], describes));
+            assert_eq!(manifests.describes(&place).unwrap(), Some(describes));
+        }
+        assert_eq!(fs::read(tree.path().join(manifest_path(&place))).unwrap(), b"text");
+        assert!(manifests.read(&place, 3).unwrap().is_none(), "larger than any");
+        manifests.date(&place, 5).unwrap();
+        assert_eq!(manifests.describes(&place).unwrap(), Some(5));
+    }
+}

@@ -1,0 +1,87 @@
+//! When an hour may be sealed, and why not. Pure.
+
+use std::fmt;
+
+use crate::archive::hole_reasons::{HoleReason, OpenHole};
+use crate::archive::{Hour, ManifestError, Span, Timestamp, escape};
+
+/// A directory that changed a moment ago may change again without its time saying so.
+pub const SETTLED: Span = Span::from_us(2_000_000);
+
+/// Why an hour is not sealed now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotSealed {
+    Absent,
+    Empty,
+    NotOver { until: Timestamp },
+    Unquiet { until: Timestamp },
+    Awaited { hole: Timestamp, reason: HoleReason },
+    Changing,
+    Mismatch { name: String },
+    Unreadable { name: String, why: String },
+    Unlistable(ManifestError),
+}
+
+impl fmt::Display for NotSealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("there is no such hour"),
+            Self::Empty => f.write_str("there is nothing in it"),
+            Self::NotOver { until } => write!(f, "it is not over for long enough: not before {until}"),
+            Self::Unquiet { until } => write!(f, "something changed in its directory lately: not before {until}"),
+            Self::Awaited { hole, reason } => {
+                write!(f, "a peer has, or may have, something that is missing at {hole} ({})", reason.as_str())
+            }
+            Self::Changing => f.write_str("something changed in its directory while it was read"),
+            Self::Mismatch { name } => write!(
+                f,
+                "the content of {} is not the one in its name; `gapless scrub` puts it aside",
+                escape::shown(name)
+            ),
+            Self::Unreadable { name, why } => write!(f, "{} cannot be read: {why}", escape::shown(name)),
+            Self::Unlistable(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Whether the hour has been over, and its directory unchanged, for so long. A clock that is ahead seals an hour too early, and what is put into it then unseals it.
+pub fn is_quiet(hour: Hour, changed: Timestamp, now: Timestamp, after: Span) -> Result<(), NotSealed> {
+    let (over, quiet) = (hour.end() + after, changed + Span::from_us(after.us().max(SETTLED.us())));
+    if over > now {
+        return Err(NotSealed::NotOver { until: over });
+    }
+    if quiet > now {
+        return Err(NotSealed::Unquiet { until: quiet });
+    }
+    Ok(())
+}
+
+/// Whether what is missing may still come: a peer has it, it is being fetched, or not all were asked.
+pub fn is_awaited(holes: &[OpenHole]) -> Result<(), NotSealed> {
+    let comes = |hole: &OpenHole| {
+        let reason = hole.known.as_ref()?.reason;
+        let may_come = matches!(reason, HoleReason::PeerHas | HoleReason::Fetching | HoleReason::NotAsked);
+        may_come.then_some(NotSealed::Awaited { hole: hole.hole.start, reason })
+    };
+    holes.iter().find_map(comes).map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_is_sealed_when_it_is_over_and_quiet_and_not_before() {
+        let hour = Hour::parse("2024-01-01T00").unwrap();
+        let (after, end) = (Span::from_us(3_600_000_000), hour.end());
+        let at = |us: i64| end + Span::from_us(us);
+        let least = after.us();
+        assert_eq!(is_quiet(hour, at(0), at(least), after), Ok(()));
+        assert_eq!(is_quiet(hour, at(0), at(least - 1), after), Err(NotSealed::NotOver { until: at(least) }));
+        let late = is_quiet(hour, at(5), at(least), after);
+        assert_eq!(late, Err(NotSealed::Unquiet { until: at(least + 5) }));
+        // Even at once it is not sealed before its time can be trusted.
+        let now = is_quiet(hour, at(9), at(9), Span::from_us(0));
+        assert_eq!(now, Err(NotSealed::Unquiet { until: at(9 + SETTLED.us()) }));
+    }
+}

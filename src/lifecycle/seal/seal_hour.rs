@@ -1,0 +1,320 @@
+//! Reads an hour, and writes its manifest.
+
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use sha2::{Digest as _, Sha256};
+
+use super::rules::{NotSealed, SETTLED, is_awaited, is_quiet};
+use crate::archive::coverage::Window;
+use crate::archive::object_trailer::LARGEST_MANIFEST;
+use crate::archive::{Hash, HourContents, HourManifest, HourPlace, ManifestFile, Span, Stamp, Timestamp};
+use crate::disk::{Base, Dir, DiskError, Manifests, WholeFile};
+use crate::sync::crawl::{CrawlError, Keeper};
+
+/// Open holes of an hour that are looked at.
+const MOST_HOLES: usize = 10_000;
+
+/// What was sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedHour {
+    pub files: u64,
+    pub bytes: u64,
+    /// The SHA-256 of the manifest, in hexadecimal digits.
+    pub id: String,
+}
+
+/// What became of an hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SealOutcome {
+    /// Its bytes were read.
+    Sealed(SealedHour),
+    /// Nothing has changed since it was.
+    WasSealed,
+    NotSealed(NotSealed),
+    /// Whoever asked had enough.
+    Stopped,
+}
+
+/// Whether an hour is what its manifest says, by the directory's own time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealState {
+    Sealed,
+    /// It has changed since it was sealed.
+    Unsealed,
+    /// It never was.
+    Open,
+}
+
+/// Seals hours of one archive.
+pub struct Sealer {
+    keeper: Arc<Keeper>,
+}
+
+/// An hour that is being read.
+#[derive(Debug)]
+pub(super) struct UnsealedHour {
+    pub(super) place: HourPlace,
+    stamp: Stamp,
+    contents: HourContents,
+    /// Names and what their content is to be, where the name says so.
+    names: Vec<(String, Option<Hash>)>,
+    done: Vec<ManifestFile>,
+    hasher: Sha256,
+    read: u64,
+}
+
+/// What an hour is before it is read.
+enum BeforeSealing {
+    Is(SealOutcome),
+    /// Its manifest lists just what is there, in another directory.
+    SameElsewhere(Stamp),
+    /// It was sealed, and has changed since, which was not told yet.
+    Unsealed(Stamp, HourContents),
+    Open(Stamp, HourContents),
+}
+
+impl Sealer {
+    pub fn new(keeper: Arc<Keeper>) -> Self {
+        Self { keeper }
+    }
+
+    pub fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// Two looks at the disk.
+    pub fn state(&self, place: &HourPlace) -> Result<SealState, CrawlError> {
+        let base = self.keeper.guard().base()?;
+        let described = self.disk(Manifests::of(&base).describes(place))?;
+        let stamp = self.disk(base.stamp(&place.path()))?;
+        Ok(match (described, stamp) {
+            (Some(described), Some(stamp)) if described == stamp.ctime_ns => SealState::Sealed,
+            (Some(_), _) => SealState::Unsealed,
+            (None, _) => SealState::Open,
+        })
+    }
+
+    /// The manifest of an hour as it lies there, and whether the hour is still what it says.
+    pub fn manifest(&self, place: &HourPlace) -> Result<Option<(Vec<u8>, SealState)>, CrawlError> {
+        let state = self.state(place)?;
+        let base = self.keeper.guard().base()?;
+        let stored = self.disk(Manifests::of(&base).read(place, LARGEST_MANIFEST))?;
+        Ok(stored.map(|stored| (stored.bytes, state)))
+    }
+
+    /// Seals an hour that has been over and quiet for so long. `read` receives all bytes as they are read, and says whether to go on.
+    pub fn seal(
+        &self,
+        place: &HourPlace,
+        after: Span,
+        mut read: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<SealOutcome, CrawlError> {
+        match self.begin(place, after)? {
+            Err(outcome) => Ok(outcome),
+            Ok(mut hour) => self.go_on(&mut hour, &mut Vec::new(), &mut read),
+        }
+    }
+
+    /// What stands against sealing an hour now, or that it is sealed. Writes nothing.
+    pub fn look(&self, place: &HourPlace, after: Span) -> Result<Option<SealOutcome>, CrawlError> {
+        Ok(match self.before(place)? {
+            BeforeSealing::Is(outcome) => Some(outcome),
+            BeforeSealing::SameElsewhere(_) => Some(SealOutcome::WasSealed),
+            BeforeSealing::Unsealed(stamp, contents) | BeforeSealing::Open(stamp, contents) => {
+                self.unsealed(place, after, stamp, contents)?.err()
+            }
+        })
+    }
+
+    /// What is to be read; or what the hour is without that.
+    pub(super) fn begin(
+        &self,
+        place: &HourPlace,
+        after: Span,
+    ) -> Result<Result<UnsealedHour, SealOutcome>, CrawlError> {
+        let base = self.keeper.guard().base()?;
+        let (stamp, contents) = match self.before(place)? {
+            BeforeSealing::Is(outcome) => return Ok(Err(outcome)),
+            BeforeSealing::SameElsewhere(stamp) => {
+                self.disk(Manifests::of(&base).date(place, stamp.ctime_ns))?;
+                tracing::info!(name: "hour_sealed_as_before", hour = %place, "the directory of a sealed hour is another one, with the same files");
+                return Ok(Err(SealOutcome::WasSealed));
+            }
+            BeforeSealing::Unsealed(stamp, contents) => {
+                self.disk(Manifests::of(&base).date(place, UNSEALED))?;
+                tracing::info!(name: "hour_unsealed", hour = %place, "a sealed hour has changed; it is sealed anew when it is quiet");
+                (stamp, contents)
+            }
+            BeforeSealing::Open(stamp, contents) => (stamp, contents),
+        };
+        self.unsealed(place, after, stamp, contents)
+    }
+
+    fn before(&self, place: &HourPlace) -> Result<BeforeSealing, CrawlError> {
+        let base = self.keeper.guard().base()?;
+        let Some(stamp) = self.disk(base.stamp(&place.path()))? else {
+            return Ok(BeforeSealing::Is(SealOutcome::NotSealed(NotSealed::Absent)));
+        };
+        let described = self.disk(Manifests::of(&base).describes(place))?;
+        if described == Some(stamp.ctime_ns) {
+            return Ok(BeforeSealing::Is(SealOutcome::WasSealed));
+        }
+        let contents = self.keeper.answer(place)?.contents;
+        if described.is_none_or(|described| described == UNSEALED) {
+            return Ok(BeforeSealing::Open(stamp, contents));
+        }
+        let is_settled = changed(stamp) + SETTLED <= Timestamp::from(SystemTime::now());
+        let is_same = is_settled && self.is_the_same(&base, place, &contents)?;
+        Ok(if is_same { BeforeSealing::SameElsewhere(stamp) } else { BeforeSealing::Unsealed(stamp, contents) })
+    }
+
+    fn unsealed(
+        &self,
+        place: &HourPlace,
+        after: Span,
+        stamp: Stamp,
+        contents: HourContents,
+    ) -> Result<Result<UnsealedHour, SealOutcome>, CrawlError> {
+        let not = |why: NotSealed| Ok(Err(SealOutcome::NotSealed(why)));
+        let now = Timestamp::from(SystemTime::now());
+        if let Err(why) = is_quiet(place.hour, changed(stamp), now, after) {
+            return not(why);
+        }
+        let window = Window::of_hours(place.hour, place.hour);
+        if let Err(why) = is_awaited(&self.keeper.index().open_holes(&place.stream, &window, MOST_HOLES)?) {
+            return not(why);
+        }
+        if contents.is_empty() {
+            return not(NotSealed::Empty);
+        }
+        let names = names(&contents);
+        Ok(Ok(UnsealedHour {
+            place: place.clone(),
+            stamp,
+            contents,
+            names,
+            done: Vec::new(),
+            hasher: Sha256::new(),
+            read: 0,
+        }))
+    }
+
+    /// Reads on, to the end if nobody stops it.
+    pub(super) fn go_on(
+        &self,
+        hour: &mut UnsealedHour,
+        room: &mut Vec<u8>,
+        read: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<SealOutcome, CrawlError> {
+        let not = |why: NotSealed| Ok(SealOutcome::NotSealed(why));
+        let base = self.keeper.guard().base()?;
+        let Some(dir) = self.disk(base.dir(&hour.place.path()))? else { return not(NotSealed::Absent) };
+        while let Some((name, expected)) = hour.names.get(hour.done.len()).cloned() {
+            match self.file(&dir, hour, &name, room, read)? {
+                Ok(false) => return Ok(SealOutcome::Stopped),
+                Ok(true) => {}
+                Err(why) => return not(why),
+            }
+            let sha256 = Hash(hour.hasher.finalize_reset().into());
+            if expected.is_some_and(|expected| expected != sha256) {
+                return not(NotSealed::Mismatch { name });
+            }
+            hour.done.push(ManifestFile { name: name.into(), size: std::mem::take(&mut hour.read), sha256 });
+        }
+        if self.disk(base.stamp(&hour.place.path()))? != Some(hour.stamp) {
+            return not(NotSealed::Changing);
+        }
+        let files = std::mem::take(&mut hour.done);
+        let manifest = match HourManifest::new(hour.place.clone(), files, tombstones(&hour.contents)) {
+            Ok(manifest) => manifest,
+            Err(error) => return not(NotSealed::Unlistable(error)),
+        };
+        self.disk(Manifests::of(&base).write(&hour.place, &manifest.to_bytes(), hour.stamp.ctime_ns))?;
+        let sealed = SealedHour { files: manifest.files().len() as u64, bytes: manifest.bytes(), id: manifest.id() };
+        tracing::info!(name: "hour_sealed", hour = %hour.place, files = sealed.files, bytes = sealed.bytes, "an hour was sealed");
+        Ok(SealOutcome::Sealed(sealed))
+    }
+
+    /// Reads on in a file; true if it came to its end.
+    fn file(
+        &self,
+        dir: &Dir,
+        hour: &mut UnsealedHour,
+        name: &str,
+        room: &mut Vec<u8>,
+        read: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Result<bool, NotSealed>, CrawlError> {
+        let (hasher, so_far) = (&mut hour.hasher, &mut hour.read);
+        let done = dir.read_whole(OsStr::new(name), *so_far, room, |piece| {
+            hasher.update(piece);
+            *so_far += piece.len() as u64;
+            read(piece.len() as u64)
+        });
+        match done {
+            Ok(WholeFile::Read) => Ok(Ok(true)),
+            Ok(WholeFile::Stopped) => Ok(Ok(false)),
+            Ok(WholeFile::Absent) => Ok(Err(NotSealed::Changing)),
+            Err(error) if error.is_unreadable() => {
+                Ok(Err(NotSealed::Unreadable { name: name.to_owned(), why: error.to_string() }))
+            }
+            Err(error) => self.disk(Err(error)),
+        }
+    }
+
+    /// Whether a manifest lists just these files, with their sizes, and none was written after the directory had the time that it describes: a
+    /// copy of the archive, or one on another disk.
+    fn is_the_same(&self, base: &Base, place: &HourPlace, contents: &HourContents) -> Result<bool, CrawlError> {
+        let Some(stored) = self.disk(Manifests::of(base).read(place, LARGEST_MANIFEST))? else { return Ok(false) };
+        let Ok(manifest) = HourManifest::parse(&stored.bytes) else { return Ok(false) };
+        let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(false) };
+        let names = names(contents);
+        let mut all_tombstones = tombstones(contents);
+        all_tombstones.sort_unstable();
+        if manifest.place() != place || names.len() != manifest.files().len() || all_tombstones != manifest.tombstones()
+        {
+            return Ok(false);
+        }
+        for (name, _) in names {
+            let listed = manifest.position(&name).and_then(|at| manifest.files().get(at));
+            let found = self.disk(dir.stat_file(OsStr::new(&name)))?;
+            let is_it = |meta: crate::disk::FileMeta| {
+                listed.is_some_and(|listed| listed.size == meta.size) && meta.mtime_ns <= stored.describes_ns
+            };
+            if !found.is_some_and(is_it) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// An error may mean that the disk is away: the guard is told.
+    fn disk<T>(&self, done: Result<T, DiskError>) -> Result<T, CrawlError> {
+        done.map_err(|error| {
+            self.keeper.guard().report(&error);
+            CrawlError::Disk(error)
+        })
+    }
+}
+
+/// The time of a manifest whose hour has changed since: no directory's.
+const UNSEALED: i64 = 0;
+
+fn changed(stamp: Stamp) -> Timestamp {
+    Timestamp::from_us(stamp.ctime_ns / 1_000)
+}
+
+/// What a listing shows of an hour, without tombstones, and what each content is to be.
+fn names(contents: &HourContents) -> Vec<(String, Option<Hash>)> {
+    let hidden = contents.hidden();
+    let odd = contents.odd().iter().filter(|file| !file.is_tombstone() && !hidden.hides_odd(file));
+    let segments = contents.visible().map(|file| (file.name(), Some(file.key.hash)));
+    segments.chain(odd.map(|file| (file.name.to_string(), None))).collect()
+}
+
+fn tombstones(contents: &HourContents) -> Vec<Box<str>> {
+    let understood = contents.files().iter().filter(|file| file.key.tombstone).map(|file| file.name().into());
+    understood.chain(contents.odd().iter().filter(|file| file.is_tombstone()).map(|file| file.name.clone())).collect()
+}
