@@ -1,25 +1,20 @@
 //! The manifest of a sealed hour: which files it has, with their sizes and hashes, in a form that `sha256sum -c` takes.
 //!
 //! It says nothing that two nodes could see differently, so that the same files make the same manifest, to the byte, and its SHA-256 can
-//! name the object that they are packed into. The form is described in `docs/archive-format.md`; [`HourManifest::parse`] is in the file beside.
+//! name the object that they are packed into. The form is described in `docs/archive-format.md`; it is written and read in the
+//! files beside.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt::Write as _;
-
-use sha2::{Digest as _, Sha256};
 
 use super::name::{is_tombstone, leading_time_us, may_be_hidden, stem};
-use super::object_trailer::{LARGEST_MANIFEST, TRAILER_BYTES, trailer_line};
+use super::object_trailer::LARGEST_MANIFEST;
 use super::quantity::size as shown_size;
 use super::segment::{Hash, LARGEST_FILE};
-use super::tar_member::{BLOCK, header_len, padding};
+use super::tar_member::BLOCK;
 use super::{BadName, FilePlace, HourPlace};
 
 /// Files and tombstones of an hour, at most: fifty times what a recorder writes.
 pub const MOST_ENTRIES: usize = 100_000;
-/// The first line.
-pub(super) const FIRST_LINE: &str = "# gapless sealed hour v1";
 /// Bytes of an entry beside its path, at most: two numbers of 20 digits, a hash, and what stands between them.
 const ENTRY_BYTES: u64 = 160;
 
@@ -146,60 +141,9 @@ impl HourManifest {
         manifest_path(&self.place)
     }
 
-    /// Where each file's content begins in the tar that they are packed into; the last number is where the manifest does.
-    pub fn offsets(&self) -> Vec<u64> {
-        let paths = self.files.iter().map(|file| (self.path_of(file), file.size)).chain([(self.path(), 0)]);
-        let mut end = 0;
-        let place_of = |(path, size): (String, u64)| {
-            let begin = end + header_len(&path);
-            end = begin + size + padding(size);
-            begin
-        };
-        paths.map(place_of).collect()
-    }
-
     /// The path of one of the files relative to the base directory.
     pub fn path_of(&self, file: &ManifestFile) -> String {
         format!("{}/{}", self.place, file.name)
-    }
-
-    /// What lies in the file; the last line is the trailer. The size is a multiple of 512.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let offsets = self.offsets();
-        let mut text = String::with_capacity(1_024 + self.files.len() * 256);
-        // A write to a String cannot fail.
-        let mut write = |line: std::fmt::Arguments<'_>| text.write_fmt(line).unwrap_or_default();
-        write(format_args!("{FIRST_LINE}\n# hour {}\n", escaped(&self.place.to_string())));
-        let (files, tombstones) = (self.files.len(), self.tombstones.len());
-        write(format_args!("# files {files} bytes {} tombstones {tombstones}\n", self.bytes()));
-        for name in &self.tombstones {
-            write(format_args!("# tombstone {}\n", escaped(name)));
-        }
-        for (file, offset) in self.files.iter().zip(&offsets) {
-            let path = self.path_of(file);
-            let shown = escaped(&path);
-            let mark = if *shown == *path { "" } else { "\\" };
-            write(format_args!("# offset {offset} size {}\n", file.size));
-            write(format_args!("{mark}{}  {shown}\n", file.sha256.hexadecimal()));
-        }
-        let open = usize::try_from(padding(text.len() as u64 + TRAILER_BYTES)).unwrap_or_default();
-        // No line has less than two bytes: a line break alone would be none of a comment.
-        let filler = if open < 2 { open + 512 } else { open };
-        text.extend(["#", &"-".repeat(filler - 2), "\n"]);
-        let begin = offsets.last().copied().unwrap_or_default();
-        let end = begin + text.len() as u64 + TRAILER_BYTES;
-        text.push_str(&trailer_line(&(begin..end), sha256(text.as_bytes())));
-        text.into_bytes()
-    }
-
-    /// The SHA-256 of the manifest in hexadecimal digits: what its object is named by.
-    pub fn id(&self) -> String {
-        sha256(&self.to_bytes()).hexadecimal()
-    }
-
-    /// `v1/CHANNEL/QUALITY/HOUR/DIGEST.tar`
-    pub fn object_name(&self) -> String {
-        format!("v1/{}/{}.tar", self.place, self.id())
     }
 }
 
@@ -230,18 +174,6 @@ fn check_file(file: &ManifestFile) -> Result<(), ManifestError> {
         return Err(ManifestError::Size { name: file.name.clone(), size: file.size });
     }
     Ok(())
-}
-
-/// A name as `sha256sum` writes it in a line that begins with a backslash.
-pub(super) fn escaped(name: &str) -> Cow<'_, str> {
-    if !name.contains(['\\', '\n', '\r']) {
-        return Cow::Borrowed(name);
-    }
-    Cow::Owned(name.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r"))
-}
-
-pub(super) fn sha256(bytes: &[u8]) -> Hash {
-    Hash(Sha256::digest(bytes).into())
 }
 
 #[cfg(test)]
@@ -279,16 +211,6 @@ mod tests {
                 prop_assert_eq!(manifest.position(&file.name), Some(at));
             }
         }
-
-        #[test]
-        fn a_manifest_fills_whole_blocks_and_one_line_of_it_names_each_file(hour in any_hour()) {
-            let bytes = hour.manifest().to_bytes();
-            prop_assert_eq!(bytes.len() as u64 % BLOCK, 0);
-            let text = String::from_utf8(bytes).unwrap();
-            prop_assert!(!text.contains('\r') && text.ends_with('\n') && !text.contains("\n\n"));
-            let files = text.lines().filter(|line| !line.starts_with('#')).count();
-            prop_assert_eq!(files, hour.files.len());
-        }
     }
 
     #[test]
@@ -307,34 +229,6 @@ mod tests {
         assert_eq!(listed, [&names[2], &names[4], &names[3], &names[1], &names[0]]);
         assert_eq!(manifest.offsets(), [512, 2_048, 3_584, 5_120, 6_656, 8_192]);
         assert_eq!(manifest.bytes(), 5_000);
-    }
-
-    #[test]
-    fn the_bytes_of_format_1_stay_as_they_are() {
-        let name = format!("00:00.0-2.0-full-{}.ts", hash_text(1));
-        let odd = file("odd \\ name.ts");
-        let tombstone = format!("00:02-2.0-full-{}.tombstone", hash_text(2));
-        let manifest = HourManifest::new(place(), vec![odd, file(&name)], vec![tombstone.into()]).unwrap();
-        let text = String::from_utf8(manifest.to_bytes()).unwrap();
-        let hash = "01".repeat(32);
-        let expected = format!(
-            "# gapless sealed hour v1\n\
-             # hour desertbus/source/2019-11-13T02\n\
-             # files 2 bytes 2000 tombstones 1\n\
-             # tombstone 00:02-2.0-full-{}.tombstone\n\
-             # offset 512 size 1000\n\
-             {hash}  desertbus/source/2019-11-13T02/00:00.0-2.0-full-{}.ts\n\
-             # offset 2048 size 1000\n\
-             \\{hash}  desertbus/source/2019-11-13T02/odd \\\\ name.ts\n\
-             #-",
-            hash_text(2),
-            hash_text(1)
-        );
-        assert!(text.starts_with(&expected), "{text}");
-        assert!(text.contains("-\n# gapless trailer v1 00000000000000003584 00000000000000001024 "), "{text}");
-        assert_eq!(manifest.id(), "8f630814c3bea4aaf7695c351b71dbd0e098569fb45e8770bd4642edf1c20141");
-        assert_eq!(manifest.object_name(), format!("v1/desertbus/source/2019-11-13T02/{}.tar", manifest.id()));
-        assert_eq!(manifest.path(), ".gapless/sealed/desertbus/source/2019-11-13T02.sha256");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! the hash in the last line are compared without a rule for each.
 
 use super::escape::shown;
-use super::manifest::{FIRST_LINE, MOST_ENTRIES, escaped};
+use super::manifest::MOST_ENTRIES;
+use super::manifest_writer::{FIRST_LINE, escaped, unescaped};
 use super::object_trailer::LARGEST_MANIFEST;
 use super::segment::Hash;
 use super::{BadName, FilePlace, HourManifest, HourPlace, ManifestError, ManifestFile};
@@ -201,28 +202,10 @@ fn beginning(line: &str) -> String {
     shown(line).chars().take(SHOWN).collect()
 }
 
-/// The name that is escaped so; `None` if nothing is.
-fn unescaped(text: &str) -> Option<String> {
-    let mut name = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(next) = chars.next() {
-        name.push(match next {
-            '\\' => match chars.next()? {
-                '\\' => '\\',
-                'n' => '\n',
-                'r' => '\r',
-                _ => return None,
-            },
-            plain => plain,
-        });
-    }
-    Some(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::manifest::sha256;
+    use crate::archive::manifest_writer::sha256;
     use crate::archive::object_trailer::trailer_line;
     use crate::archive::test_manifests::any_hour;
     use proptest::prelude::*;
@@ -277,13 +260,6 @@ mod tests {
             let text = format!("{FIRST_LINE}\n{}", lines.join("\n"));
             prop_assert!(HourManifest::parse(text.as_bytes()).is_err());
             prop_assert!(HourManifest::parse(lines.join("\n").as_bytes()).is_err());
-        }
-
-        #[test]
-        fn a_name_is_escaped_and_read_again(name in "[ -~\\\\\n\ré]{0,40}") {
-            let text = escaped(&name);
-            prop_assert!(!text.contains(['\n', '\r']));
-            prop_assert_eq!(unescaped(&text), Some(name));
         }
     }
 

@@ -102,6 +102,23 @@ mod tests {
     }
 
     #[test]
+    fn a_header_is_that_of_the_document() {
+        let path = "desertbus/source/2019-11-13T02/00:00.0-2.0-full-AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE.ts";
+        let numbers = "0000644\0|0000000\0|0000000\0|00000001750\0|13562661640\0|0023253\0|0";
+        let zeros = |count: usize| "\0".repeat(count);
+        let text =
+            [path, &zeros(6), &numbers.replace('|', ""), &zeros(100), "ustar\0", "00", &zeros(80 + 155 + 12)].concat();
+        assert_eq!(text.len(), 512);
+        let page = include_str!("../../docs/archive-format.md");
+        assert!(
+            page.contains(&numbers.replace('\0', "\\0").replace('|', " "))
+                && page.contains(&format!("  0: {path} \\0×6"))
+        );
+        let written = header(path, 1_000, 1_573_610_400, Hash([1; 32]));
+        assert_eq!(String::from_utf8(written).unwrap(), text);
+    }
+
+    #[test]
     fn the_length_of_a_record_counts_its_own_digits() {
         // 99 and 100, and 999 and 1,000, are lengths at which one digit more makes it one more again.
         for length in (1..1_100).chain([9_990, 9_991]) {

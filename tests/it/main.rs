@@ -13,6 +13,7 @@ mod rooms;
 mod support;
 
 mod api;
+mod archive_format;
 mod asking;
 mod authoring;
 mod behind;
