@@ -11,7 +11,7 @@ use super::object_trailer::LARGEST_MANIFEST;
 use super::quantity::size as shown_size;
 use super::segment::{Hash, LARGEST_FILE};
 use super::tar_member::BLOCK;
-use super::{BadName, FilePlace, HourPlace};
+use super::{FilePlace, HourPlace};
 
 /// Files and tombstones of an hour, at most: fifty times what a recorder writes.
 pub const MOST_ENTRIES: usize = 100_000;
@@ -41,13 +41,8 @@ pub struct HourManifest {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// A name that no visible file has.
-    #[error("'{}' is no name of a visible file of an hour: {why}", super::escape::shown(name))]
-    Name {
-        /// The name.
-        name: Box<str>,
-        /// What is wrong with it.
-        why: BadName,
-    },
+    #[error("'{}' is no name of a visible file, which has 1 to 255 bytes, no slash, and no dot in front", super::escape::shown(.0))]
+    Name(Box<str>),
     /// A tombstone among the files, or another file among the tombstones.
     #[error("'{}' is listed as a {listed_as}, which by the end of its name it is not", super::escape::shown(name))]
     Kind {
@@ -78,7 +73,7 @@ pub enum ManifestError {
 }
 
 impl HourManifest {
-    /// Of these files and names of tombstones, in any order.
+    /// Of these files and names of tombstones, in any order. Whoever lists them leaves out what no listing shows, and what is hidden.
     pub fn new(
         place: HourPlace,
         mut files: Vec<ManifestFile>,
@@ -158,12 +153,8 @@ fn order(name: &str) -> (u32, &str) {
 }
 
 fn check_name(place: &HourPlace, name: &str) -> Result<(), ManifestError> {
-    let why = match FilePlace::parse(&format!("{place}/{name}")) {
-        Ok(read) if *read.name == *name => return Ok(()),
-        Ok(_) => BadName::Parts,
-        Err(why) => why,
-    };
-    Err(ManifestError::Name { name: name.into(), why })
+    let is_name = FilePlace::parse(&format!("{place}/{name}")).is_ok_and(|read| *read.name == *name);
+    if is_name { Ok(()) } else { Err(ManifestError::Name(name.into())) }
 }
 
 fn check_file(file: &ManifestFile) -> Result<(), ManifestError> {

@@ -9,7 +9,7 @@ use super::manifest::MOST_ENTRIES;
 use super::manifest_writer::{FIRST_LINE, escaped, unescaped};
 use super::object_trailer::LARGEST_MANIFEST;
 use super::segment::Hash;
-use super::{BadName, FilePlace, HourManifest, HourPlace, ManifestError, ManifestFile};
+use super::{FilePlace, HourManifest, HourPlace, ManifestError, ManifestFile};
 
 /// Characters of a line that are shown, at most.
 const SHOWN: usize = 200;
@@ -42,18 +42,6 @@ pub enum ManifestTextError {
         found: String,
         /// What is wrong with it.
         expected: &'static str,
-    },
-    /// A path that leads out of the hour, or is none of a visible file.
-    #[error(
-        "line {line}: '{found}' is no file of this hour: {why}; the manifest is damaged: delete it and seal the hour again"
-    )]
-    Path {
-        /// Its number.
-        line: usize,
-        /// What it says.
-        found: String,
-        /// What is wrong with it.
-        why: BadName,
     },
     /// What the lines say together cannot be.
     #[error("line {line}: {error}; the manifest is damaged: delete it and seal the hour again")]
@@ -119,7 +107,8 @@ impl Gathered {
     fn line(&mut self, line: usize, content: &str) -> Result<(), ManifestTextError> {
         if let Some(hour) = content.strip_prefix("# hour ") {
             let hour = unescaped(hour).ok_or_else(|| line_error(line, content, "escaped wrongly"))?;
-            let place = HourPlace::parse(&hour).map_err(|why| path_error(line, content, why))?;
+            let place =
+                HourPlace::parse(&hour).map_err(|_| line_error(line, content, "not '# hour CHANNEL/QUALITY/HOUR'"))?;
             self.place.get_or_insert(place);
         } else if let Some(name) = content.strip_prefix("# tombstone ") {
             let name = unescaped(name).ok_or_else(|| line_error(line, content, "escaped wrongly"))?;
@@ -146,7 +135,8 @@ impl Gathered {
         let path = path.ok_or_else(|| line_error(line, content, "escaped wrongly"))?;
         let size =
             self.size.take().ok_or_else(|| line_error(line, content, "without its offset and size before it"))?;
-        let file = FilePlace::parse(&path).map_err(|why| path_error(line, content, why))?;
+        let file = FilePlace::parse(&path)
+            .map_err(|_| line_error(line, content, "without a path CHANNEL/QUALITY/HOUR/NAME of a visible file"))?;
         if self.place.as_ref() != Some(&file.hour) {
             return Err(line_error(line, content, "of another hour"));
         }
@@ -167,13 +157,9 @@ fn line_error(line: usize, found: &str, expected: &'static str) -> ManifestTextE
     ManifestTextError::Line { line, found: beginning(found), expected }
 }
 
-fn path_error(line: usize, found: &str, why: BadName) -> ManifestTextError {
-    ManifestTextError::Path { line, found: beginning(found), why }
-}
-
 /// The last line that ends in the name that is wrong.
 fn line_of(error: &ManifestError, text: &str) -> usize {
-    let (ManifestError::Name { name, .. }
+    let (ManifestError::Name(name)
     | ManifestError::Kind { name, .. }
     | ManifestError::Twice(name)
     | ManifestError::Hidden(name)
@@ -256,6 +242,29 @@ mod tests {
         }
 
         #[test]
+        fn whoever_moves_lines_and_writes_a_right_last_one_makes_another_manifest_or_none(
+            hour in any_hour(), from: prop::sample::Index, to: prop::sample::Index, digit: prop::sample::Index, is_moved: bool,
+        ) {
+            let text = String::from_utf8(hour.manifest().to_bytes()).unwrap();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.pop();
+            let (taken, at) = (from.index(lines.len()), digit.index(200));
+            let mut line = if is_moved { lines.remove(taken) } else { lines[taken].clone() };
+            if let Some(found) = line.as_bytes().get(at).copied().filter(u8::is_ascii_digit) {
+                line.replace_range(at..=at, if found == b'9' { "8" } else { "9" });
+            }
+            lines.insert(to.index(lines.len() + 1), line);
+            let before = lines.join("\n") + "\n";
+            let begin = *hour.manifest().offsets().last().unwrap();
+            for size in [text.len(), before.len() + 128] {
+                let changed = format!("{before}{}", trailer_line(&(begin..begin + size as u64), sha256(before.as_bytes())));
+                if let Ok(read) = HourManifest::parse(changed.as_bytes()) {
+                    prop_assert_eq!(read.to_bytes(), changed.as_bytes());
+                }
+            }
+        }
+
+        #[test]
         fn no_text_panics(lines in prop::collection::vec("(# hour |# tombstone |# offset |\\\\)?[0-9a-f]{0,64}(  )?[ -~\\\\é]{0,40}", 0..10)) {
             let text = format!("{FIRST_LINE}\n{}", lines.join("\n"));
             prop_assert!(HourManifest::parse(text.as_bytes()).is_err());
@@ -270,7 +279,11 @@ mod tests {
             (FIRST_LINE, "# gapless sealed hour v2", "line 1: the manifest has version 2 of the format"),
             (FIRST_LINE, "# something else", "line 1: expected '# gapless sealed hour v1'"),
             ("# hour desertbus/source/2019-11-13T02\n", "", "is of another hour"),
-            ("T02\n", "T02/..\n", "line 2: '# hour desertbus/source/2019-11-13T02/..' is no file of this hour"),
+            (
+                "T02\n",
+                "T02/..\n",
+                "line 2: '# hour desertbus/source/2019-11-13T02/..' is not '# hour CHANNEL/QUALITY/HOUR'",
+            ),
             (
                 "# files 3",
                 "# files 4",

@@ -167,6 +167,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("hyper_rustls", &["record"]),
     ("rustls", &["net/tls"]),
     ("tokio_rustls", &["net/tls"]),
+    ("tar", &["archive"]),
 ];
 
 fn files(directory: &Path, found: &mut Vec<(String, String)>) {
