@@ -231,7 +231,7 @@ impl Target {
 }
 
 /// The reader may close the pipe early; then there is nothing left to do.
-pub(super) fn to_stdout(done: io::Result<()>) -> anyhow::Result<()> {
+fn to_stdout(done: io::Result<()>) -> anyhow::Result<()> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Enough.into()),
         done => done.context("cannot write to standard output"),

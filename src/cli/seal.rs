@@ -1,6 +1,6 @@
 //! The verbs `seal` and `manifest`: writes manifests of hours that are over, and prints one.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::absent;
 use super::api::{Api, OpenNeeds};
 use super::args::ArchiveTarget;
 use super::config::{Config, time_between};
-use super::cut::{end_by_signal, to_stdout};
+use super::cut::end_by_signal;
 use super::exit::{Exit, UsageError};
 use super::out::{raw_stdout, stdout};
 use super::progress::Progress;
@@ -139,7 +139,11 @@ pub async fn manifest(config: &Config, args: &ManifestArgs) -> anyhow::Result<Ex
     } else {
         // To the byte: it is for other programs.
         let mut out = raw_stdout();
-        to_stdout(out.write_all(&bytes).and_then(|()| out.flush()))?;
+        match out.write_all(&bytes).and_then(|()| out.flush()) {
+            // Whoever reads it has enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            done => done.context("cannot write to standard output")?,
+        }
     }
     Ok(Exit::Done.into())
 }
