@@ -50,8 +50,8 @@ pub use playback::{CutHole, SequenceInit, SequenceList, SequenceSegment};
 pub use problem::ProblemReport;
 pub use recorders::{RecorderList, RecorderReport, StartRecorder, StopRecorder, StreamRecorderReport, TestSource};
 pub use retention::{
-    AbsentHour, AcceptedRecords, DiskFilled, KeepHours, KeptHours, PlanLimits, PlanStreamLimits, RetentionHour,
-    RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention, UnusableRecord,
+    AbsentHour, AcceptedRecords, AskingGuard, DiskFilled, KeepHours, KeptHours, PlanLimits, PlanStreamLimits,
+    RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention, UnusableRecord,
 };
 pub use scrub::{
     DamagedFile, FlaggedFile, FlaggedList, QuarantineList, QuarantineReport, QuarantinedFile, ScrubLine, ScrubOrder,

@@ -19,8 +19,8 @@ use crate::archive::escape::shown;
 use crate::archive::quantity::count;
 use crate::jobs::Stop;
 use crate::wire::{
-    AbsentHour, AcceptedRecords, KeepHours, KeptHours, PlanLimits, RetentionPlan, RetentionReport, RetentionView,
-    RunRetention,
+    AbsentHour, AcceptedRecords, AskingGuard, KeepHours, KeptHours, PlanLimits, RetentionPlan, RetentionReport,
+    RetentionView, RunRetention,
 };
 
 #[derive(Debug, Clone, clap::Args)]
@@ -35,7 +35,8 @@ pub enum RetentionVerb {
     Plan,
     /// Delete what is to be deleted
     Run {
-        /// Confirm, even if more than half of the archive would go or the clock looks wrong
+        /// Say yes to the question that `retention plan` shows: that the clock is right, or that so much is to go. It
+        /// answers the guard that asks now; another one asks by itself
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -95,6 +96,7 @@ async fn plan(config: &Config, api: &Api) -> anyhow::Result<RetentionPlan> {
 
 /// A daemon is asked for a run and makes it in a thread of its own; without one it is made here, however long it takes.
 async fn run_once(api: &Api, yes: bool) -> anyhow::Result<RetentionReport> {
+    let yes = if yes { asking(api).await? } else { None };
     let Some(local) = api.local() else {
         let answer = api.post("api/v1/retention/run", &RunRetention { yes })?.ask().await?;
         if answer.status() == StatusCode::ACCEPTED {
@@ -105,8 +107,17 @@ async fn run_once(api: &Api, yes: bool) -> anyhow::Result<RetentionReport> {
         return Ok(answer.json().await?);
     };
     let retention = Arc::clone(local.retention());
-    let running = tokio::task::spawn_blocking(move || retention.once(yes, &Stop::new(), None));
+    let running = tokio::task::spawn_blocking(move || retention.once(&yes.into_iter().collect(), &Stop::new(), None));
     running.await.context("the run crashed")
+}
+
+/// The guard that is answered by `--yes`: the one that asks now. Should another one ask before the run begins, it is not answered.
+async fn asking(api: &Api) -> anyhow::Result<Option<AskingGuard>> {
+    let view: RetentionView = api.get("api/v1/retention").json().await?;
+    if let Some(doubt) = &view.plan.doubt {
+        stderr_line(format_args!("answered by yes: {doubt}"));
+    }
+    Ok(view.plan.asks)
 }
 
 /// Says which of them are not here. They are kept if they appear; but of a channel and quality of which nothing is here the name is wrong,

@@ -100,7 +100,7 @@ pub(super) async fn run(
 }
 
 impl FromBody for RunRetention {
-    const EXAMPLE: &'static str = "{\"yes\": false}";
+    const EXAMPLE: &'static str = "{}, or {\"yes\": \"shrinking\"} to answer the guard that `asks` in the plan";
 }
 
 /// Answers `POST /api/v1/retention/keep`.

@@ -1,6 +1,7 @@
 //! What retention would do, has done, and what it says about itself.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::{microseconds, seconds};
@@ -44,6 +45,9 @@ pub struct RetentionPlan {
     /// What looks like a mistake: nothing would be deleted without a person's word.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub doubt: Option<String>,
+    /// The guard that says so, to be named in the answer. Others may ask when it is answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asks: Option<AskingGuard>,
     /// Why nothing can be deleted now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blocked: Option<String>,
@@ -193,6 +197,9 @@ pub struct RetentionReport {
     /// What looks like a mistake and needs confirmation (`gapless retention run --yes`).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub doubt: Option<String>,
+    /// The guard that says so, to be named in the answer. Others may ask when it is answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asks: Option<AskingGuard>,
     /// Why the clock of this machine is not believed now; nothing is deleted meanwhile.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub clock: Option<String>,
@@ -241,13 +248,44 @@ pub struct AcceptedRecords {
     pub kept_aside: Vec<String>,
 }
 
+/// A guard that asks a person before a run deletes. An answer holds for the guard that it names, and for no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AskingGuard {
+    /// The clock is contradicted, or nobody vouches for it.
+    Clock,
+    /// Hours would go for their age, and the newest is far older than the clock says.
+    Quiet,
+    /// Much of what decides about room is from the future.
+    Future,
+    /// More than half of the archive would go at once, or within a week.
+    Shrinking,
+}
+
 /// A run of retention that is ordered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunRetention {
-    /// Also what looks like a mistake.
-    #[serde(default)]
-    pub yes: bool,
+    /// The guard whose question, as plan and report show it, is answered by yes.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "named_guard")]
+    pub yes: Option<AskingGuard>,
+}
+
+/// A bare `true` says yes to whatever may be asked, which nobody has seen.
+fn named_guard<'de, D: Deserializer<'de>>(from: D) -> Result<Option<AskingGuard>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Bare(bool),
+        Named(AskingGuard),
+    }
+    match Option::<Given>::deserialize(from)? {
+        None | Some(Given::Bare(false)) => Ok(None),
+        Some(Given::Named(guard)) => Ok(Some(guard)),
+        Some(Given::Bare(true)) => {
+            Err(D::Error::custom("`yes` names the guard that it answers, as `asks` of the plan does"))
+        }
+    }
 }
 
 /// Hours that are to be kept whatever the limits say.

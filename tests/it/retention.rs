@@ -210,6 +210,22 @@ fn a_quiet_archive_is_not_deleted_because_of_what_the_clock_says() {
     let run = alone_after_index(&archive, &limits);
     assert!(run.code == 1 && run.out.contains("the clock says"), "{}", run.out);
     assert_eq!(archive.all_hours().len(), 12);
+    // Most of it would go, too. Who says that the clock is right has not said that this is.
+    let limits = format!("max_age = \"{}h\"", 24 * 30 + 2);
+    let run = alone(&archive, &limits, &["run", "--yes"]);
+    assert!(run.err.contains("answered by yes: the clock says"), "{}", run.err);
+    assert!(run.code == 1 && run.out.contains("hours would be deleted at once"), "{}", run.out);
+    assert_eq!(archive.all_hours().len(), 12);
+    let node = node(&archive, &limits);
+    eventually(SOON, || troubles(&node).contains("retention"));
+    let order = |yes: serde_json::Value| {
+        node.post("/api/v1/retention/run", Some(&node.own_token()), &serde_json::json!({ "yes": yes }))
+    };
+    let refused = order(true.into());
+    assert!(refused.status == 400 && refused.text().contains("names the guard"), "{}", refused.text());
+    assert_eq!(order("shrinking".into()).json()["asks"], "quiet");
+    assert_eq!(order("quiet".into()).json()["asks"], "shrinking");
+    assert_eq!(archive.all_hours().len(), 12);
 }
 
 /// `retention run` on an archive that a node has made an index of.

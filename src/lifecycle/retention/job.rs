@@ -20,7 +20,7 @@ use super::reclaim::PeerIdentities;
 use super::report::RetentionGauges;
 use super::retired_hours::RetirementLedger;
 use super::runs::{Attempts, RunRequest, RunRequests};
-use super::schedule::{RetentionReason, RetiringHour};
+use super::schedule::{Answered, RetentionReason, RetiringHour};
 use super::shrinking::Yardsticks;
 use super::{RetentionError, report};
 use crate::archive::disk_use::DiskUse;
@@ -33,7 +33,7 @@ use crate::lifecycle::clock::{ClockTimeline, Clocks};
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::replicate::peer::{Peer, PeerClient};
 use crate::sync::crawl::{CrawlError, Keeper};
-use crate::wire::{AbsentHour, DiskFilled, RetentionReport};
+use crate::wire::{AbsentHour, AskingGuard, DiskFilled, RetentionReport};
 
 /// How often it is looked whether it is time to end while other nodes are asked.
 const LOOK: Duration = Duration::from_millis(500);
@@ -160,10 +160,10 @@ impl Retention {
         Ok(absent)
     }
 
-    /// Asks for a run of the job, at once or after the one that runs. What looks like a mistake is done only if a person has
-    /// `confirmed` it.
-    pub fn request_run(&self, confirmed: bool) -> RunRequest {
-        let request = self.run_requests.ask(confirmed);
+    /// Asks for a run of the job, at once or after the one that runs. What looks like a mistake is done only if a person has said yes
+    /// to the very guard that asks.
+    pub fn request_run(&self, yes: Option<AskingGuard>) -> RunRequest {
+        let request = self.run_requests.ask(yes);
         self.attempts.lock().hurry();
         self.parts.wake.wake();
         request
@@ -204,12 +204,12 @@ impl Retention {
         self.options.interval
     }
 
-    /// One run. What looks like a mistake is done only if a person has `confirmed` it. What did not work is in the report. How far it
-    /// is it reports by `handle`, if given.
-    pub fn once(&self, confirmed: bool, stop: &Stop, handle: Option<&JobHandle>) -> RetentionReport {
+    /// One run. What looks like a mistake is done only if a person has `answered` every guard that asks. What did not work is in the
+    /// report. How far it is it reports by `handle`, if given.
+    pub fn once(&self, answered: &Answered, stop: &Stop, handle: Option<&JobHandle>) -> RetentionReport {
         let _one = self.running();
         let mut report = RetentionReport { enabled: !self.options.limits.are_off(), ..RetentionReport::default() };
-        if let Err(error) = self.attempt(confirmed, stop, handle, &mut report) {
+        if let Err(error) = self.attempt(answered, stop, handle, &mut report) {
             let text = error.to_string();
             if self.report.lock().error.as_ref() == Some(&text) {
                 tracing::debug!(name: "retention_failed", %error, "retention still could not do all that it was to do");
@@ -230,14 +230,14 @@ impl Retention {
 
     fn attempt(
         &self,
-        confirmed: bool,
+        answered: &Answered,
         stop: &Stop,
         handle: Option<&JobHandle>,
         report: &mut RetentionReport,
     ) -> Result<(), RetentionError> {
         self.tick();
         self.may_delete()?;
-        if confirmed {
+        if answered.contains(&AskingGuard::Clock) && self.clock_doubt(true).is_some() {
             self.timeline.confirm(&*self.base()?, self.parts.keeper.records());
         }
         if !self.options.limits.are_off() {
@@ -255,13 +255,13 @@ impl Retention {
         self.gauges.ran(now);
         report.overdue_bytes = schedule.going_bytes();
         report.disk = self.disk_filled();
-        let doubt = self.doubt(&schedule).filter(|_| !confirmed);
+        let may_shrink = self.may_shrink(&schedule, answered);
         let mut copies = self.copies();
-        if let Some(doubt) = &doubt {
+        if let Some((guard, doubt)) = self.doubt(&schedule, answered) {
             tracing::error!(name: "retention_doubted", %doubt, "retention needs confirmation");
-            report.doubt = Some(self.with_who_fills(doubt));
+            (report.asks, report.doubt) = (Some(guard), Some(self.with_who_fills(&doubt)));
             for going in schedule.begun() {
-                self.retire_or_report(going, &mut copies, (confirmed, stop), report)?;
+                self.retire_or_report(going, &mut copies, (answered, stop), report)?;
             }
             return Ok(());
         }
@@ -274,9 +274,9 @@ impl Retention {
                 handle.doing(format!("deletes {}", going.stored.place));
                 handle.progress(done, schedule.going.len() as u64);
             }
-            self.retire_or_report(going, &mut copies, (confirmed, stop), report)?;
+            self.retire_or_report(going, &mut copies, (answered, stop), report)?;
         }
-        if confirmed {
+        if may_shrink {
             self.reset_levels(schedule.own_after(), schedule.named_after());
         }
         self.reclaim_all(&journal, stop, report)?;
@@ -294,13 +294,13 @@ impl Retention {
         &self,
         going: &RetiringHour,
         copies: &mut Copies,
-        (confirmed, stop): (bool, &Stop),
+        (answered, stop): (&Answered, &Stop),
         report: &mut RetentionReport,
     ) -> Result<(), RetentionError> {
         if stop.is_stopped() {
             return Err(RetentionError::Stopped);
         }
-        self.still_safe(confirmed)?;
+        self.still_safe(answered)?;
         let place = &going.stored.place;
         if let Some(doubt) = self.parts.keeper.doubt_of(place) {
             report.error = Some(doubt.to_string());
@@ -312,7 +312,7 @@ impl Retention {
         } else {
             None
         };
-        match self.retire(place, going.reason, seen.as_ref(), (confirmed, stop), report) {
+        match self.retire(place, going.reason, seen.as_ref(), (answered, stop), report) {
             Ok(deleted) if deleted.unseen > 0 => {
                 tracing::info!(name: "hour_has_changed", hour = %place, files = deleted.unseen, "an hour got more segments while other nodes were asked about it; it waits for the next run");
                 Ok(())
@@ -341,7 +341,7 @@ impl Retention {
         place: &HourPlace,
         reason: RetentionReason,
         seen: Option<&HashSet<String>>,
-        (confirmed, stop): (bool, &Stop),
+        (answered, stop): (&Answered, &Stop),
         report: &mut RetentionReport,
     ) -> Result<Deleted, RetentionError> {
         self.may_delete()?;
@@ -349,7 +349,7 @@ impl Retention {
         let before = self.ledger.ask(|journal, _| journal.get(place).cloned()).ok_or(RetentionError::NotRead)?;
         let entry = |step| Some(self.entry(step, Some(reason)));
         self.note(place, entry(JournalStep::Retiring))?;
-        let may_go_on = || !stop.is_stopped() && self.still_safe(confirmed).is_ok();
+        let may_go_on = || !stop.is_stopped() && self.still_safe(answered).is_ok();
         let (deleted, result) = delete_segments(&base, place, seen, &may_go_on);
         self.parts.deletions.add(place, deleted.segments);
         report.segments += deleted.segments;
@@ -363,7 +363,7 @@ impl Retention {
             return Ok(deleted);
         }
         if deleted.stopped {
-            return self.still_safe(confirmed).and(Err(RetentionError::Stopped));
+            return self.still_safe(answered).and(Err(RetentionError::Stopped));
         }
         if deleted.left > 0 {
             tracing::warn!(name: "files_left", hour = %place, files = deleted.left, "an hour was retired; files with other names stay in its directory");

@@ -1,7 +1,7 @@
 //! What goes, from what the index and the journal know. Changes nothing.
 
 use super::journal::{Journal, JournalStep};
-use super::schedule::{EarlierDecision, Schedule, Stored, schedule};
+use super::schedule::{Answered, EarlierDecision, Schedule, Stored, schedule};
 use super::{Retention, RetentionError, report};
 use crate::archive::origins::Origin;
 use crate::archive::retention::RetentionLimits;
@@ -25,9 +25,9 @@ impl Retention {
         let free = self.free();
         let schedule = self.schedule(&journal, limits, free)?;
         let blocked = self.may_delete().err().map(|error| error.to_string());
-        let doubt = self.doubt(&schedule);
+        let (asks, doubt) = self.doubt(&schedule, &Answered::default()).unzip();
         let other_limits = limits != own;
-        Ok(RetentionPlan { doubt, blocked, other_limits, ..report::plan(&schedule, !limits.are_off(), free) })
+        Ok(RetentionPlan { doubt, asks, blocked, other_limits, ..report::plan(&schedule, !limits.are_off(), free) })
     }
 
     /// What goes by these limits and by what the index knows. Changes nothing.

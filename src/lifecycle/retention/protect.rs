@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::journal::{Journal, JournalEntry, JournalLine, JournalStep};
 use super::retired_hours::{JournalNow, RETIRED, RetirementLedger};
-use super::schedule::{EarlierDecision, Measured, RetentionReason, Schedule, SuspectPlan};
+use super::schedule::{Answered, EarlierDecision, Measured, RetentionReason, Schedule, SuspectPlan};
 use super::shrinking::{Shrinking, StreamSize, Yardsticks};
 use super::{Retention, RetentionError};
 use crate::archive::clock::ClockVerdict;
@@ -14,7 +14,7 @@ use crate::archive::guards::Guard;
 use crate::archive::{HourPlace, Timestamp};
 use crate::disk::{Base, DiskError, Record, RecordHistory, RecordReading, Records, marker};
 use crate::lifecycle::clock::{ClockTimeline, SystemClocks, TIME};
-use crate::wire::{AcceptedRecords, UnusableRecord};
+use crate::wire::{AcceptedRecords, AskingGuard, UnusableRecord};
 
 /// The highest levels of the last week.
 const LEVELS: Record = Record { name: "levels", version: 1, most: 4 << 10, is_frequent: false };
@@ -178,15 +178,26 @@ impl Retention {
         Ok(())
     }
 
-    /// Why nothing is done without confirmation, if so. Changes nothing.
-    pub(super) fn doubt(&self, schedule: &Schedule) -> Option<String> {
+    /// Which guard that is not yet `answered` holds everything back, if one does, and why. Changes nothing.
+    pub(super) fn doubt(&self, schedule: &Schedule, answered: &Answered) -> Option<(AskingGuard, String)> {
+        self.doubts(schedule).into_iter().find(|(guard, _)| !answered.contains(guard))
+    }
+
+    /// Every guard that asks, in the order in which they do.
+    pub(super) fn doubts(&self, schedule: &Schedule) -> Vec<(AskingGuard, String)> {
         let by_age = schedule.going.iter().any(|going| going.reason == RetentionReason::Age);
-        if let Some(why) = self.clock_doubt(by_age) {
-            let until = "nothing is deleted until that is cleared up, or you say that the clock is right";
-            return Some(format!("{why}; {until}: `gapless retention run --yes`"));
-        }
-        let doubt = schedule.doubt.filter(|doubt| !self.is_lifted(doubt));
-        doubt.map(|doubt| doubt.to_string()).or_else(|| self.shrinking(schedule))
+        let until = "nothing is deleted until that is cleared up, or you say that the clock is right";
+        let clock = self.clock_doubt(by_age).map(|why| format!("{why}; {until}: `gapless retention run --yes`"));
+        let planned = schedule.doubts.iter().filter(|doubt| !self.is_lifted(doubt));
+        let planned = planned.map(|doubt| (doubt.guard(), doubt.to_string()));
+        let shrinking = self.shrinking(schedule).map(|why| (AskingGuard::Shrinking, why));
+        clock.map(|why| (AskingGuard::Clock, why)).into_iter().chain(planned).chain(shrinking).collect()
+    }
+
+    /// Whether a person was asked about the shrinking of the archive, and has agreed to it.
+    pub(super) fn may_shrink(&self, schedule: &Schedule, answered: &Answered) -> bool {
+        let shrinking = AskingGuard::Shrinking;
+        answered.contains(&shrinking) && self.doubts(schedule).iter().any(|(guard, _)| *guard == shrinking)
     }
 
     /// Half at once is the same guard as half within a week.
@@ -207,10 +218,10 @@ impl Retention {
     }
 
     /// An error if what was safe at the beginning of a run is not any more.
-    pub(super) fn still_safe(&self, confirmed: bool) -> Result<(), RetentionError> {
+    pub(super) fn still_safe(&self, answered: &Answered) -> Result<(), RetentionError> {
         self.records_are_intact()?;
         match self.clock_doubt(false) {
-            Some(why) if !confirmed => Err(RetentionError::Clock(why)),
+            Some(why) if !answered.contains(&AskingGuard::Clock) => Err(RetentionError::Clock(why)),
             _ => Ok(()),
         }
     }

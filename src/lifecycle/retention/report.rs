@@ -36,7 +36,6 @@ pub(super) fn plan(schedule: &Schedule, enabled: bool, free: Option<u64>) -> Ret
         archive_hours: schedule.hours as u64,
         archive_bytes: schedule.bytes,
         free_bytes: free,
-        doubt: schedule.doubt.map(|doubt| doubt.to_string()),
         ..RetentionPlan::default()
     }
 }

@@ -10,7 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::Retention;
+use super::schedule::Answered;
 use crate::jobs::{Backoff, Failure, Job, JobHandle, JobState, Next, Stop};
+use crate::wire::AskingGuard;
 
 /// How often it is looked whether there is anything to do.
 const LOOK: Duration = Duration::from_millis(500);
@@ -65,9 +67,12 @@ impl Job for Runs {
             }
         }
         handle.working("looks for what is to be deleted");
-        let report = self.retention.once(asked.is_some_and(|taken| taken.confirmed), &self.stop, Some(handle));
+        let report = {
+            let answered = asked.as_ref().map(|taken| taken.answered.clone()).unwrap_or_default();
+            self.retention.once(&answered, &self.stop, Some(handle))
+        };
         if let Some(taken) = asked {
-            self.retention.run_requests().done(taken);
+            self.retention.run_requests().done(&taken);
         }
         if let Some(error) = report.error {
             // A run is due until there is one that works.
@@ -97,8 +102,8 @@ pub(super) struct RunRequests {
 #[derive(Debug, Default)]
 struct Asked {
     count: u64,
-    /// Whether what looks like a mistake is to be done as well, if any of them waits.
-    waiting: Option<bool>,
+    /// What was said to guards, if any of them waits.
+    waiting: Option<Answered>,
 }
 
 #[derive(Debug)]
@@ -107,10 +112,10 @@ pub struct RunRequest {
     answered: watch::Receiver<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TakenRequests {
-    /// Whether what looks like a mistake is to be done as well.
-    pub(super) confirmed: bool,
+    /// What was said to guards.
+    pub(super) answered: Answered,
     up_to: u64,
 }
 
@@ -119,19 +124,19 @@ impl RunRequests {
         Self { asked: Mutex::default(), answered: watch::Sender::new(0) }
     }
 
-    pub(super) fn ask(&self, confirmed: bool) -> RunRequest {
+    pub(super) fn ask(&self, yes: Option<AskingGuard>) -> RunRequest {
         let mut asked = self.asked.lock();
         asked.count += 1;
-        asked.waiting = Some(confirmed || asked.waiting.unwrap_or(false));
+        asked.waiting.get_or_insert_default().extend(yes);
         RunRequest { number: asked.count, answered: self.answered.subscribe() }
     }
 
     pub(super) fn take(&self) -> Option<TakenRequests> {
         let mut asked = self.asked.lock();
-        asked.waiting.take().map(|confirmed| TakenRequests { confirmed, up_to: asked.count })
+        asked.waiting.take().map(|answered| TakenRequests { answered, up_to: asked.count })
     }
 
-    pub(super) fn done(&self, taken: TakenRequests) {
+    pub(super) fn done(&self, taken: &TakenRequests) {
         self.answered.send_replace(taken.up_to);
     }
 }
@@ -207,17 +212,21 @@ mod tests {
     fn a_run_answers_only_the_requests_made_before_it_began() {
         let requests = RunRequests::new();
         assert_eq!(requests.take(), None);
-        let (mut first, mut with_it) = (requests.ask(true), requests.ask(false));
+        let (mut first, mut with_it) = (requests.ask(Some(AskingGuard::Clock)), requests.ask(None));
         let run = requests.take().unwrap();
-        assert!(run.confirmed, "a word that was given counts");
-        let mut late = requests.ask(false);
+        assert_eq!(
+            run.answered,
+            [AskingGuard::Clock].into(),
+            "an answer that was given counts, and for no other guard"
+        );
+        let mut late = requests.ask(None);
         assert_eq!(first.answered().now_or_never(), None);
-        requests.done(run);
+        requests.done(&run);
         assert_eq!((first.answered().now_or_never(), with_it.answered().now_or_never()), (Some(true), Some(true)));
         assert_eq!(late.answered().now_or_never(), None);
         let next = requests.take().unwrap();
-        assert!(!next.confirmed, "and counts once");
-        requests.done(next);
+        assert!(next.answered.is_empty(), "and counts once");
+        requests.done(&next);
         assert_eq!(late.answered().now_or_never(), Some(true));
         assert_eq!(requests.take(), None);
     }

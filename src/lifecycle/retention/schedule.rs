@@ -9,6 +9,7 @@
 mod room;
 mod stored;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 pub use room::Horizons;
@@ -17,6 +18,7 @@ pub use stored::{EarlierDecision, Measured, RetentionReason, Stored};
 use super::shrinking::StreamSize;
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{Hour, Span, Timestamp};
+use crate::wire::AskingGuard;
 
 /// How far the clock may be ahead of the newest hour before age is believed only on a person's word: a week without a single
 /// segment is a long pause, or a wrong clock.
@@ -38,8 +40,8 @@ pub struct RetiringHour {
 pub struct Schedule {
     /// What came from others and has no room first, then oldest first.
     pub going: Vec<RetiringHour>,
-    /// What looks like a mistake.
-    pub doubt: Option<SuspectPlan>,
+    /// What looks like a mistake; each is asked about by itself, the first one first.
+    pub doubts: Vec<SuspectPlan>,
     /// Hours that hold anything.
     pub hours: usize,
     /// Bytes of all of them.
@@ -62,6 +64,11 @@ impl Schedule {
         self.going.iter().filter(|going| matches!(going.stored.decided, EarlierDecision::Begun(_)))
     }
 
+    #[cfg(test)]
+    pub fn doubt(&self) -> Option<SuspectPlan> {
+        self.doubts.first().copied()
+    }
+
     /// How much of one's own is left when all has gone that goes.
     pub fn own_after(&self) -> StreamSize {
         self.after(Measured::Own, self.own)
@@ -77,6 +84,9 @@ impl Schedule {
         going.fold(before, |left, stored| left.without(1, stored.bytes.saturating_sub(stored.origin.added.bytes)))
     }
 }
+
+/// The guards that a person has answered by yes. None of these answers holds for another guard.
+pub type Answered = BTreeSet<AskingGuard>;
 
 /// What looks like a mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +114,17 @@ pub enum SuspectPlan {
         /// The last of their hours.
         newest: Hour,
     },
+}
+
+impl SuspectPlan {
+    /// Who asks about it.
+    pub const fn guard(&self) -> AskingGuard {
+        match self {
+            Self::MoreThanHalf { .. } => AskingGuard::Shrinking,
+            Self::Clock { .. } => AskingGuard::Quiet,
+            Self::Future { .. } => AskingGuard::Future,
+        }
+    }
 }
 
 impl fmt::Display for SuspectPlan {
@@ -174,21 +195,20 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &RetentionLimits, now: Timestamp
     let much = limits.by_size() && future > bytes / 10;
     let from_future =
         newest_of_all.filter(|_| much).map(|hour| SuspectPlan::Future { bytes: future, of: bytes, newest: hour });
-    schedule.doubt = doubt(&schedule, newest, now, from_future);
+    schedule.doubts = doubts(&schedule, newest, now, from_future);
     schedule
 }
 
-fn doubt(
+fn doubts(
     schedule: &Schedule,
     newest: Option<Hour>,
     now: Timestamp,
     from_future: Option<SuspectPlan>,
-) -> Option<SuspectPlan> {
+) -> Vec<SuspectPlan> {
     let new = || schedule.going.iter().filter(|going| going.stored.decided == EarlierDecision::Nothing);
     let by_age = new().any(|going| going.reason == RetentionReason::Age);
-    if by_age && newest.is_none_or(|hour| hour.end() + QUIET < now) {
-        return Some(SuspectPlan::Clock { newest, now });
-    }
+    let is_quiet = by_age && newest.is_none_or(|hour| hour.end() + QUIET < now);
+    let quiet = is_quiet.then_some(SuspectPlan::Clock { newest, now });
     // What others gave and has no room is no loss by mistake, and its number must not make a loss look small.
     let fetched = new().filter(|going| going.reason == RetentionReason::Fetched && !going.stored.counts()).count();
     let all = (new().count() - fetched, schedule.hours - fetched);
@@ -199,7 +219,8 @@ fn doubt(
     let named = (going_of(Measured::Named), number(schedule.named.hours));
     let guarded = [own, all].into_iter().chain((named.1 > own.1).then_some(named));
     let more_than_half = guarded.into_iter().find(|(going, of)| going * 2 > *of);
-    from_future.or(more_than_half.map(|(going, of)| SuspectPlan::MoreThanHalf { going, of }))
+    let more_than_half = more_than_half.map(|(going, of)| SuspectPlan::MoreThanHalf { going, of });
+    [quiet, from_future, more_than_half].into_iter().flatten().collect()
 }
 
 #[cfg(test)]

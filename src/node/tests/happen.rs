@@ -190,11 +190,13 @@ impl ModelWorld<'_> {
     fn retain(&mut self, machine: usize, confirmed: bool, stop: &Stop) -> LossCause {
         let at = &self.machines[machine];
         let Some(node) = &at.node else { return LossCause::Nobody };
-        let report = node.retain(confirmed, stop);
+        // A person answers what is asked, and has seen nothing else.
+        let answered = node.asks().filter(|_| confirmed);
+        let report = node.retain(answered, stop);
         self.told = format!("{report:?}");
         LossCause::Retention(RetentionRun {
             machine,
-            confirmed,
+            answered,
             limits: at.settings.limits.clone(),
             reclaim_us: at.settings.reclaim_age.us(),
             keep_last_copy: at.settings.keep_last_copy,

@@ -28,7 +28,7 @@ use crate::replicate::backfill::{Backfill, BackfillOptions, BackfillParts, PeerS
 use crate::replicate::peer::{Peer, PeerClient, PeerLimits};
 use crate::sync::crawl::{Crawl, Keeper, StrangersBudget};
 use crate::sync::startup::Locked;
-use crate::wire::RetentionReport;
+use crate::wire::{AskingGuard, RetentionReport};
 
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -282,8 +282,13 @@ impl ModelNode {
         }
     }
 
-    pub(super) fn retain(&self, confirmed: bool, stop: &Stop) -> RetentionReport {
-        self.retention.once(confirmed, stop, None)
+    /// The guard that asks now.
+    pub(super) fn asks(&self) -> Option<AskingGuard> {
+        self.retention.plan(None).ok()?.asks
+    }
+
+    pub(super) fn retain(&self, yes: Option<AskingGuard>, stop: &Stop) -> RetentionReport {
+        self.retention.once(&yes.into_iter().collect(), stop, None)
     }
 
     /// The operator's word that what is missing is missing.

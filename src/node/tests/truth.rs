@@ -9,6 +9,7 @@ use super::clocks::{DAY, HOUR};
 use super::disks::{Tree, hour_part, hour_place, is_tombstone, parts, start_and_hash, stem};
 use crate::archive::HourPlace;
 use crate::archive::retention::RetentionLimits;
+use crate::wire::AskingGuard;
 
 pub(super) const MACHINES: usize = 3;
 /// Files that a peer may give of channels that nobody here records or names.
@@ -37,7 +38,7 @@ pub(super) enum LossCause {
 #[derive(Debug, Clone)]
 pub(super) struct RetentionRun {
     pub(super) machine: usize,
-    pub(super) confirmed: bool,
+    pub(super) answered: Option<AskingGuard>,
     pub(super) limits: RetentionLimits,
     pub(super) reclaim_us: i64,
     pub(super) keep_last_copy: bool,
@@ -257,7 +258,7 @@ impl ModelTruth {
             let is_old = |now: i64| run.limits.max_age.is_some_and(|age| end + age.us() <= now + SLACK);
             if self.machines[machine].kept.contains(place) {
                 self.wrong(format!("{place} was to be kept on machine {machine}, and retention took it"));
-            } else if run.confirmed {
+            } else if run.answered.is_some() {
                 // The operator has looked at it.
             } else if !is_old(run.now) && !is_full {
                 self.wrong(format!("retention took {place} from machine {machine}: no limit says so by true time"));
@@ -268,7 +269,7 @@ impl ModelTruth {
             memory.retired.insert(place.clone(), memory.lived);
         }
         self.half(run, after);
-        if run.confirmed {
+        if run.answered == Some(AskingGuard::Shrinking) {
             // What is left is what counts from now on: a person has said so.
             self.machines[machine].held.clear();
         }
@@ -313,7 +314,7 @@ impl ModelTruth {
         let since = memory.lived - 6 * DAY;
         let held = memory.held.iter().filter(|(when, _)| *when >= since).map(|(_, hours)| *hours).max().unwrap_or(0);
         let left = memory.own_hours(run.machine, after);
-        if !run.confirmed && left * 2 + 2 < held {
+        if run.answered != Some(AskingGuard::Shrinking) && left * 2 + 2 < held {
             self.wrong(format!("{left} of {held} hours are left on machine {} within a week, unasked", run.machine));
         }
     }

@@ -43,7 +43,7 @@ fn going(schedule: &Schedule) -> Vec<(String, RetentionReason)> {
 fn nothing_goes_without_a_limit() {
     let all: Vec<Stored> = (0..50).map(|ago| stored("a/b", ago, 100)).collect();
     let schedule = schedule(all, &RetentionLimits::default(), now(), Some(0));
-    assert_eq!((schedule.going.len(), schedule.doubt, schedule.hours, schedule.bytes), (0, None, 50, 5_000));
+    assert_eq!((schedule.going.len(), schedule.doubt(), schedule.hours, schedule.bytes), (0, None, 50, 5_000));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn an_hour_is_too_old_when_its_end_is() {
     let schedule = schedule(all, &hours(6), now(), None);
     let expected = ["a/b/2020-01-10T03", "a/b/2020-01-10T04", "a/b/2020-01-10T05"];
     assert_eq!(going(&schedule), expected.map(|place| (place.to_owned(), RetentionReason::Age)));
-    assert_eq!((schedule.doubt, schedule.going_bytes()), (None, 300));
+    assert_eq!((schedule.doubt(), schedule.going_bytes()), (None, 300));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn more_than_half_at_once_is_doubted() {
     let all: Vec<Stored> = (2..10).map(|ago| stored("a/b", ago, 100)).collect();
     let doubt = |max_bytes| {
         let limits = RetentionLimits { max_bytes: Some(max_bytes), ..RetentionLimits::default() };
-        schedule(all.clone(), &limits, now(), None).doubt
+        schedule(all.clone(), &limits, now(), None).doubt()
     };
     assert_eq!(doubt(400), None);
     assert_eq!(doubt(399), Some(SuspectPlan::MoreThanHalf { going: 5, of: 8 }));
@@ -103,14 +103,14 @@ fn more_than_half_at_once_is_doubted() {
 fn a_clock_far_ahead_is_doubted_and_one_far_behind_deletes_nothing() {
     let all: Vec<Stored> = (0..100).map(|ago| stored("a/b", ago, 100)).collect();
     let at = |text: &str| schedule(all.clone(), &hours(90), Timestamp::parse(text).unwrap(), None);
-    assert_eq!(at(NOW).doubt, None);
-    assert!(matches!(at("2030-01-10T12:30").doubt, Some(SuspectPlan::Clock { newest: Some(_), .. })));
+    assert_eq!(at(NOW).doubt(), None);
+    assert!(matches!(at("2030-01-10T12:30").doubt(), Some(SuspectPlan::Clock { newest: Some(_), .. })));
     assert!(at("1999-01-01T00:00").going.is_empty());
     // A segment from the far future does not make an old archive look new.
     let mut planted = all.clone();
     planted.push(stored("a/b", -80_000, 100));
     let then = Timestamp::parse("2021-01-10T12:30").unwrap();
-    assert!(matches!(schedule(planted, &hours(90), then, None).doubt, Some(SuspectPlan::Clock { .. })));
+    assert!(matches!(schedule(planted, &hours(90), then, None).doubt(), Some(SuspectPlan::Clock { .. })));
 }
 
 #[test]
@@ -119,16 +119,16 @@ fn hours_from_the_future_push_nothing_out_by_size() {
     let limits = RetentionLimits { max_bytes: Some(1_000), ..RetentionLimits::default() };
     all.push(stored("a/b", -80_000, 100));
     let little = schedule(all.clone(), &limits, now(), None);
-    assert_eq!((going(&little), little.doubt), (Vec::new(), None));
+    assert_eq!((going(&little), little.doubt()), (Vec::new(), None));
     all.push(stored("a/b", -80_001, 1_000_000));
     let much = schedule(all.clone(), &limits, now(), None);
     assert!(going(&much).is_empty());
-    assert!(matches!(much.doubt, Some(SuspectPlan::Future { bytes: 1_000_100, of: 1_001_100, .. })));
+    assert!(matches!(much.doubt(), Some(SuspectPlan::Future { bytes: 1_000_100, of: 1_001_100, .. })));
     // What is full of them has less free space all the same; nothing goes for that without a word.
     let space = RetentionLimits { min_free: Some(1_000), ..RetentionLimits::default() };
     let full = schedule(all.clone(), &space, now(), Some(950));
-    assert!(full.going.len() == 1 && matches!(full.doubt, Some(SuspectPlan::Future { .. })));
-    assert_eq!(schedule(all, &hours(6), now(), None).doubt, None, "age does not look at bytes");
+    assert!(full.going.len() == 1 && matches!(full.doubt(), Some(SuspectPlan::Future { .. })));
+    assert_eq!(schedule(all, &hours(6), now(), None).doubt(), None, "age does not look at bytes");
 }
 
 #[test]

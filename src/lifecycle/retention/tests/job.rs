@@ -181,7 +181,7 @@ async fn a_journal_that_was_put_back_is_read_when_a_person_asks() {
     for (path, bytes) in good.iter().filter(|(path, _)| path.ends_with("retired") || path.ends_with("retired.2")) {
         std::fs::write(path, bytes).unwrap();
     }
-    retention.request_run(false);
+    retention.request_run(None);
     retention.know_journal();
     assert_eq!(retention.keeps(&archive.place(9)), Some(true));
 }

@@ -23,7 +23,7 @@ use crate::lifecycle::retention::{Retention, RetentionOptions, RetentionParts};
 use crate::replicate::HourRules as _;
 use crate::replicate::peer::{self, Peer, PeerClient};
 use crate::sync::crawl::Keeper;
-use crate::wire::RetentionReport;
+use crate::wire::{AskingGuard, RetentionReport};
 
 pub(super) const DAY: Span = Span::from_us(24 * HOUR_US);
 
@@ -147,11 +147,11 @@ impl Archive {
 
 pub(super) fn run(retention: &Retention) -> RetentionReport {
     retention.know_journal();
-    block_in_place(|| retention.once(false, &Stop::new(), None))
+    block_in_place(|| retention.once(&[].into(), &Stop::new(), None))
 }
 
-fn confirmed_run(retention: &Retention) -> RetentionReport {
-    block_in_place(|| retention.once(true, &Stop::new(), None))
+fn answered_run(retention: &Retention, guard: AskingGuard) -> RetentionReport {
+    block_in_place(|| retention.once(&[guard].into(), &Stop::new(), None))
 }
 
 pub(super) fn age(hours: i64) -> RetentionLimits {
@@ -181,10 +181,36 @@ async fn a_clock_that_the_recorder_shares_deletes_nothing() {
         let doubt = report.doubt.unwrap();
         assert!(doubt.contains("elapsed") && doubt.contains("--yes"), "{doubt}");
         assert!(archive.hours() == 21 && retention.report().clock.is_some());
-        let confirmed = confirmed_run(&retention);
-        assert_eq!((confirmed.doubt, archive.hours()), (None, 17));
+        let answered = answered_run(&retention, AskingGuard::Clock);
+        assert_eq!((answered.doubt, archive.hours()), (None, 17));
         assert_eq!(run(&retention).doubt, None, "the word holds");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_one_guard_does_not_answer_another() {
+    let archive = Archive::new(20);
+    assert_eq!(run(&archive.start(age(20))).doubt, None);
+    archive.clocks.set(|said| said.wall = said.wall + Span::from_us(5 * HOUR_US));
+    // By the wrong clock more than half would go as well.
+    let retention = archive.start(age(10));
+    assert_eq!(run(&retention).asks, Some(AskingGuard::Clock));
+    assert_eq!(answered_run(&retention, AskingGuard::Shrinking).asks, Some(AskingGuard::Clock));
+    let report = answered_run(&retention, AskingGuard::Clock);
+    assert_eq!((report.asks, report.hours, archive.hours()), (Some(AskingGuard::Shrinking), 0, 20), "{report:?}");
+    assert_eq!(answered_run(&retention, AskingGuard::Quiet).asks, Some(AskingGuard::Shrinking));
+    assert_eq!(answered_run(&retention, AskingGuard::Shrinking).asks, None);
+    assert!(archive.hours() < 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_asked_for_changes_nothing() {
+    let archive = Archive::new(20);
+    let retention = archive.start(age(15));
+    assert_eq!(answered_run(&retention, AskingGuard::Shrinking).asks, None);
+    // What was held before is still the measure: half of it has to stay.
+    drop(retention);
+    assert_eq!(run(&archive.start(age(8))).asks, Some(AskingGuard::Shrinking));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,7 +309,7 @@ async fn a_disk_that_others_fill_slowly_stops_at_half() {
             drop(retention);
             let again = archive.start(RetentionLimits { min_free: Some(1_000_000), ..RetentionLimits::default() });
             assert!(run(&again).doubt.is_some(), "it is remembered over a restart");
-            assert_eq!(confirmed_run(&again).hours, 1);
+            assert_eq!(answered_run(&again, AskingGuard::Shrinking).hours, 1);
             assert_eq!(run(&again).doubt, None);
         }
     }
@@ -302,7 +328,7 @@ async fn tombstones_of_retired_hours_stay_for_the_time_that_was_lived() {
             (said.wall, said.boot) = (said.wall + Span::from_us(30 * DAY.us()), "second".to_owned());
         });
         let later = archive.start_without(RetentionLimits::default(), guard);
-        assert_eq!(confirmed_run(&later).reclaimed, u64::from(guard.is_some()));
+        assert_eq!(answered_run(&later, AskingGuard::Clock).reclaimed, u64::from(guard.is_some()));
         assert_eq!(tombstone.exists(), guard.is_none());
         if guard.is_none() {
             archive.clocks.pass(Span::from_us(7 * DAY.us()));

@@ -61,7 +61,7 @@ fn junk_of_others_displaces_nothing_wherever_it_lies_in_time() {
         all.dedup_by(|a, b| a.place == b.place);
         let plan = schedule(all.clone(), &limits, now(), None);
         assert!(plan.going.iter().all(|going| going.reason == RetentionReason::Fetched), "{stream} {first}: {plan:?}");
-        assert!(first < 0 || plan.going.len() == 36 && plan.doubt.is_none(), "{stream} {first}: {plan:?}");
+        assert!(first < 0 || plan.going.len() == 36 && plan.doubt().is_none(), "{stream} {first}: {plan:?}");
         // Taken for own, it pushes half of what was recorded out.
         for hour in &mut all {
             hour.origin.fetched = false;
@@ -200,7 +200,7 @@ fn many_hours_of_named_channels_do_not_make_the_loss_of_all_that_was_recorded_lo
     let limits = RetentionLimits { streams: vec![limit("own", None, Some(0))], ..RetentionLimits::default() };
     let plan = schedule(all, &limits, now(), None);
     assert_eq!((plan.own.hours, plan.own_after().hours), (100, 0));
-    assert_eq!(plan.doubt, Some(SuspectPlan::MoreThanHalf { going: 100, of: 100 }));
+    assert_eq!(plan.doubt(), Some(SuspectPlan::MoreThanHalf { going: 100, of: 100 }));
 }
 
 #[test]
@@ -213,13 +213,13 @@ fn one_stray_hour_of_ones_own_does_not_make_the_loss_of_a_whole_mirror_look_smal
     };
     let half = plan(&all, 2_000);
     assert_eq!((half.named.hours, half.named_after().hours, half.own_after().hours), (40, 19, 1));
-    assert_eq!(half.doubt, Some(SuspectPlan::MoreThanHalf { going: 21, of: 41 }));
+    assert_eq!(half.doubt(), Some(SuspectPlan::MoreThanHalf { going: 21, of: 41 }));
     // In small steps, as a run after another sees it.
     let (mut levels, mut left) = (Levels::default(), all.clone());
     for most in (1..41).rev().map(|count| count * 100) {
         let step = plan(&left, most);
         levels.note(Span::from_us(0), step.named);
-        assert_eq!(step.doubt, None);
+        assert_eq!(step.doubt(), None);
         if levels.shrinks(step.named_after()).is_none() {
             left.retain(|stored| !step.going.iter().any(|going| going.stored.place == stored.place));
         } else {
@@ -229,7 +229,7 @@ fn one_stray_hour_of_ones_own_does_not_make_the_loss_of_a_whole_mirror_look_smal
     assert_eq!(left.len(), 21);
     // Where most was recorded here, what others give beside it is taken as before.
     all.extend((2..50).map(|ago| stored("own/source", ago, false)));
-    assert_eq!(plan(&all, 5_000).doubt, None);
+    assert_eq!(plan(&all, 5_000).doubt(), None);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn strangers_go_before_what_is_named_and_that_before_what_was_recorded() {
     let by_section = RetentionLimits { streams: vec![limit("own", None, Some(1_200))], ..RetentionLimits::default() };
     let of_section = schedule(all.clone(), &by_section, now(), None);
     assert_eq!(of_section.going.iter().filter(|going| going.stored.place.stream.to_string() == "own/zzz").count(), 4);
-    assert_eq!((of_section.going.len(), of_section.doubt), (4, None));
+    assert_eq!((of_section.going.len(), of_section.doubt()), (4, None));
     // Where nothing was recorded what is named is one's own.
     let mirror: Vec<Stored> = (2..12).map(|ago| named("own/zzz", ago)).collect();
     let smaller = RetentionLimits { max_bytes: Some(800), ..RetentionLimits::default() };
