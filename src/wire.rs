@@ -50,12 +50,13 @@ pub use playback::{CutHole, SequenceInit, SequenceList, SequenceSegment};
 pub use problem::ProblemReport;
 pub use recorders::{RecorderList, RecorderReport, StartRecorder, StopRecorder, StreamRecorderReport, TestSource};
 pub use retention::{
-    AbsentHour, AcceptedRecords, AskingGuard, DiskFilled, KeepHours, KeptHours, PlanLimits, PlanStreamLimits,
-    RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention, UnusableRecord,
+    AbsentHour, AcceptedRecords, AskingGuard, DiskFilled, HourFate, HourLimits, KeepHours, KeptHours, PlanLimits,
+    PlanStreamLimits, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
+    UnusableRecord,
 };
 pub use scrub::{
-    DamagedFile, FlaggedFile, FlaggedList, QuarantineList, QuarantineReport, QuarantinedFile, ScrubLine, ScrubOrder,
-    ScrubSummary,
+    DamagedFile, FlaggedFile, FlaggedList, HandledFile, QuarantineChange, QuarantineList, QuarantineOrder,
+    QuarantineReport, QuarantinedFile, ScrubLine, ScrubOrder, ScrubSummary,
 };
 pub use seal::{SealLine, SealOrder, SealSummary};
 pub use tombstones::{

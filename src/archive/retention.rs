@@ -44,9 +44,20 @@ impl RetentionLimits {
 
     /// Whether an hour is too old.
     pub fn too_old(&self, place: &HourPlace, now: Timestamp) -> bool {
+        self.too_old_at(place).is_some_and(|at| at <= now)
+    }
+
+    /// When an hour becomes too old, if it does.
+    pub fn too_old_at(&self, place: &HourPlace) -> Option<Timestamp> {
         let section = self.section(&place.stream).and_then(|number| self.streams.get(number));
         let age = section.and_then(|section| section.max_age).unwrap_or(self.max_age);
-        age.is_some_and(|age| place.hour.end() + age <= now)
+        age.map(|age| place.hour.end() + age)
+    }
+
+    /// Whether hours of this stream may have to go for want of room.
+    pub fn by_room(&self, stream: &Stream) -> bool {
+        let section = self.section(stream).and_then(|number| self.streams.get(number));
+        self.by_size() || section.is_some_and(|section| section.max_bytes.is_some())
     }
 
     /// Bytes of the disk that others may still add to what was recorded here of this stream: they go with their hours and no sooner, so that there

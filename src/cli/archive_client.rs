@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 
@@ -12,7 +13,7 @@ use super::api::{Api, OpenNeeds};
 use super::config::Config;
 use crate::archive::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream, Timestamp};
 use crate::replicate::peer::{Peer, PeerClient, PeerError, unless_no_channel};
-use crate::wire::{ClosedHole, DayDigests, ExplainedTime, HoleRecord, HourDigests, QualityDigests, SegmentPage};
+use crate::wire::{DayDigests, ExplainedTime, HourDigests, QualityDigests, SegmentPage};
 
 /// Bytes of an answer with digests: a page of ten thousand days has 1.5 MB.
 const ANSWER_BYTES: usize = 8 << 20;
@@ -27,6 +28,10 @@ pub struct ArchiveScope {
 }
 
 impl ArchiveScope {
+    pub fn of(stream: &Stream) -> Self {
+        Self { channel: Some(stream.channel.clone()), quality: Some(stream.quality.clone()), hour: None }
+    }
+
     pub fn holds(&self, stream: &Stream) -> bool {
         self.holds_channel(&stream.channel) && self.quality.as_ref().is_none_or(|quality| *quality == stream.quality)
     }
@@ -54,19 +59,28 @@ enum How {
 pub struct ArchiveClient {
     how: How,
     requests: AtomicU64,
+    /// What it said that it is, when it was asked for digests.
+    identity: Mutex<NodeIdentity>,
+}
+
+/// By what a node recognises itself, and an archive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct NodeIdentity {
+    instance: Option<u64>,
+    archive: Option<String>,
 }
 
 impl ArchiveClient {
     pub async fn here(config: &Config) -> anyhow::Result<Self> {
         let how = How::Here(Api::open(config, OpenNeeds::default()).await?);
-        Ok(Self { how, requests: AtomicU64::new(0) })
+        Ok(Self { how, requests: AtomicU64::new(0), identity: Mutex::default() })
     }
 
     pub fn peer(text: &str, config: &Config) -> anyhow::Result<Self> {
         // Whether its tombstones would be taken over is a question of the rules, not of what it has.
         let peer = super::peer_access::peer(text)?;
         let how = How::Peer(Box::new(super::peer_access::client(config)?), peer);
-        Ok(Self { how, requests: AtomicU64::new(0) })
+        Ok(Self { how, requests: AtomicU64::new(0), identity: Mutex::default() })
     }
 
     pub fn name(&self) -> String {
@@ -107,6 +121,9 @@ impl ArchiveClient {
                 Err(error) if page == 0 && speaks_only_the_fixed_part(&error) => return Ok(None),
                 Err(error) => return Err(error),
             };
+            if page == 0 {
+                *self.identity.lock() = NodeIdentity { instance: answer.instance, archive: answer.archive.clone() };
+            }
             if page == 0 && !answer.complete {
                 tracing::warn!(name: "index_incomplete", side = %self.name(), "its index has not caught up with its disk: what seems to be missing there may be there");
             }
@@ -122,6 +139,21 @@ impl ArchiveClient {
             }
         }
         anyhow::bail!("{} has more pages of digests than anybody can have", self.name())
+    }
+
+    /// An error if the other side is this very node, where nothing can differ. Both have been asked for digests by then, if they know them.
+    pub fn require_another(&self, there: &Self) -> anyhow::Result<()> {
+        let (here, other) = (self.identity.lock().clone(), there.identity.lock().clone());
+        let peer = there.name();
+        if here.instance.is_some() && here.instance == other.instance {
+            anyhow::bail!(
+                "{peer} is this node itself, so that nothing can differ; give the address of another node with --peer"
+            );
+        }
+        if here.archive.is_some() && here.archive == other.archive {
+            tracing::warn!(name: "same_archive", %peer, "the peer names the same archive as this one: it serves the same disk, or a copy that needs an id of its own (`gapless rebuild --new-id`)");
+        }
+        Ok(())
     }
 
     pub async fn days(&self, stream: &Stream) -> anyhow::Result<Digests<Day>> {
@@ -246,16 +278,10 @@ impl ArchiveClient {
         if let How::Here(api) = &self.how { Some(api) } else { None }
     }
 
-    /// What the ledger knows of a moment: the hole that it lies in, and those that it lay in and that closed.
-    pub async fn ledger(
-        &self,
-        stream: &Stream,
-        at: Timestamp,
-    ) -> anyhow::Result<(Option<HoleRecord>, Vec<ClosedHole>)> {
+    /// What is known of a moment besides the files: what the ledger says of it, and what retention does with its hour.
+    pub async fn explained(&self, stream: &Stream, at: Timestamp) -> anyhow::Result<ExplainedTime> {
         let (channel, quality, at) = (stream.channel.as_str(), stream.quality.as_str(), at.to_string());
-        let path = ["api", "v1", "explain", channel, quality];
-        let explained: ExplainedTime = self.get_json(&path, &[("at", at.as_str())]).await?;
-        Ok((explained.hole.and_then(|hole| hole.ledger), explained.was_missing))
+        self.get_json(&["api", "v1", "explain", channel, quality], &[("at", at.as_str())]).await
     }
 
     fn count(&self) {

@@ -124,6 +124,9 @@ async fn differences(
 ) -> anyhow::Result<DiffResult> {
     let found = match scope.place() {
         Some(place) => {
+            if there.qualities(scope).await?.is_some() && here.qualities(scope).await?.is_some() {
+                here.require_another(there)?;
+            }
             if let Err(absent) = here.require(scope).await
                 && there.listing(&place).await?.is_empty()
             {
@@ -168,6 +171,7 @@ async fn by_digests(
     let Some(theirs) = there.qualities(scope).await? else { return Ok(None) };
     here.catch_up(scope).await?;
     let Some(ours) = here.qualities(scope).await? else { return Ok(None) };
+    here.require_another(there)?;
     let mut pairs = Vec::new();
     for stream in different(&ours, &theirs) {
         let (held, offered) = (ours.contains_key(stream), theirs.contains_key(stream));

@@ -162,14 +162,16 @@ async fn explain_time(
     }
     for stream in streams {
         let found = of_stream(here, &stream, at).await?;
-        let ledger = here.ledger(&stream, at).await?;
+        let known = here.explained(&stream, at).await?;
+        let ledger = (known.hole.and_then(|hole| hole.ledger), known.was_missing);
         let mut out = stdout();
         if config.json {
             let explained = ExplainedTime::new(&stream, at, &found).with_ledger(ledger.0, ledger.1);
-            out.json(&explained)?;
+            out.json(&explained.with_limits(known.limits))?;
         } else {
             as_text(&mut out, &stream, at, &found)?;
             ledger_as_text(&mut out, &ledger)?;
+            known.limits.iter().try_for_each(|limits| writeln!(out, "  limits  {limits}"))?;
         }
     }
     Ok(Exit::Done)

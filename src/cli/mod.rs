@@ -106,7 +106,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Seal(seal) => seal::run(&config, seal).await,
             Verb::Manifest(manifest) => seal::manifest(&config, manifest).await,
             Verb::Flagged => scrub::flagged(&config),
-            Verb::Quarantine(quarantine) => scrub::quarantine(&config, quarantine),
+            Verb::Quarantine(quarantine) => scrub::quarantine(&config, quarantine).await,
             Verb::Doctor(_) => doctor::run(&config).await,
             Verb::Crawl(crawl) => crawl::run(&config, crawl).await,
             Verb::Status(status) => status::run(&config, status).await,

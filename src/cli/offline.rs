@@ -13,7 +13,7 @@ use crate::disk::{Base, BaseGuard};
 use crate::jobs::{NodeEvents, Stop, Wake};
 use crate::lifecycle::clock::SystemClocks;
 use crate::lifecycle::deleted::DeletionCounter;
-use crate::lifecycle::retention::{Retention, RetentionOptions, RetentionParts, free_space};
+use crate::lifecycle::retention::{Retention, RetentionParts, free_space};
 use crate::net::tls;
 use crate::replicate::peer::{Peer, PeerClient, PeerLimits};
 use crate::sync::crawl::{CrawlCounts, Keeper, bring_into_line};
@@ -73,11 +73,11 @@ impl Offline {
     }
 
     /// Retention that decides nothing, for questions about other things.
-    pub fn unread_retention(&self) -> anyhow::Result<Arc<Retention>> {
+    pub fn unread_retention(&self, config: &Config) -> anyhow::Result<Arc<Retention>> {
         let registry = Registry::new();
         let client = PeerClient::new(PeerLimits::default(), &*tls::trusting_nobody()?)?;
         let parts = self.parts(client, watch::channel(Vec::new()).1, &registry)?;
-        Ok(Arc::new(Retention::unread(parts, RetentionOptions::default(), &registry)?))
+        Ok(Arc::new(Retention::unread(parts, options::retention(config), &registry)?))
     }
 
     fn parts(

@@ -18,9 +18,12 @@ use super::progress::Progress;
 use crate::archive::FilePlace;
 use crate::archive::escape::{shown, unshown};
 use crate::archive::quantity::{count, size};
-use crate::disk::{Base, Quarantine};
-use crate::sync::scrub::{QuarantineContents, list_of, read_flagged};
-use crate::wire::{DamagedFile, QuarantineList, QuarantinedFile, ScrubLine, ScrubOrder, ScrubSummary};
+use crate::disk::{Base, DiskError, Quarantine};
+use crate::sync::scrub::{QuarantineContents, all_held, each, list_of, read_flagged};
+use crate::wire::{
+    DamagedFile, HandledFile, QuarantineChange, QuarantineList, QuarantineOrder, QuarantinedFile, ScrubLine,
+    ScrubOrder, ScrubSummary,
+};
 
 pub async fn run(config: &Config, args: &ScrubArgs) -> anyhow::Result<ExitCode> {
     let stop = end_by_signal()?;
@@ -107,12 +110,12 @@ impl Report {
     }
 }
 
-pub fn quarantine(config: &Config, args: &QuarantineArgs) -> anyhow::Result<ExitCode> {
+pub async fn quarantine(config: &Config, args: &QuarantineArgs) -> anyhow::Result<ExitCode> {
     let base = Base::open(&config.base_dir)?;
     match args.what.as_ref().unwrap_or(&QuarantineVerb::List) {
         QuarantineVerb::List => list(config, &base),
-        QuarantineVerb::Restore { paths } => restore(&base, paths),
-        QuarantineVerb::Purge { paths, healed } => purge(&base, paths, *healed),
+        QuarantineVerb::Restore { paths } => restore(config, &base, paths).await,
+        QuarantineVerb::Purge { paths, healed } => purge(config, &base, paths, *healed).await,
     }
 }
 
@@ -153,35 +156,70 @@ fn path_of(kept: &str) -> &str {
     kept.strip_prefix(".gapless/quarantine/").unwrap_or(kept)
 }
 
-fn restore(base: &Base, paths: &[String]) -> anyhow::Result<ExitCode> {
-    let mut out = stdout();
-    for path in paths.iter().map(|path| unshown(path)) {
-        let FilePlace { hour: place, name } = place(&path)?;
-        let hour = place.hour.to_string();
-        let dir = base.make_dirs([place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
-        if !Quarantine::of(base).put_back(&place, &dir, &name)? {
-            anyhow::bail!("{path} is not in the quarantine; see `gapless quarantine list`");
-        }
-        writeln!(out, "restored {}", shown(&path))?;
-    }
-    Ok(Exit::Done.into())
+/// A daemon does it itself, so that all that it says follows at once.
+async fn restore(config: &Config, base: &Base, paths: &[String]) -> anyhow::Result<ExitCode> {
+    let files = places(paths)?;
+    let change = if let Some(change) = ordered(config, "restore", &files, false).await? {
+        change
+    } else {
+        all_held(base, &files)?;
+        each(base, &files, |file| put_back(base, file))
+    };
+    print_change(config, &change, |file| format!("restored {}", shown(&file.path)))
 }
 
-fn purge(base: &Base, paths: &[String], healed: bool) -> anyhow::Result<ExitCode> {
-    let mut all: Vec<String> = paths.iter().map(|path| unshown(path).into_owned()).collect();
-    if healed {
-        let files = read(base)?.files.into_iter().filter(|file| file.report.healed.is_some());
-        all.extend(files.map(|file| path_of(&file.kept).to_owned()));
-    }
+fn put_back(base: &Base, FilePlace { hour: place, name }: &FilePlace) -> Result<bool, DiskError> {
+    let hour = place.hour.to_string();
+    let dir = base.make_dirs([place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
+    Quarantine::of(base).put_back(place, &dir, name)
+}
+
+async fn purge(config: &Config, base: &Base, paths: &[String], healed: bool) -> anyhow::Result<ExitCode> {
+    let mut files = places(paths)?;
+    let change = if let Some(change) = ordered(config, "purge", &files, healed).await? {
+        change
+    } else {
+        if healed {
+            let here_again = read(base)?.files.into_iter().filter(|file| file.report.healed.is_some());
+            files.extend(here_again.map(|file| place(&file.kept)).collect::<Result<Vec<_>, _>>()?);
+        }
+        all_held(base, &files)?;
+        each(base, &files, |file| Ok::<_, DiskError>(Quarantine::of(base).delete(&file.hour, &file.name)?.is_some()))
+    };
+    print_change(config, &change, |file| format!("deleted {}, {}", shown(&file.path), size(file.size)))
+}
+
+/// What a daemon did of it, if one runs.
+async fn ordered(
+    config: &Config,
+    what: &str,
+    files: &[FilePlace],
+    healed: bool,
+) -> anyhow::Result<Option<QuarantineChange>> {
+    let Some(daemon) = Api::running(config).await else { return Ok(None) };
+    let order = QuarantineOrder { paths: files.iter().map(FilePlace::to_string).collect(), healed };
+    Ok(Some(daemon.post(&format!("api/v1/quarantine/{what}"), &order)?.json().await?))
+}
+
+fn print_change(
+    config: &Config,
+    change: &QuarantineChange,
+    line: impl Fn(&HandledFile) -> String,
+) -> anyhow::Result<ExitCode> {
     let mut out = stdout();
-    for path in &all {
-        let FilePlace { hour: place, name } = place(path)?;
-        let Some(bytes) = Quarantine::of(base).delete(&place, &name)? else {
-            anyhow::bail!("{path} is not in the quarantine; see `gapless quarantine list`");
-        };
-        writeln!(out, "deleted {}, {}", shown(path), size(bytes))?;
+    if config.json {
+        out.json(change)?;
+    } else {
+        change.files.iter().try_for_each(|file| writeln!(out, "{}", line(file)))?;
     }
-    Ok(Exit::Done.into())
+    match &change.failed {
+        Some(why) => anyhow::bail!("{}", shown(why)),
+        None => Ok(Exit::Done.into()),
+    }
+}
+
+fn places(paths: &[String]) -> Result<Vec<FilePlace>, UsageError> {
+    paths.iter().map(|path| place(&unshown(path))).collect()
 }
 
 fn place(path: &str) -> Result<FilePlace, UsageError> {

@@ -50,5 +50,6 @@ fn look(app: &App, stream: &Stream, at: Timestamp) -> Result<ExplainedTime, Prob
     let (open, closed) = app.node.keeper.index().holes_at(stream, at, MOST_CLOSED)?;
     let open = open.map(|entry| HoleRecord::from(entry.hole).known(&entry));
     let closed = closed.iter().map(ClosedHole::from).collect();
-    Ok(ExplainedTime::new(stream, at, &search.found()).with_ledger(open, closed))
+    let limits = app.node.retention.limits_of(&HourPlace { stream: stream.clone(), hour: at.hour() })?;
+    Ok(ExplainedTime::new(stream, at, &search.found()).with_ledger(open, closed).with_limits(Some(limits)))
 }

@@ -108,6 +108,8 @@ fn routes(app: &Arc<App>, metrics: &HttpMetrics) -> OpenApiRouter<Arc<App>> {
         .routes(measured("check", routes!(check::check)))
         .routes(measured("flagged", routes!(scrub::flagged)))
         .routes(measured("quarantine", routes!(scrub::quarantine)))
+        .routes(measured("quarantine_restore", writes(routes!(scrub::restore))))
+        .routes(measured("quarantine_purge", writes(routes!(scrub::purge))))
         .routes(measured("scrub", writes(routes!(scrub::run))))
         .routes(measured("seal", writes(routes!(seal::run))))
         .routes(measured("manifest", routes!(seal::manifest)))

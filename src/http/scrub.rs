@@ -12,13 +12,16 @@ use super::Problem;
 use super::app::{Answer, App};
 use super::line_sender::LineSender;
 use super::request::{FromBody, JsonBody};
-use crate::sync::scrub::{Scrub, ScrubFinding, ScrubLimits, ScrubObserver, damaged_file};
-use crate::wire::{FlaggedList, QuarantineList, ScrubLine, ScrubOrder};
+use crate::archive::FilePlace;
+use crate::sync::scrub::{QuarantineOrderError, Scrub, ScrubFinding, ScrubLimits, ScrubObserver, damaged_file};
+use crate::wire::{FlaggedList, QuarantineChange, QuarantineList, QuarantineOrder, ScrubLine, ScrubOrder};
 
 /// Bytes between two lines about progress.
 const TELL_EVERY: u64 = 16 << 20;
 /// Files between two lines about progress, where they are small.
 const TELL_FILES: u64 = 500;
+/// Files of the quarantine in one order.
+const MOST_FILES: usize = 1_000;
 /// Threads that read for one order.
 const MOST_THREADS: u16 = 64;
 
@@ -69,6 +72,69 @@ impl FromBody for ScrubOrder {
 )]
 pub(super) async fn quarantine(State(app): State<Arc<App>>) -> Answer<QuarantineList> {
     app.ask(|app| Ok(Scrub::list(&app.node.scrub)?)).await.map(Json)
+}
+
+/// Answers `POST /api/v1/quarantine/restore`: damaged files go back to where they lay, if nothing lies there.
+#[utoipa::path(
+    post, path = "/api/v1/quarantine/restore", request_body = QuarantineOrder, security(("bearer" = [])),
+    responses(
+        (status = 200, body = QuarantineChange, description = "said only after it is on disk and in the index"),
+        (status = 400, description = "invalid body"), (status = 401, description = "unknown token"),
+        (status = 403, description = "the token is one for reading"),
+        (status = 404, description = "one of them is not in the quarantine, and nothing was done"),
+        (status = 503, description = "the disk is not there")
+    )
+)]
+pub(super) async fn restore(
+    State(app): State<Arc<App>>,
+    JsonBody(order): JsonBody<QuarantineOrder>,
+) -> Answer<QuarantineChange> {
+    if order.healed {
+        return Err(Problem::bad_body("what is here again cannot go back", "paths alone"));
+    }
+    let files = files(&order)?;
+    app.ask(move |app| Ok(app.node.scrub.restore_all(&files)?)).await.map(Json)
+}
+
+/// Answers `POST /api/v1/quarantine/purge`: deletes damaged files for good.
+#[utoipa::path(
+    post, path = "/api/v1/quarantine/purge", request_body = QuarantineOrder, security(("bearer" = [])),
+    responses(
+        (status = 200, body = QuarantineChange, description = "said only after it is on disk"),
+        (status = 400, description = "invalid body"), (status = 401, description = "unknown token"),
+        (status = 403, description = "the token is one for reading"),
+        (status = 404, description = "one of them is not in the quarantine, and nothing was done"),
+        (status = 503, description = "the disk is not there")
+    )
+)]
+pub(super) async fn purge(
+    State(app): State<Arc<App>>,
+    JsonBody(order): JsonBody<QuarantineOrder>,
+) -> Answer<QuarantineChange> {
+    let files = files(&order)?;
+    app.ask(move |app| Ok(app.node.scrub.purge_all(&files, order.healed)?)).await.map(Json)
+}
+
+impl FromBody for QuarantineOrder {
+    const EXAMPLE: &'static str = "{\"paths\": [\"CHANNEL/QUALITY/HOUR/NAME\"]}";
+}
+
+fn files(order: &QuarantineOrder) -> Result<Vec<FilePlace>, Problem> {
+    if order.paths.len() > MOST_FILES {
+        return Err(Problem::too_much("number of paths", order.paths.len() as u64, MOST_FILES as u64));
+    }
+    let expected = "CHANNEL/QUALITY/HOUR/NAME";
+    let read = |path: &String| FilePlace::parse(path).map_err(|_| Problem::bad_parameter("paths", path, expected));
+    order.paths.iter().map(read).collect()
+}
+
+impl From<QuarantineOrderError> for Problem {
+    fn from(error: QuarantineOrderError) -> Self {
+        match error {
+            QuarantineOrderError::Absent(file) => Self::not_found(&format!("such file in the quarantine: {file}")),
+            QuarantineOrderError::Crawl(error) => error.into(),
+        }
+    }
 }
 
 /// Answers `GET /api/v1/flagged`: segments that the scrub found odd, and that stay where they are.

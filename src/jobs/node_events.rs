@@ -9,6 +9,8 @@ const MOST_WAITING: usize = 256;
 pub enum NodeEvent {
     /// The scrub moved a damaged file to the quarantine: a sound copy is missing now.
     FileQuarantined,
+    /// A file was deleted from the quarantine that had kept its name from being fetched.
+    BadNameForgotten,
     /// Retention keeps other hours than before: its journal was read, or the operator said what to keep.
     HourRulesChanged,
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ClosedHole, HoleRecord, SequenceSegment};
+use super::{ClosedHole, HoleRecord, HourLimits, SequenceSegment};
 use crate::archive::best::SequencePiece;
 use crate::archive::explain::{CoveredBy, Moment};
 use crate::archive::{Channel, Quality, Span, Stream, Timestamp};
@@ -26,6 +26,9 @@ pub struct ExplainedTime {
     /// Holes that it lay in and that closed, at most ten.
     #[serde(default)]
     pub was_missing: Vec<ClosedHole>,
+    /// What retention has done, or will do, with the hour of that time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub limits: Option<HourLimits>,
 }
 
 /// A segment that is not played, and why.
@@ -66,6 +69,12 @@ impl ExplainedTime {
         Self { hole, was_missing, ..self }
     }
 
+    /// With what retention does with its hour.
+    #[must_use]
+    pub fn with_limits(self, limits: Option<HourLimits>) -> Self {
+        Self { limits, ..self }
+    }
+
     /// Of what was found in this quality.
     pub fn new(stream: &Stream, at: Timestamp, found: &Moment) -> Self {
         let others = found.others.iter().map(|(other, instead)| OtherSegment {
@@ -88,6 +97,7 @@ impl ExplainedTime {
             others: others.collect(),
             hole,
             was_missing: Vec::new(),
+            limits: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What retention would do, has done, and what it says about itself.
 
+use std::fmt;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -246,6 +248,72 @@ pub struct AcceptedRecords {
     pub records: Vec<UnusableRecord>,
     /// Where their damaged copies are kept.
     pub kept_aside: Vec<String>,
+}
+
+/// What has become of an hour by retention, or will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HourFate {
+    /// It is exempt from all limits.
+    Kept,
+    /// It is being deleted.
+    Retiring,
+    /// It was deleted, and its tombstones are left.
+    Retired,
+    /// It was deleted, and its tombstones are gone, too.
+    Gone,
+    /// It is too old: the next run deletes it.
+    Due,
+    /// It will be too old.
+    Ages,
+    /// No age limits it. It goes when room is needed.
+    Room,
+    /// Nothing limits it.
+    Unlimited,
+}
+
+/// What retention has done, or will do, with an hour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HourLimits {
+    /// Which of these.
+    pub state: HourFate,
+    /// Why it was deleted: `age`, `stream`, `fetched`, `size` or `space`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// When it came into that state, or when it is too old.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub at: Option<Timestamp>,
+    /// Whether it may go before that, for want of room.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub by_room: bool,
+    /// Whether it stays, whatever the limits, until another node has all of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub needs_copy: bool,
+}
+
+impl fmt::Display for HourLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.at.map(|at| at.to_string()).unwrap_or_default();
+        let reason = self.reason.as_deref().unwrap_or("unknown");
+        match self.state {
+            HourFate::Kept => f.write_str("retention never deletes its hour: `gapless retention keep` exempts it"),
+            HourFate::Retiring => write!(f, "retention is deleting its hour since {at}, for the reason {reason}"),
+            HourFate::Retired | HourFate::Gone => {
+                write!(f, "retention deleted its hour at {at}, for the reason {reason}; it is not fetched again")
+            }
+            HourFate::Due => write!(f, "its hour is too old since {at}: the next run of retention deletes it"),
+            HourFate::Ages => write!(f, "retention deletes its hour at {at} for its age"),
+            HourFate::Room => f.write_str("retention deletes its hour when room is needed; no age limits it"),
+            HourFate::Unlimited => f.write_str("no limit of retention concerns it"),
+        }?;
+        if self.by_room && self.state == HourFate::Ages {
+            f.write_str(", or earlier when room is needed")?;
+        }
+        if self.needs_copy && matches!(self.state, HourFate::Due | HourFate::Ages | HourFate::Room) {
+            f.write_str(", and not before another node has all of it")?;
+        }
+        Ok(())
+    }
 }
 
 /// A guard that asks a person before a run deletes. An answer holds for the guard that it names, and for no other.

@@ -90,6 +90,36 @@ pub struct FlaggedList {
     pub files: Vec<FlaggedFile>,
 }
 
+/// Files of the quarantine about which something is ordered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuarantineOrder {
+    /// `CHANNEL/QUALITY/HOUR/NAME`, the name as it is in the quarantine; at most 1000.
+    pub paths: Vec<String>,
+    /// To be deleted: all those, too, that are here again with the right content.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub healed: bool,
+}
+
+/// What was done of such an order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QuarantineChange {
+    /// The files that it was done to.
+    pub files: Vec<HandledFile>,
+    /// The file at which it ended before it was complete, and why.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failed: Option<String>,
+}
+
+/// A file that left the quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HandledFile {
+    /// `CHANNEL/QUALITY/HOUR/NAME`, the name as it was in the quarantine.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+}
+
 /// A scrub that is to be done now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]

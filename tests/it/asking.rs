@@ -319,6 +319,17 @@ fn a_file_is_explained_by_its_name_the_disk_the_index_and_a_peer() {
 }
 
 #[test]
+fn a_node_that_is_compared_with_itself_is_an_error_and_not_equal() {
+    let archive = TestArchive::sample();
+    let node = ready(&archive);
+    let itself = format!("http://{}", node.address);
+    for scope in [&[][..], &["desertbus"], &["desertbus/source/2019-11-13T02"]] {
+        let outcome = node.run(&[&["diff", "--peer", &itself], scope].concat());
+        assert!(outcome.code == 3 && outcome.err.contains("is this node itself"), "{scope:?}: {outcome:?}");
+    }
+}
+
+#[test]
 fn a_time_is_explained_by_what_covers_it_or_by_its_hole() {
     let archive = TestArchive::empty();
     let first = archive.segment(HOUR, "59:58", 4.0, Kind::Full);

@@ -64,6 +64,7 @@ fn a_channel_or_quality_that_is_not_here_is_an_error_and_never_an_empty_success(
             &["coverage", "--once", "--quality", "sorce"],
             &["scrub", "desertbuz"],
             &["explain", from, "--channel", "desertbuz"],
+            &["explain", "desertbus/sorce/2019-11-13T02/x.ts"],
             &["cut", "desertbus/sorce", from, to, "-o", cut.to_str().unwrap()],
         ] {
             let outcome = gapless(archive.path(), args);
@@ -79,7 +80,13 @@ fn a_channel_or_quality_that_is_not_here_is_an_error_and_never_an_empty_success(
     let node = TestNode::start(&archive);
     node.wait_ready();
     ask();
-    let peer = format!("http://{}", node.address);
+    // What is neither file nor directory.
+    let wrong = gapless(archive.path(), &["explain", "desertbuz/source"]);
+    assert!(wrong.code == 1 && wrong.out.contains("no file of this name"), "{wrong:?}");
+    let twin = TestArchive::sample();
+    let other = TestNode::start(&twin);
+    other.wait_ready();
+    let peer = format!("http://{}", other.address);
     let diff = gapless(archive.path(), &["diff", "--peer", &peer, "desertbuz/source"]);
     assert!(diff.code == 3 && diff.err.contains("no channel desertbuz here"), "{diff:?}");
 }

@@ -204,6 +204,34 @@ fn more_than_half_waits_for_the_operators_word() {
 }
 
 #[test]
+fn what_deletes_a_file_and_when_is_explained() {
+    let archive = archive_of(2..12, 1);
+    let path = format!("{}/{}", place(3), archive.listing(&place(3), false)[0]);
+    let limits = "max_age = \"20h\"\nmax_bytes = \"1TB\"\nkeep_last_copy = true";
+    let node = node(&archive, limits);
+    node.run(&["retention", "keep", &place(4)]).lines(0);
+    let explained = |what: &str| node.run(&["--json", "explain", what]).json(0)["limits"].clone();
+    let limits = explained(&path);
+    assert_eq!(
+        (&limits["state"], &limits["by_room"], &limits["needs_copy"]),
+        (&"ages".into(), &true.into(), &true.into())
+    );
+    let said = node.run(&["explain", &path]).out;
+    let at = limits["at"].as_str().unwrap();
+    assert!(said.contains(&format!("limits retention deletes its hour at {at} for its age, or earlier")), "{said}");
+    let time = |ago| format!("{}:30", place(ago).rsplit_once('/').unwrap().1);
+    assert_eq!(explained(&time(3))["at"], at);
+    assert_eq!(explained(&time(4))["state"], "kept");
+    node.terminate();
+    // Without a daemon the journal is looked at, and no limit is set here.
+    let explained = |what: &str| gapless(archive.path(), &["--json", "explain", what]).json(0)["limits"].clone();
+    assert_eq!(
+        (explained(&time(4))["state"].clone(), explained(&path)["state"].clone()),
+        ("kept".into(), "unlimited".into())
+    );
+}
+
+#[test]
 fn a_quiet_archive_is_not_deleted_because_of_what_the_clock_says() {
     let archive = archive_of(24 * 30..24 * 30 + 12, 1);
     let limits = format!("max_age = \"{}h\"", 24 * 30 + 9);

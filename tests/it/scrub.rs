@@ -36,6 +36,10 @@ fn quarantine(node: &TestNode) -> Value {
     node.get("/api/v1/quarantine").json()
 }
 
+fn troubles(node: &TestNode) -> String {
+    node.get("/api/v1/status").json()["troubles"].to_string()
+}
+
 fn count(list: &Value, what: &str) -> u64 {
     list[what].as_u64().unwrap()
 }
@@ -169,13 +173,26 @@ fn what_nobody_else_has_is_told_as_lost_and_where_it_lies() {
     let explained = node.run(&["explain", &paths[1]]);
     assert!(explained.out.contains(".gapless/quarantine/"), "{}", explained.out);
 
-    // Put back it is found again; deleted it is gone for good.
-    assert_eq!(gapless(archive.path(), &["quarantine", "restore", &paths[1]]).code, 0);
-    eventually(SOON, || node.files(HOUR).len() == 3);
+    // Put back it is found again; deleted it is gone for good. The node has done it: it says the same at once.
+    let absent = node.run(&["quarantine", "restore", &paths[1], &paths[0]]);
+    assert!(absent.code == 3 && absent.err.contains("in the quarantine"), "{}", absent.err);
+    assert_eq!(node.run(&["quarantine", "restore", &paths[1]]).lines(0), [format!("restored {}", paths[1])]);
+    assert_eq!((node.files(HOUR).len(), count(&quarantine(&node), "count")), (3, 0));
+    let order = serde_json::json!({ "paths": [paths[1]] });
+    assert_eq!(node.post("/api/v1/quarantine/purge", None, &order).status, 401);
     assert_eq!(node.run(&["scrub"]).code, 1);
-    assert_eq!(gapless(archive.path(), &["quarantine", "purge", &paths[1]]).code, 0);
+    assert!(troubles(&node).contains("in the quarantine"), "{}", troubles(&node));
+    assert!(node.run(&["quarantine", "purge", &paths[1]]).lines(0)[0].starts_with(&format!("deleted {}", paths[1])));
+    assert_eq!((count(&quarantine(&node), "count"), troubles(&node).contains("in the quarantine")), (0, false));
     assert!(!archive.at(".gapless/quarantine/chan").exists());
+    eventually(SOON, || hole()["reason"] != "lost");
     node.check();
+    // Without a node it is done here.
+    flip(&archive, &paths[0]);
+    assert_eq!(node.run(&["scrub"]).code, 1);
+    node.terminate();
+    assert_eq!(gapless(archive.path(), &["quarantine", "restore", &paths[0]]).code, 0);
+    assert!(archive.at(&paths[0]).exists() && gapless(archive.path(), &["quarantine", "restore", &paths[0]]).code == 3);
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl LocalArchive {
         // Nothing is watched, so that every hour is compared with the disk when it is asked about.
         crawl.caught_up();
         let retention =
-            if needs.retention { opened.retention(config, peers.clone())? } else { opened.unread_retention()? };
+            if needs.retention { opened.retention(config, peers.clone())? } else { opened.unread_retention(config)? };
         let making = Arc::clone(&retention);
         let services = ServedNode {
             name: config.node.name.clone(),

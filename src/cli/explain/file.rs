@@ -14,7 +14,7 @@ use crate::archive::explain::{NameState, SegmentRank, standing, state};
 use crate::archive::{
     FileName, Hash, HourContents, HourPlace, LARGEST_FILE, SegmentKey, SegmentKind, name, parse_file_name,
 };
-use crate::cli::archive_client::ArchiveClient;
+use crate::cli::archive_client::{ArchiveClient, ArchiveScope};
 use crate::cli::config::Config;
 use crate::cli::diff::DiffRules;
 use crate::cli::diff::compare::fates;
@@ -83,6 +83,10 @@ pub(super) async fn explain(
         if !is_known && (!is_last || printed) {
             continue;
         }
+        if !is_known {
+            // In a channel and quality that are not here it is the path that is wrong.
+            here.require(&ArchiveScope::of(&place.stream)).await?;
+        }
         let mut account = Account::default();
         add_name(&mut account, place, name);
         let matches = add_disk(&mut account, &base, place, name, disk)?;
@@ -97,6 +101,9 @@ pub(super) async fn explain(
         }
         if let Some((peer, names)) = &offered {
             add_peer(&mut account, peer, rules, place, &contents, names, name);
+        }
+        if let Some(limits) = here.explained(&place.stream, place.hour.start()).await?.limits {
+            account.add("limits", limits.to_string(), json!(limits));
         }
         if matches == Some(false) {
             exit = Exit::DataWrong;
@@ -126,9 +133,10 @@ pub(super) fn other(config: &Config, path: &Path) -> anyhow::Result<ExitCode> {
     account.add("name", sentence.to_owned(), json!({ "kind": kind }));
     let size = base.open_file(path)?.map(|file| file.metadata().map(|meta| meta.len())).transpose()?;
     let words = size.map_or_else(|| "no file of this name".to_owned(), |size| format!("{size} bytes"));
+    let is_here = size.is_some() || base.dir(path)?.is_some();
     account.add("disk", words, json!({ "there": size.is_some(), "size": size }));
     account.print(config, &parts.join("/"))?;
-    Ok(Exit::Done.into())
+    Ok(if is_here { Exit::Done.into() } else { Exit::DataWrong.into() })
 }
 
 /// Damaged files of this name in the quarantine, and what is wrong with them.

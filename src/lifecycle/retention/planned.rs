@@ -1,13 +1,14 @@
 //! What goes, from what the index and the journal know. Changes nothing.
 
-use super::journal::{Journal, JournalStep};
+use super::journal::{Journal, JournalEntry, JournalStep};
+use super::retired_hours::peek;
 use super::schedule::{Answered, EarlierDecision, Schedule, Stored, schedule};
 use super::{Retention, RetentionError, report};
 use crate::archive::origins::Origin;
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{Hour, HourPlace, HourTotals};
 use crate::sync::crawl::CrawlError;
-use crate::wire::{RetentionPlan, RetentionView};
+use crate::wire::{HourFate, HourLimits, RetentionPlan, RetentionView};
 
 impl Retention {
     /// What would go now, by these limits or its own, and what has gone. Changes nothing.
@@ -28,6 +29,34 @@ impl Retention {
         let (asks, doubt) = self.doubt(&schedule, &Answered::default()).unzip();
         let other_limits = limits != own;
         Ok(RetentionPlan { doubt, asks, blocked, other_limits, ..report::plan(&schedule, !limits.are_off(), free) })
+    }
+
+    /// What has become of an hour, or will by its own limits. Changes nothing. Where nobody has read the journal it is looked at on the disk.
+    pub fn limits_of(&self, place: &HourPlace) -> Result<HourLimits, RetentionError> {
+        let entry = match self.ledger.ask(|journal, _| journal.get(place).cloned()) {
+            Some(entry) => entry,
+            None => peek(&*self.base()?)?.and_then(|journal| journal.get(place).cloned()),
+        };
+        let (limits, needs_copy) = (&self.options.limits, self.options.keep_last_copy);
+        let by_room = limits.by_room(&place.stream);
+        if let Some(JournalEntry { step, reason, since, .. }) = entry {
+            let state = match step {
+                JournalStep::Kept => HourFate::Kept,
+                JournalStep::Retiring => HourFate::Retiring,
+                JournalStep::Retired => HourFate::Retired,
+                JournalStep::Gone => HourFate::Gone,
+            };
+            let reason = reason.map(|reason| reason.as_str().to_owned());
+            return Ok(HourLimits { state, reason, at: Some(since), by_room, needs_copy });
+        }
+        let at = limits.too_old_at(place);
+        let state = match at {
+            Some(at) if at <= self.now() => HourFate::Due,
+            Some(_) => HourFate::Ages,
+            None if by_room => HourFate::Room,
+            None => HourFate::Unlimited,
+        };
+        Ok(HourLimits { state, reason: None, at, by_room, needs_copy })
     }
 
     /// What goes by these limits and by what the index knows. Changes nothing.

@@ -175,6 +175,14 @@ pub(super) fn examine(base: &Base, past: &RecordHistory) -> Result<Option<String
     })
 }
 
+/// What can be read of the journal on the disk, for who only looks. Nothing may be deleted by it. Changes nothing.
+pub(super) fn peek(base: &Base) -> Result<Option<Journal>, DiskError> {
+    Ok(match look(base, &RecordHistory::default())? {
+        MergeResult::Unusable(_, journal) | MergeResult::Journal(journal, _) => Some(journal),
+        MergeResult::Absent => None,
+    })
+}
+
 /// Why the journal on the disk is not what this process wrote there, if so. Changes nothing.
 pub(super) fn examine_written(
     base: &Base,

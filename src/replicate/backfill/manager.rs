@@ -99,7 +99,9 @@ impl Backfill {
         match event {
             Ok(NodeEvent::FileQuarantined) => {}
             // What was missed may have been this.
-            Ok(NodeEvent::HourRulesChanged) | Err(RecvError::Lagged(_)) => self.shared.memory.clear(),
+            Ok(NodeEvent::HourRulesChanged | NodeEvent::BadNameForgotten) | Err(RecvError::Lagged(_)) => {
+                self.shared.memory.clear();
+            }
             // The sender is among our own parts.
             Err(RecvError::Closed) => return,
         }
@@ -275,6 +277,7 @@ mod tests {
         };
         assert!(!is_compared_again(Ok(NodeEvent::FileQuarantined)));
         assert!(is_compared_again(Ok(NodeEvent::HourRulesChanged)));
+        assert!(is_compared_again(Ok(NodeEvent::BadNameForgotten)));
         assert!(is_compared_again(Err(RecvError::Lagged(3))));
     }
 }

@@ -55,8 +55,8 @@ pub struct ReasonFinder {
     buried: Mutex<TombstonesNearHoles>,
     /// Turns true when the index has caught up with the disk: before, hours that were not read look missing.
     ready: tokio::sync::watch::Receiver<bool>,
-    /// What there was of turns of the index, of what is known of peers and of changes when all was worked out last.
-    seen: Option<(u64, u64, u64)>,
+    /// What there was of turns of the index, of what is known of peers, of the quarantine and of changes when all was worked out last.
+    seen: Option<[u64; 4]>,
     last: Instant,
     mended: Option<Instant>,
 }
@@ -82,7 +82,8 @@ impl Job for ReasonFinder {
         if self.asks.missed.hand_on(&self.index)? {
             self.seen = None;
         }
-        let signs = (self.index.turns(), self.knowledge.version(), self.index.catalog().read().seq);
+        let of_quarantine = self.asks.quarantine.version();
+        let signs = [self.index.turns(), self.knowledge.version(), of_quarantine, self.index.catalog().read().seq];
         if self.seen == Some(signs) && self.last.elapsed() < ANYWAY {
             return Ok(Next::WhenWoken(LOOK));
         }

@@ -12,6 +12,7 @@
 //!
 //! Nothing here replaces a file, fetches one, or concludes anything from what is not there.
 
+mod by_hand;
 pub mod check;
 mod flagged;
 mod options;
@@ -24,6 +25,7 @@ mod tests;
 mod visitor;
 mod work;
 
+pub use by_hand::{QuarantineOrderError, all_held, each};
 pub use flagged::read as read_flagged;
 pub use options::{ScrubLimits, ScrubOptions, Structure};
 pub use quarantine_contents::{KeptFile, QuarantineContents};

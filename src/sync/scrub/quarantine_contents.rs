@@ -5,6 +5,7 @@
 //! must not keep the rest from being checked. While it is read nothing is moved, so that no change is missed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
@@ -46,6 +47,8 @@ pub struct QuarantineContents {
     /// Nothing until it was read.
     files: Mutex<Option<KeptFiles>>,
     moving: RwLock<()>,
+    /// Grows with each change.
+    version: AtomicU64,
 }
 
 impl QuarantineContents {
@@ -80,7 +83,11 @@ impl QuarantineContents {
                 Err(error) => skip(error)?,
             }
         }
-        *self.files.lock() = Some(found);
+        let mut files = self.files.lock();
+        if files.as_ref() != Some(&found) {
+            *files = Some(found);
+            self.version.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -109,11 +116,13 @@ impl QuarantineContents {
     /// Forgets all, to be read again: it is another disk.
     pub fn forget(&self) {
         *self.files.lock() = None;
+        self.version.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn put(&self, place: &HourPlace, stored: &str, file: KeptFile) {
         if let Some(files) = &mut *self.files.lock() {
             files.entry(place.clone()).or_default().insert(stored.to_owned(), file);
+            self.version.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -122,10 +131,16 @@ impl QuarantineContents {
             && let Some(hour) = files.get_mut(place)
         {
             hour.remove(stored);
+            self.version.fetch_add(1, Ordering::Relaxed);
             if hour.is_empty() {
                 files.remove(place);
             }
         }
+    }
+
+    /// Another number after each change.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
     }
 
     pub fn of_hour(&self, place: &HourPlace) -> Vec<(String, KeptFile)> {

@@ -112,6 +112,10 @@ impl Scrub {
         &self.flagged
     }
 
+    pub(super) fn tell(&self, event: NodeEvent) {
+        self.events.send(event);
+    }
+
     pub fn options(&self) -> ScrubOptions {
         *self.options.read()
     }
@@ -328,7 +332,7 @@ impl Scrub {
         match &outcome {
             DamageOutcome::Quarantined(_) => {
                 tracing::error!(name: "segment_quarantined", path, problem, why = faults.join("; "), "a damaged file was moved to the quarantine; a sound one is fetched if another node has it");
-                self.events.send(NodeEvent::FileQuarantined);
+                self.tell(NodeEvent::FileQuarantined);
             }
             DamageOutcome::Reported if problem == "too-large" => {
                 tracing::warn!(name: "segment_too_large", path, why = faults.join("; "), "a file is larger than any segment may be; it stays, and is not read: look where it comes from, and remove it");
