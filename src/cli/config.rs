@@ -28,6 +28,7 @@ pub use setting::{LogFormat, Setting};
 use super::args::Common;
 use crate::archive::retention::StreamLimit;
 use crate::record::RecordOptions;
+use crate::replicate::sources::SourceEntry;
 
 /// The output of `demo` must not drown in what three nodes log; nor does it matter that one ends an instant before the others. What recorders
 /// miss it tells by itself.
@@ -459,9 +460,24 @@ impl Config {
                 _ => error,
             })?,
         };
+        if let Some(file) = &file {
+            bad_peer(file)?;
+        }
         let defaults = if *is_demo { DEMO_DEFAULTS } else { &[] };
         Self::read(common, &Sources { flags, environment, file, defaults })
     }
+}
+
+/// A peer of the file that does not do, by its line. What is wrong with it is said without its secrets.
+fn bad_peer(file: &File) -> Result<(), ConfigError> {
+    let Some(setting) = SETTINGS.iter().find(|setting| setting.full_key() == "backfill.peers") else { return Ok(()) };
+    let Some(written) = file.get(setting) else { return Ok(()) };
+    for (number, text) in (1..).zip(Texts::read(&written.text).unwrap_or_default()) {
+        if let Err(error) = SourceEntry::parse(&text) {
+            return Err(file.wrong(written, format!("backfill.peers, entry {number}: {error}")));
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong with a base directory, if it cannot be read.

@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
+use clap::Subcommand;
+use reqwest::StatusCode;
+
+use super::absent;
 use super::api::Api;
 use super::config::Config;
 use super::exit::Exit;
 use super::out::stdout;
 use crate::archive::escape::{shown, unshown};
 use crate::wire::{AcceptMissing, DoubtReport};
-use clap::Subcommand;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct CrawlArgs {
@@ -31,7 +34,13 @@ pub async fn run(config: &Config, args: &CrawlArgs) -> anyhow::Result<ExitCode> 
         anyhow::bail!("no daemon runs here, so there is nothing to confirm; `gapless rebuild` indexes what is there");
     };
     let order = AcceptMissing { channel: unshown(channel).into_owned() };
-    let accepted: DoubtReport = daemon.post("api/v1/crawl/accept", &order)?.json().await?;
+    let accepted: DoubtReport = match daemon.post("api/v1/crawl/accept", &order)?.json().await {
+        Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {
+            absent::require(&daemon, &order.channel, None).await?;
+            return Err(error.into());
+        }
+        answer => answer?,
+    };
     let mut out = stdout();
     if config.json {
         out.json(&accepted)?;

@@ -91,13 +91,19 @@ pub async fn run(config: &Config, args: &CutArgs) -> anyhow::Result<ExitCode> {
         Err(error) if status(&error) == Some(StatusCode::NOT_ACCEPTABLE) => {
             stderr_line(format_args!("gapless: {error:#}"));
             stderr_line(format_args!(
-                "What is missing: gapless holes {} --editable --edges --from {start} --to {end}; with --allow-holes it is cut around.",
+                "What is missing: gapless holes {}{} --editable --edges --from {start} --to {end}; with --allow-holes it is cut around.",
+                elsewhere(&config.base_dir),
                 shown(&stream.to_string())
             ));
             Ok(Exit::DataWrong.into())
         }
         Err(error) => Err(error),
     }
+}
+
+/// The flag that a command needs which is copied from what this one says, unless it finds the archive without.
+fn elsewhere(base: &Path) -> String {
+    if base == Path::new(".") { String::new() } else { format!("--base-dir {} ", shown(&base.to_string_lossy())) }
 }
 
 fn status(error: &anyhow::Error) -> Option<StatusCode> {

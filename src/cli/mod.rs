@@ -41,6 +41,7 @@ mod seal;
 mod status;
 mod tombstone;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -62,7 +63,7 @@ const LINGERS: Duration = Duration::from_secs(1);
 /// The whole program: arguments, configuration, logging, dispatch, exit code.
 pub fn main() -> ExitCode {
     // Help and version are printed and end with 0, wrong usage ends with 2; both by clap.
-    let args = Args::try_parse().unwrap_or_else(|error| refuse(&error));
+    let args = Args::try_parse_from(typed(std::env::args_os())).unwrap_or_else(|error| refuse(&error));
     let exit = run(&args).unwrap_or_else(|error| fail(&error));
     match failure() {
         None => exit,
@@ -71,6 +72,16 @@ pub fn main() -> ExitCode {
             Exit::Failed.into()
         }
     }
+}
+
+/// Who asks `help` for help is given that of the program.
+fn typed(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = words.collect();
+    let asks_help = |word: &OsString| ["help", "--help", "-h"].iter().any(|each| word == *each);
+    if words.get(1).is_some_and(|first| first == "help") && words.get(2).is_some_and(asks_help) {
+        words.remove(1);
+    }
+    words
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -121,8 +132,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Clap echoes what was typed, and names are typed that come from other nodes: it is given them again as they are shown.
 fn refuse(error: &clap::Error) -> ! {
-    let typed = std::env::args_os().map(|arg| shown(&arg.to_string_lossy()).into_owned());
-    match Args::try_parse_from(typed) {
+    let words = typed(std::env::args_os()).into_iter();
+    match Args::try_parse_from(words.map(|arg| shown(&arg.to_string_lossy()).into_owned())) {
         Err(same) if same.kind() == error.kind() => {
             same.print().unwrap_or_default();
             if let Some(advice) = misplaced_word(&same).and_then(on_unexpected) {
@@ -189,4 +200,19 @@ fn words(error: &anyhow::Error) -> String {
 fn fail(error: &anyhow::Error) -> ExitCode {
     stderr_line(format_args!("gapless: {}", words(error).replace('\n', " ")));
     if error.is::<ConfigError>() || error.is::<UsageError>() { Exit::Usage.into() } else { Exit::Failed.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_about_help_is_that_of_the_program() {
+        let typed = |line: &str| typed(line.split(' ').map(OsString::from)).join(&OsString::from(" "));
+        assert_eq!(typed("gapless help --help"), "gapless --help");
+        assert_eq!(typed("gapless help -h"), "gapless -h");
+        for as_it_is in ["gapless help cut", "gapless help", "gapless ls help", "gapless"] {
+            assert_eq!(typed(as_it_is), as_it_is);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::api::Api;
-use super::config::Config;
+use super::config::{Config, wrong_with};
 use super::exit::Exit;
 use super::options;
 use super::out::{stderr_line, stdout};
@@ -41,6 +41,9 @@ pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode>
             )
         }
         (None, check) => {
+            if let Some(wrong) = wrong_with(&config.base_dir) {
+                anyhow::bail!("{wrong}; --base-dir says where the archive is");
+            }
             let config = config.clone();
             tokio::task::spawn_blocking(move || {
                 if check { check_offline(&config) } else { rebuild_offline(&config, args.new_id) }
@@ -87,6 +90,11 @@ fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
     observer.0.finish();
     // From here on nothing is of a former id: not before, or a kill would leave an index without an archive.
     marker::finish(&locked.base, carry)?;
+    if marker::read(&locked.base)?.is_none() {
+        let index = locked.open_index(options)?;
+        locked.identify(&index)?;
+        index.close();
+    }
     let seconds = began.elapsed().as_secs_f64();
     let mut out = stdout();
     if config.json {

@@ -53,6 +53,14 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-parameter", "Bad parameter", detail)
     }
 
+    /// 400: a parameter that the address does not know; `meant` may be the one that was meant, of those that are `known`.
+    pub fn unknown_parameter(name: &str, meant: Option<&str>, known: &[&str]) -> Self {
+        let meant = meant.map_or_else(|| ".".to_owned(), |meant| format!("; did you mean {meant}?"));
+        let there_are = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let detail = format!("There is no parameter {:?} here{meant} This address takes {there_are}.", echo(name));
+        Self::new(StatusCode::BAD_REQUEST, "unknown-parameter", "Unknown parameter", detail)
+    }
+
     /// 404: there is no `what` ("segment of that name").
     pub fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("There is no {}.", echo(what)))

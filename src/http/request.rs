@@ -22,7 +22,7 @@ const MOST_BODY: usize = 2 << 20;
 /// A query, read.
 pub(super) struct Query<T>(pub(super) T);
 
-/// What a query may say at some address; names that mean nothing there are passed over.
+/// What a query may say at some address; what it does not know was refused before, or is passed over ([`super::parameters`]).
 pub(super) trait FromQuery: Sized {
     fn read(given: &Parameters) -> Result<Self, Problem>;
 }
@@ -124,7 +124,7 @@ impl Parameters {
 }
 
 /// Decoded; `+` is a space. Bytes that are not UTF-8 are replaced, and so match nothing.
-fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
     query.split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -17,11 +17,12 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::metrics::track;
+use super::parameters::KnownParameters;
 use super::{
     HttpMetrics, Problem, api, auth, budget, bundle, changes, chat, check, compress, cors, coverage, crawl, cut,
     digests, entrance, events, explain, ffmpeg, hole_reasons, listing, map, master, operator_actions, page, pages,
-    peers, playlist, problem, recorders, retention, scrub, seal, segments, sequence, status, text_schemas, thumbnail,
-    timeline, tombstones, videos,
+    parameters, peers, playlist, problem, recorders, retention, scrub, seal, segments, sequence, status, text_schemas,
+    thumbnail, timeline, tombstones, videos,
 };
 
 /// All routes with what stands around them.
@@ -50,8 +51,10 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
 /// already use, where there is one.
 fn routes(app: &Arc<App>, metrics: &HttpMetrics) -> OpenApiRouter<Arc<App>> {
     let measured = |name: &'static str, route: UtoipaMethodRouter<Arc<App>>| {
+        let known = KnownParameters::of(&route.1);
         route
             .layer(from_fn_with_state(Arc::clone(app), compress::compress))
+            .layer(from_fn_with_state(known, parameters::refuse_unknown))
             .layer(from_fn(problem::name_path))
             .layer(from_fn_with_state(metrics.endpoint(name), track))
     };

@@ -227,6 +227,29 @@ fn a_wrong_parameter_is_named_with_what_was_expected() {
 }
 
 #[test]
+fn a_parameter_that_an_address_does_not_know_is_refused_and_those_of_other_programs_are_not() {
+    let archive = full_of_cases();
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    for (asked, says) in [
+        (format!("/api/v1/holes/{STREAM}?form=2019-11-13"), &["\"form\"", "did you mean from?", "editable, from"][..]),
+        ("/api/v1/status?verbose=true".to_owned(), &["\"verbose\"", "takes none."]),
+        (format!("/api/v1/timeline/{STREAM}?edges=true&pixels=5"), &["\"edges\"", "takes from, pixels, to."]),
+    ] {
+        let refused = node.get(&asked);
+        let problem = refused.json();
+        assert_eq!((refused.status, problem["title"].as_str()), (400, Some("Unknown parameter")), "{asked}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(says.iter().all(|part| detail.contains(part)), "{asked}: {detail}");
+    }
+    for taken in
+        ["/files?nope=1", "/metrics?nope=1", &format!("/files/{STREAM}?nope=1&tombstones=true"), "/readyz?nope=1"]
+    {
+        assert_eq!(node.get(taken).status, 200, "{taken}");
+    }
+}
+
+#[test]
 fn the_status_says_what_the_archive_holds() {
     let archive = TestArchive::sample();
     let node = TestNode::plan(&archive).flag("--name").flag("hut").start();

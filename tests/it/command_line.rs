@@ -104,6 +104,10 @@ fn an_archive_that_is_missing_or_a_file_is_said_to_be() {
         assert_eq!(outcome.code, 2, "{verb:?}: {}", outcome.err);
         assert!(outcome.err.contains("is not a directory"), "{verb:?}: {}", outcome.err);
     }
+    // One that is empty becomes an archive, whose disk is known again.
+    gapless(archive.path(), &["rebuild"]).lines(0);
+    assert!(archive.at(".gapless/marker").exists());
+    gapless(archive.path(), &["rebuild", "--check"]).lines(0);
 }
 
 #[test]
@@ -366,6 +370,11 @@ fn who_has_read_enough_takes_nothing_from_the_work_or_the_exit_code() {
             .count(),
         3
     );
+    let cut = ["cut", "desertbus/source", "2019-11-13T02:50:00", "2019-11-13T02:55:18", "-o", "-"];
+    let with_holes = gapless(archive.path(), &cut);
+    // What it says to type finds the same archive.
+    let command = format!("gapless holes --base-dir {} desertbus/source --editable", archive.path().display());
+    assert!(with_holes.code == 1 && with_holes.err.contains(&command), "{}", with_holes.err);
     archive.raw(&format!("{HOUR}/99:99-2.0-full-x.ts"), b"not known to the index");
     let check = |outcome: crate::support::Outcome| (outcome.code, outcome.err.contains("panicked"));
     assert_eq!(check(gapless_unheard(archive.path(), &["rebuild", "--check"])), (1, false));

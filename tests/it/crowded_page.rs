@@ -163,6 +163,8 @@ fn an_archive_of_which_nothing_is_understood_does_not_look_healthy() {
     browser.open(&node, "/");
     let says_so = |id: &str| {
         browser.wait_until("document.getElementById('health').dataset.state === 'bad'");
+        // A warning is not red.
+        assert_eq!(browser.text("document.getElementById('health').dataset.level"), "warning");
         let text = format!("document.getElementById('{id}').innerText");
         browser
             .wait_until(&format!("/3 files .*ignored.*not understood/.test({text}) && {text}.includes('chan/source')"));

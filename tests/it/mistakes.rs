@@ -74,6 +74,7 @@ const TYPED: &[Mistake] = &[
     ("tombstone add foo.ts", 2, &["CHANNEL/QUALITY/HOUR/NAME", "TIME-DURATION-TYPE-HASH"]),
     ("retention keep desertbus/source", 2, &["expected CHANNEL/QUALITY/HOUR, such as"]),
     ("quarantine restore nope", 2, &["CHANNEL/QUALITY/HOUR/NAME", "gapless quarantine list"]),
+    ("rebuild --check --base-dir OUT/nope", 3, &["there is no directory OUT/nope", "--base-dir"]),
     ("crawl accept desertbus", 3, &["no daemon runs here"]),
 ];
 
@@ -89,6 +90,8 @@ const CONFIGURED: &[(&str, &[&str])] = &[
     ("[backfill]\nrecent_cutoff = \"120\"\n", &["line 2", "a time with its unit such as"]),
     ("[crawl]\ncpu_share = \"50%\"\n", &["line 2", "a share such as 0.10"]),
     ("[scrub]\nstructure = \"delete\"\n", &["line 2", "\"quarantine\", \"report\" or \"off\""]),
+    ("[backfill]\npeers = [\"http://b.example\",\n\"b.example:8000\"]\n", &["line 2", "entry 2", AN_ADDRESS]),
+    ("[[retention.stream]]\nchanel = \"a\"\n", &["line 2", "did you mean channel?"]),
     ("log_format = \"xml\"\n", &["line 1", "\"text\" or \"json\""]),
     ("name = x\n", &["line 1", "quoted"]),
 ];

@@ -457,7 +457,7 @@ fn settings_name_peers_and_whose_tombstones_are_taken() {
     let refused = gapless(archive.path(), &["backfill", "--once", "--config", text(&config)]);
     assert!(
         refused.code == 2
-            && refused.err.contains("backfill.peers: ")
+            && refused.err.contains("config.toml, line 2: backfill.peers, entry 1: ")
             && refused.err.contains("holds credentials")
             && !refused.err.contains("secret"),
         "{refused:?}"

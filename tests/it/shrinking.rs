@@ -120,6 +120,8 @@ fn what_is_given_up_leaves_the_index_and_what_goes_file_by_file_is_never_doubted
     let refused = node.run(&["crawl", "accept", "big"]);
     assert_eq!(refused.code, 3, "{}", refused.err);
     assert!(refused.err.contains("Nothing to confirm for channel"), "{}", refused.err);
+    let misspelt = node.run(&["crawl", "accept", "bigg"]);
+    assert!(misspelt.code == 3 && misspelt.err.contains("did you mean big?"), "{misspelt:?}");
     let order = serde_json::json!({"channel": "big"});
     assert_eq!(node.post("/api/v1/crawl/accept", None, &order).status, 401);
     node.kill();

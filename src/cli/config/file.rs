@@ -157,6 +157,7 @@ fn meant(table: &str, key: &str, settings: &[Setting]) -> String {
 
 const STREAMS_KEY: &str = "stream";
 const STREAMS_TABLE: &str = "retention";
+const SECTION_KEYS: [&str; 4] = ["channel", "quality", "max_age", "max_bytes"];
 
 fn read_streams(value: &DeValue<'_>, span: &Range<usize>) -> Result<Vec<StreamLimit>, Wrong> {
     let not_a_list = || {
@@ -213,9 +214,10 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<StreamLimit, Wron
                 max_bytes = read.ok_or_else(|| wrong(BytesOrOff::EXPECTS))?;
             }
             other => {
-                let problem = format!(
-                    "unknown key {other:?} in [[retention.stream]], expected one of channel, quality, max_age, max_bytes"
-                );
+                let meant = misspelt::meant(other, SECTION_KEYS);
+                let meant = meant.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+                let keys = SECTION_KEYS.join(", ");
+                let problem = format!("unknown key {other:?} in [[retention.stream]], expected one of {keys}{meant}");
                 return Err((key.span(), problem));
             }
         }
@@ -343,6 +345,7 @@ mod tests {
             ),
             (format!("{head}max_bytes = -1\n"), "line 3: retention.stream.max_bytes"),
             (format!("{head}min_free = 1\n"), "line 3: unknown key \"min_free\""),
+            ("[[retention.stream]]\nchanel = \"a\"\n".to_owned(), "max_age, max_bytes; did you mean channel?"),
             (format!("{head}max_bytes = 1\nquality = \"a/b\"\n"), "line 4: retention.stream.quality"),
             (
                 format!("{head}max_bytes = 1\n{head}max_bytes = 2\n"),

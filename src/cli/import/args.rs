@@ -6,6 +6,7 @@ use crate::archive::Timestamp;
 use crate::cli::args::parse_time;
 
 #[derive(Debug, Clone, clap::Args)]
+#[command(override_usage = "gapless import [OPTIONS] --channel CHANNEL --quality QUALITY FILE...")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ImportArgs {
     /// The recordings, as MPEG-TS or fragmented MP4

@@ -39,6 +39,7 @@ export class Health {
     say(element, words);
     element.title = problems.map(inShort).join("\n");
     element.dataset.state = isGood ? "good" : problems.length ? "bad" : "busy";
+    element.dataset.level = problems.some(({ level }) => level === "error") ? "error" : "warning";
     byId("problems").hidden = problems.length === 0;
     if (problems.length === 0) return;
     const more = found.length > 1 ? ` (and ${found.length - 1} more)` : "";

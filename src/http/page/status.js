@@ -32,6 +32,7 @@ function draw(status) {
   const good = problems.length === 0;
   say(byId("health"), good ? (status.ready ? "all well" : "catching up") : counted(problems.length, "problem"));
   byId("health").dataset.state = good && status.ready ? "good" : "bad";
+  byId("health").dataset.level = problems.some(({ level }) => level === "error") ? "error" : "warning";
   fill(byId("troubles"), found.length === 0
     ? make("p", {}, make("span", { class: "dot good" }), " None.")
     : make("ul", { class: "troubles" }, ...found.map(problemItem)));
