@@ -1,7 +1,8 @@
 //! Parameters that an address of `/api/v1` does not know are refused: one that is mistyped would be passed over, and the answer be one to
 //! another question.
 //!
-//! What other programs of this field speak (listings, files, playlists, cuts) takes whatever they send.
+//! What other programs of this field speak (listings, files, playlists, cuts) takes whatever they send, and so does what other nodes ask: a
+//! later version may say more, and is to be answered all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use crate::archive::misspelt;
 
 /// What our own addresses begin with.
 const OURS: &str = "/api/v1/";
+/// What those of them begin with that other nodes ask.
+const ASKED_BY_NODES: [&str; 3] = ["/api/v1/bundle", "/api/v1/changes", "/api/v1/digests"];
 
 /// The names that a query may have at one address, by method, as its documentation has them.
 #[derive(Debug, Default)]
@@ -27,7 +30,9 @@ pub(super) struct KnownParameters(BTreeMap<Method, BTreeSet<String>>);
 impl KnownParameters {
     /// Of a route; nothing is refused where another program decides what is sent.
     pub(super) fn of(paths: &Paths) -> Arc<Self> {
-        let ours = paths.paths.iter().filter(|(path, _)| path.starts_with(OURS));
+        let is_ours =
+            |path: &str| path.starts_with(OURS) && !ASKED_BY_NODES.iter().any(|asked| path.starts_with(asked));
+        let ours = paths.paths.iter().filter(|(path, _)| is_ours(path));
         Arc::new(Self(ours.flat_map(|(_, item)| methods(item)).collect()))
     }
 

@@ -242,9 +242,13 @@ fn a_parameter_that_an_address_does_not_know_is_refused_and_those_of_other_progr
         let detail = problem["detail"].as_str().unwrap();
         assert!(says.iter().all(|part| detail.contains(part)), "{asked}: {detail}");
     }
-    for taken in
-        ["/files?nope=1", "/metrics?nope=1", &format!("/files/{STREAM}?nope=1&tombstones=true"), "/readyz?nope=1"]
-    {
+    for taken in [
+        "/files?nope=1",
+        "/api/v1/digests?nope=1",
+        "/metrics?nope=1",
+        &format!("/files/{STREAM}?nope=1&tombstones=true"),
+        "/readyz?nope=1",
+    ] {
         assert_eq!(node.get(taken).status, 200, "{taken}");
     }
 }
