@@ -151,6 +151,35 @@ fn archive_path(archive: &TestArchive, hour: &str) -> String {
     format!("{hour}/{}", names[10])
 }
 
+/// The hour so many before this one.
+fn hour_ago(hours: u64) -> String {
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3_600);
+    humantime::format_rfc3339_seconds(then).to_string()[..13].to_owned()
+}
+
+#[test]
+fn the_first_view_is_of_all_rows_and_an_address_about_none_is_answered() {
+    let archive = TestArchive::empty();
+    for number in 10..40 {
+        archive.segment(&format!("desk-{number}/source/{}", hour_ago(1)), "00:00", 2.0, Kind::Full);
+    }
+    // The only one that has been there for long lies far below the edge of the window.
+    for hours in [1, 48] {
+        archive.segment(&format!("yard/source/{}", hour_ago(hours)), "00:00", 2.0, Kind::Full);
+    }
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let browser = Browser::start(1200, 420);
+    browser.open(&node, "/");
+    let shown = "Number(new URLSearchParams(location.hash.slice(1)).get('live')) / 3600";
+    browser.wait_until(&format!("{shown} > 48 && {shown} < 72"));
+    let said = "document.getElementById('absent')";
+    assert_eq!(browser.text(&format!("{said}.hidden")), "true");
+    browser.run("location.hash = '#channel=desk-99&quality=source&at=2020-01-01T05:00:00Z'");
+    browser.wait_until(&format!("!{said}.hidden && {said}.innerText.includes('desk-99/source')"));
+    has_no_complaints(&browser);
+}
+
 #[test]
 fn an_archive_of_which_nothing_is_understood_does_not_look_healthy() {
     let archive = TestArchive::empty();

@@ -52,8 +52,12 @@ export class FirstView {
     const own = this.rows.own.filter((row) => row.seen);
     if (!own.length || own.some((row) => !row.timeline && !row.error)) return;
     const isUntouched = view.live ? view.span === 7 * DAY : this.first === `${view.from} ${view.to}`;
-    const extents = own.map((row) => row.timeline?.extent).filter(Boolean);
     if (own.some((row) => row.progress)) return;
+    // Those that are not on the screen count by the names of their hours: what is shown does not depend on how far the page was scrolled.
+    const isSeen = ({ channel, quality }) => own.some(({ stream }) => stream.channel === channel && stream.quality === quality);
+    const unseen = this.known().filter((stream) => stream.video && !isSeen(stream));
+    const extents = own.map((row) => row.timeline?.extent).filter(Boolean)
+      .concat(unseen.map((stream) => ({ start: hourStart(stream.first_hour), end: hourStart(stream.last_hour) + HOUR })));
     this.first = null;
     const isEmpty = !extents.some(({ start, end }) => end > view.from && start < view.to);
     if (!isUntouched || !extents.length) return;

@@ -274,6 +274,9 @@ export class Player {
       return Number.isNaN(at) ? null : at;
     };
     const row = this.rows.own.find(({ stream }) => stream.channel === values.get("channel") && stream.quality === values.get("quality"));
+    const isAbsent = values.has("channel") && !row;
+    byId("absent").hidden = !isAbsent;
+    say(byId("absent"), isAbsent ? `This address is about ${values.get("channel")}/${values.get("quality") ?? ""}, which this node does not have.` : "");
     if (!row) return;
     const [from, to] = [time("in"), time("out")];
     const at = time("at") ?? from;
