@@ -5,7 +5,8 @@
 use std::hash::{DefaultHasher, Hasher as _};
 
 use gapless::media::{
-    Coding, Elementary, Header, Mux, Packet, Program, Reader, Segment, Sink, TsCheck, Unit, facts, program_of,
+    Coding, Elementary, Header, Mp4Reader, Mux, Packet, Program, Reader, Segment, Sink, StreamCheck, TsCheck, Unit,
+    facts, program_of,
 };
 
 #[path = "plans.rs"]
@@ -81,6 +82,40 @@ pub fn reader(bytes: &[u8]) {
     assert!(segment.video.iter().all(|unit| unit.stretch < segment.stretches.len()));
     let (reading, program) = (facts(&bytes), program_of(&bytes));
     assert!(reading.facts.codecs.is_none() || program.is_some(), "{reading:?}");
+}
+
+/// Nothing panics; pieces of any size say the same as the whole; a segment has no more bytes in its units than twice what came in, and what
+/// parameter sets add.
+pub fn mp4(bytes: &[u8]) {
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    let size = usize::from(*first) + 1;
+    let of = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let mut reader = Mp4Reader::default();
+        pieces.for_each(|piece| reader.feed(piece));
+        let told = (reader.facts(), reader.edges(true), reader.span(), reader.section(), reader.is_init());
+        format!("{told:?} {:?}", reader.finish(2_000_000))
+    };
+    let whole = of(&mut std::iter::once(bytes));
+    assert_eq!(whole, of(&mut bytes.chunks(size)), "in pieces of {size}");
+    // What a reader may leave out says nothing.
+    let (mut passing, mut at) = (Mp4Reader::default(), 0);
+    while at < bytes.len() {
+        let pass = usize::try_from(passing.passing()).unwrap_or(usize::MAX).min(bytes.len() - at);
+        passing.pass(pass as u64);
+        at += pass;
+        let end = bytes.len().min(at + size);
+        passing.feed(&bytes[at..end]);
+        at = end;
+    }
+    assert_eq!(format!("{:?}", passing.facts()), format!("{:?}", Mp4Reader::of(bytes).facts()), "left out by {size}");
+    let (mut once, mut pieces) = (StreamCheck::mp4(), StreamCheck::mp4());
+    once.feed(bytes);
+    bytes.chunks(size).for_each(|piece| pieces.feed(piece));
+    assert_eq!(once.finish(500_000), pieces.finish(500_000), "in pieces of {size}");
+    let segment = Segment::read(bytes);
+    let held: usize = segment.video.iter().chain(&segment.sound).map(|unit| unit.data.len()).sum();
+    assert!(held <= 2 * bytes.len() + (1 << 20), "{held} bytes of units in {}", bytes.len());
+    assert!(segment.video.iter().all(|unit| unit.stretch < segment.stretches.len()));
 }
 
 /// What the writer writes of a segment's pictures and sound is read again: every unit, to the byte, at its time.

@@ -33,6 +33,11 @@ fn whatever_segments_were_found_are_cut_as_they_must_be() {
     replay("plan", properties::plan);
 }
 
+#[test]
+fn whatever_fragments_were_found_are_read_as_they_must_be() {
+    replay("mp4", properties::mp4);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() })]
 

@@ -115,7 +115,11 @@ fn an_editor_adds_lists_and_purges_without_a_daemon() {
 fn an_editor_adds_lists_and_purges_by_way_of_the_daemon() {
     let archive = TestArchive::empty();
     let node = ready(&archive);
-    a_day_of_an_editor(&archive, &|args| node.run(args));
+    a_day_of_an_editor(&archive, &|args| {
+        // Which channels there are is looked up once a second.
+        eventually(SOON, || node.run(&["ls"]).out.contains("chan"));
+        node.run(args)
+    });
     invariants::hold(&archive, &node);
     let metrics = node.get("/metrics");
     for (quality, count) in [("source", 2), ("chat", 1)] {

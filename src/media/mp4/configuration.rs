@@ -124,10 +124,12 @@ pub fn adts(specific: &[u8]) -> Option<[u8; 4]> {
         object = object_type(&mut bits)?;
     }
     // Of four kinds, and with channels that have a number.
-    let is_possible = (1..=4).contains(&object) && (1..=7).contains(&channels);
+    if !(1..=4).contains(&object) || !(1..=7).contains(&channels) {
+        return None;
+    }
     let third = (object - 1) << 6 | rate << 2 | channels >> 2;
     let fourth = (channels & 3) << 6;
-    let bytes = u8::try_from(third).ok().zip(u8::try_from(fourth).ok()).filter(|_| is_possible)?;
+    let bytes = u8::try_from(third).ok().zip(u8::try_from(fourth).ok())?;
     Some([0xff, 0xf1, bytes.0, bytes.1])
 }
 
