@@ -27,7 +27,7 @@ pub struct SealArgs {
     /// How long an hour must have been over, and unchanged [default: `archive.seal_after`]
     #[arg(long, value_name = "DURATION", value_parser = |text: &str| time_between(text, "0s", "365days"))]
     pub after: Option<Duration>,
-    /// Say what would be sealed; read and write nothing
+    /// Say what would be sealed; read no segment and write no manifest
     #[arg(long, visible_alias = "dry-run")]
     pub plan: bool,
 }
@@ -112,7 +112,7 @@ impl Report {
         }
         let SealSummary { sealed, sealed_before, open, bytes, errors } = summary;
         let sealed = count(*sealed, "hour");
-        let unseen = if *errors == 0 { String::new() } else { format!(", {errors} could not be read") };
+        let unseen = if *errors == 0 { String::new() } else { format!(", something is wrong with {errors}") };
         if is_plan {
             writeln!(out, "{sealed} would be sealed; {sealed_before} are, {open} stay open{unseen}")?;
         } else {

@@ -6,11 +6,11 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Timespec, Timestamps, utimensat};
+use rustix::fs::{Access, AtFlags, Timespec, Timestamps, accessat, utimensat};
 use rustix::io::Errno;
 
 use super::archive_id::OWN_DIR;
-use super::atomic::replace;
+use super::atomic::{clear_temporaries, replace};
 use super::base::Base;
 use super::dir::{Dir, SmallFile};
 use super::download::make_dir;
@@ -57,9 +57,18 @@ impl<'b> Manifests<'b> {
         })
     }
 
+    /// Makes the directory that the manifest of an hour lies in; an error if nothing can be written there.
+    pub fn prepare(self, place: &HourPlace) -> Result<()> {
+        let dir = self.make(place)?;
+        accessat(&dir, ".", Access::WRITE_OK, AtFlags::EACCESS)
+            .map_err(|errno| DiskError::io("write into the directory", dir.path(), errno))
+    }
+
     /// Writes the manifest of an hour whose directory has this change time, flushed. One that is there is replaced.
     pub fn write(self, place: &HourPlace, bytes: &[u8], describes_ns: i64) -> Result<()> {
         let dir = self.make(place)?;
+        // What a killed process has left; nobody else writes here.
+        clear_temporaries(&dir)?;
         replace(&dir, &name(place), bytes)?;
         // A crash in between leaves a manifest that describes no directory, and the hour is looked at again.
         self.date(place, describes_ns)

@@ -62,7 +62,7 @@ impl FromBody for SealOrder {
     responses(
         (status = 200, body = String, content_type = "text/plain"),
         (status = 404, description = "the hour is not sealed"),
-        (status = 409, description = "the hour has changed since it was sealed"),
+        (status = 409, description = "the hour has changed since it was sealed, or the manifest is damaged"),
         (status = 503, description = "the disk is not there, or too much is asked at once")
     )
 )]
@@ -76,9 +76,9 @@ pub(super) async fn manifest(
     let found = app.ask(move |app| Ok(Sealer::new(Arc::clone(&app.node.keeper)).manifest(&place)?)).await?;
     match found {
         Some((bytes, SealState::Sealed)) => Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], bytes).into_response()),
-        Some(_) => {
-            Err(Problem::conflict("the hour has changed since it was sealed; it is sealed anew when it is quiet"))
-        }
+        Some(_) => Err(Problem::conflict(
+            "the hour is not what it was when it was sealed, or its manifest is damaged; `gapless seal` seals it anew",
+        )),
         None => Err(Problem::not_found(&format!("manifest of {path}: the hour is not sealed"))),
     }
 }

@@ -140,6 +140,10 @@ impl OriginClient {
     /// A key of AES-128.
     pub async fn key(&self, url: &Url) -> Result<[u8; 16], OriginError> {
         let (from, bytes) = self.small(url, None, "a key", 1 << 10).await?;
+        if url.scheme() == "https" && from.scheme() != "https" {
+            let why = "the key was asked for by https, and led to an address without encryption".to_owned();
+            return Err(OriginError::Unexpected { url: shown_url(&from), why });
+        }
         <[u8; 16]>::try_from(bytes.as_slice()).map_err(|_| OriginError::Unexpected {
             url: shown_url(&from),
             why: format!("{} bytes, and a key of AES-128 has 16", bytes.len()),

@@ -21,7 +21,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, COOKIE, HeaderValue, SET_COOKIE, USER_AGENT};
+use reqwest::header::{ACCEPT, AUTHORIZATION, COOKIE, HeaderValue, SET_COOKIE, USER_AGENT};
 use tower::{BoxError, Service};
 
 use super::address::AddressRules;
@@ -72,6 +72,7 @@ impl OriginHttp {
     pub async fn get(&self, url: &Url, mut headers: HeaderMap) -> Result<Response<Incoming>, BoxError> {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = uri(url)?;
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(concat!("gapless/", env!("CARGO_PKG_VERSION"))));
         if let Some(user) = user(url)? {
             headers.entry(AUTHORIZATION).or_insert(user);

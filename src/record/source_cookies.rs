@@ -3,7 +3,7 @@
 //! In memory, of one recorder alone. What a source may leave with us is bounded; who may read what is up to `cookie_store` (RFC 6265).
 
 use bytes::Bytes;
-use cookie_store::{CookieStore, RawCookie};
+use cookie_store::{Cookie, CookieStore, RawCookie};
 use parking_lot::RwLock;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -12,6 +12,9 @@ use reqwest::header::HeaderValue;
 const MOST: usize = 50;
 /// Bytes of one, with its attributes (RFC 6265, 6.1).
 const LONGEST: usize = 4096;
+
+/// Bytes of all that are sent with a request; servers take no more of them.
+const LONGEST_HEADER: usize = 8 << 10;
 
 #[derive(Debug, Default)]
 pub struct SourceCookies(RwLock<CookieStore>);
@@ -22,9 +25,17 @@ impl SourceCookies {
         let mut kept = self.0.write();
         for text in headers.filter(|value| value.len() <= LONGEST).filter_map(|value| value.to_str().ok()) {
             let Ok(cookie) = RawCookie::parse(text.to_owned()) else { continue };
-            let is_room = kept.iter_any().count() < MOST || kept.iter_any().any(|known| known.name() == cookie.name());
-            // One of another domain, or that has expired, is none.
-            if !is_room || kept.insert_raw(&cookie, url).is_err() {
+            if kept.iter_any().count() >= MOST {
+                drop_expired(&mut kept);
+            }
+            // One of another domain is none; one that has expired takes another one away.
+            let is_kept = Cookie::try_from_raw_cookie(&cookie, url).is_ok_and(|cookie| {
+                let (domain, path) = (String::from(&cookie.domain), String::from(&cookie.path));
+                let is_known = kept.contains_any(&domain, &path, cookie.name());
+                let is_room = is_known || kept.iter_any().count() < MOST;
+                is_room && kept.insert(cookie.into_owned(), url).is_ok()
+            });
+            if !is_kept {
                 tracing::debug!(name: "cookie_refused", host = url.host_str(), "a cookie of a source was not kept");
             }
         }
@@ -33,11 +44,25 @@ impl SourceCookies {
     /// What is sent with a request.
     pub fn of(&self, url: &Url) -> Option<HeaderValue> {
         let kept = self.0.read();
-        let sent: Vec<String> = kept.get_request_values(url).map(|(name, value)| format!("{name}={value}")).collect();
+        let mut room = LONGEST_HEADER;
+        let pairs = kept.get_request_values(url).map(|(name, value)| format!("{name}={value}"));
+        let sent: Vec<String> = pairs
+            .take_while(|pair| {
+                let rest = usize::checked_sub(room, pair.len() + 2);
+                room = rest.unwrap_or_default();
+                rest.is_some()
+            })
+            .collect();
         let mut header = HeaderValue::from_maybe_shared(Bytes::from(sent.join("; "))).ok()?;
         header.set_sensitive(true);
         Some(header).filter(|header| !header.is_empty())
     }
+}
+
+fn drop_expired(kept: &mut CookieStore) {
+    let fresh: Vec<_> = kept.iter_unexpired().cloned().map(Ok::<_, std::convert::Infallible>).collect();
+    let Ok(fresh) = CookieStore::from_cookies(fresh, false);
+    *kept = fresh;
 }
 
 #[cfg(test)]
@@ -72,5 +97,29 @@ mod tests {
         set(from, &["b=4; Secure; HttpOnly; Path=/".to_owned()]);
         let all = sent(&cookies, from);
         assert!(all.contains("b=4") && all.split("; ").count() <= MOST && !all.contains("e="), "{all}");
+    }
+
+    fn take(cookies: &SourceCookies, url: &Url, lines: impl Iterator<Item = String>) {
+        let values: Vec<HeaderValue> = lines.map(|line| HeaderValue::try_from(line).unwrap()).collect();
+        cookies.set(values.iter(), url);
+    }
+
+    #[test]
+    fn cookies_of_one_name_for_many_paths_are_bounded_as_well() {
+        let (cookies, paths) = (SourceCookies::default(), |depth: usize| "/a".repeat(depth));
+        let deep = Url::parse(&format!("https://cdn.example{}", paths(90))).unwrap();
+        take(&cookies, &deep, (1..90).map(|depth| format!("a={}; Path={}", "x".repeat(300), paths(depth))));
+        assert!(cookies.0.read().iter_any().count() <= MOST);
+        let bytes = sent(&cookies, deep.as_str()).len();
+        assert!(bytes > 0 && bytes <= LONGEST_HEADER, "{bytes}");
+    }
+
+    #[test]
+    fn what_has_expired_makes_room() {
+        let (cookies, url) = (SourceCookies::default(), Url::parse("https://cdn.example/a").unwrap());
+        take(&cookies, &url, (0..MOST).map(|number| format!("s{number}=1; Max-Age=1; Path=/")));
+        std::thread::sleep(std::time::Duration::from_millis(2_100));
+        take(&cookies, &url, std::iter::once("new=1; Path=/".to_owned()));
+        assert_eq!(sent(&cookies, url.as_str()), "new=1");
     }
 }

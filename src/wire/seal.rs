@@ -50,7 +50,7 @@ pub enum SealLine {
         /// Why not.
         why: String,
     },
-    /// An hour could not be looked at.
+    /// Something is wrong with an hour: a file whose content is not the one in its name, or that cannot be read; or no manifest can be written.
     Unseen {
         /// `CHANNEL/QUALITY/HOUR`.
         hour: String,
@@ -77,6 +77,6 @@ pub struct SealSummary {
     pub open: u64,
     /// Bytes that were read.
     pub bytes: u64,
-    /// Hours that could not be looked at.
+    /// Hours with which something is wrong.
     pub errors: u64,
 }

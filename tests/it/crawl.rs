@@ -80,7 +80,7 @@ fn the_pace_is_changed_over_the_api_and_by_reading_the_configuration_again() {
     let archive = archive();
     let config = archive.path().join(".gapless/config.toml");
     std::fs::create_dir_all(config.parent().unwrap()).unwrap();
-    std::fs::write(&config, "[crawl]\nminimum_cycle = \"1h\"\ncpu_share = 0.2\n").unwrap();
+    std::fs::write(&config, "[archive]\nseal = true\n[crawl]\nminimum_cycle = \"1h\"\ncpu_share = 0.2\n").unwrap();
     let node = TestNode::start(&archive);
     node.wait_ready();
     let token = node.own_token();

@@ -93,7 +93,8 @@ fn what_is_not_what_its_name_says_is_not_vouched_for() {
     let names = ["10:00", "10:01"].map(|time| archive.segment(hour, time, 1.0, Kind::Full));
     let right = archive.read(&names[0]);
     archive.raw(&names[0], b"something else");
-    let done = seal_all(&archive);
+    eventually(SOON, || !seal(&archive, &["--plan"])["hours"].to_string().contains("lately"));
+    let done = gapless(archive.path(), &["seal", "--after", "0s", "--json"]).json(1);
     let told = done["hours"][0]["why"].as_str().unwrap();
     assert!(told.contains("is not the one in its name") && told.contains("gapless scrub"), "{done}");
     assert_eq!(manifests(&archive).len(), 0);
@@ -169,6 +170,27 @@ fn a_copy_of_a_sealed_archive_is_sealed_without_being_read_unless_a_file_is_anot
     assert_eq!((&summary["sealed"], &summary["sealed_before"]), (&1.into(), &1.into()), "{done}");
     assert_eq!(summary["bytes"].as_u64(), Some(bytes.len() as u64), "{done}");
     assert!(done["hours"].to_string().contains(hours[1]) && !first.is_empty(), "{done}");
+}
+
+#[test]
+fn a_manifest_that_is_damaged_passes_for_none_and_is_written_anew() {
+    let archive = TestArchive::empty();
+    let hour = "c/source/2020-01-01T00";
+    archive.segment(hour, "10:00", 1.0, Kind::Full);
+    assert_eq!(seal_all(&archive)["summary"]["sealed"], 1);
+    let (path, right) = (manifest_of(&archive, hour), fs::read(manifest_of(&archive, hour)).unwrap());
+    let damaged = [Vec::new(), right[..right.len() / 2].to_vec(), [&right[..300], b"X", &right[301..]].concat()];
+    for bytes in damaged {
+        // The disk, and nobody who would change its time.
+        let file = fs::File::options().write(true).truncate(true).open(&path).unwrap();
+        let time = file.metadata().unwrap().modified().unwrap();
+        std::io::Write::write_all(&mut &file, &bytes).unwrap();
+        file.set_modified(time).unwrap();
+        let refused = gapless(archive.path(), &["manifest", hour]);
+        assert!(refused.code == 3 && refused.err.contains("damaged") && refused.out.is_empty(), "{refused:?}");
+        assert_eq!(seal(&archive, &[])["summary"]["sealed"], 1);
+        assert!(fs::read(&path).unwrap() == right);
+    }
 }
 
 #[test]

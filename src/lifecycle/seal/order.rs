@@ -47,7 +47,9 @@ impl Sealer {
                 if observer.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
             let done = if is_dry { self.look(place, after) } else { self.seal(place, after, read).map(Some) };
-            observer.tell(SealLine::Progress { bytes: untold });
+            if untold > 0 {
+                observer.tell(SealLine::Progress { bytes: untold });
+            }
             let hour = place.to_string();
             match done {
                 Ok(None) => {
@@ -59,6 +61,10 @@ impl Sealer {
                     observer.tell(SealLine::Sealed { hour, files: Some(sealed.files), manifest: Some(sealed.id) });
                 }
                 Ok(Some(SealOutcome::WasSealed)) => summary.sealed_before += 1,
+                Ok(Some(SealOutcome::NotSealed(why))) if why.is_fault() => {
+                    summary.errors += 1;
+                    observer.tell(SealLine::Unseen { hour, why: why.to_string() });
+                }
                 Ok(Some(SealOutcome::NotSealed(why))) => {
                     summary.open += 1;
                     observer.tell(SealLine::Open { hour, why: why.to_string() });

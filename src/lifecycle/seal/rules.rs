@@ -22,6 +22,21 @@ pub enum NotSealed {
     Unlistable(ManifestError),
 }
 
+impl NotSealed {
+    /// Whether something is wrong with the hour that does not pass by itself.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::Mismatch { .. } | Self::Unreadable { .. } | Self::Unlistable(_) => true,
+            Self::Absent
+            | Self::Empty
+            | Self::NotOver { .. }
+            | Self::Unquiet { .. }
+            | Self::Awaited { .. }
+            | Self::Changing => false,
+        }
+    }
+}
+
 impl fmt::Display for NotSealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,12 +71,12 @@ pub fn is_quiet(hour: Hour, changed: Timestamp, now: Timestamp, after: Span) -> 
     Ok(())
 }
 
-/// Whether what is missing may still come: a peer has it, it is being fetched, or not all were asked.
+/// Whether what is missing may still come: a peer has it, or was not asked yet. Where no peer ever will be, by the settings of backfill, nothing comes.
 pub fn is_awaited(holes: &[OpenHole]) -> Result<(), NotSealed> {
     let comes = |hole: &OpenHole| {
-        let reason = hole.known.as_ref()?.reason;
-        let may_come = matches!(reason, HoleReason::PeerHas | HoleReason::Fetching | HoleReason::NotAsked);
-        may_come.then_some(NotSealed::Awaited { hole: hole.hole.start, reason })
+        let known = hole.known.as_ref()?;
+        let may_come = !known.unfillable && !known.peers.is_empty();
+        may_come.then_some(NotSealed::Awaited { hole: hole.hole.start, reason: known.reason })
     };
     holes.iter().find_map(comes).map_or(Ok(()), Err)
 }
@@ -69,6 +84,34 @@ pub fn is_awaited(holes: &[OpenHole]) -> Result<(), NotSealed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::coverage::Stretch;
+    use crate::archive::hole_reasons::HoleKnowledge;
+
+    #[test]
+    fn what_a_peer_may_still_give_holds_an_hour_open() {
+        let hole = |reason: HoleReason, unfillable: bool, peers: &[&str]| {
+            let at = Timestamp::from_us;
+            let hole = Stretch { start: at(1), end: at(2) };
+            let peers = peers.iter().map(|peer| (*peer).to_owned()).collect();
+            let known = HoleKnowledge { reason, unfillable, since: at(3), peers, detail: String::new() };
+            OpenHole { hole, first_seen: at(3), grown: at(3), known: Some(known) }
+        };
+        let (asked, silent, has) = (HoleReason::NobodyHas, HoleReason::NotAsked, HoleReason::PeerHas);
+        for (open, comes) in [
+            (hole(has, false, &["a"]), true),
+            (hole(silent, false, &["a"]), true),
+            // The recorder missed it, and a peer was not asked yet.
+            (hole(HoleReason::NotReceived, false, &["a"]), true),
+            (hole(HoleReason::NotReceived, true, &["a"]), false),
+            (hole(asked, true, &["a"]), false),
+            (hole(asked, true, &[]), false),
+            // Backfill does not fetch this hour.
+            (hole(silent, false, &[]), false),
+            (hole(HoleReason::Tombstoned, false, &[]), false),
+        ] {
+            assert_eq!(is_awaited(std::slice::from_ref(&open)).is_err(), comes, "{open:?}");
+        }
+    }
 
     #[test]
     fn an_hour_is_sealed_when_it_is_over_and_quiet_and_not_before() {

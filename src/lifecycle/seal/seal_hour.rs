@@ -69,6 +69,8 @@ pub(super) struct UnsealedHour {
 /// What an hour is before it is read.
 enum BeforeSealing {
     Is(SealOutcome),
+    /// It was sealed, and there is no such directory any more, which was not told yet.
+    Gone,
     /// Its manifest lists just what is there, in another directory.
     SameElsewhere(Stamp),
     /// It was sealed, and has changed since, which was not told yet.
@@ -101,8 +103,9 @@ impl Sealer {
     pub fn manifest(&self, place: &HourPlace) -> Result<Option<(Vec<u8>, SealState)>, CrawlError> {
         let state = self.state(place)?;
         let base = self.keeper.guard().base()?;
-        let stored = self.disk(Manifests::of(&base).read(place, LARGEST_MANIFEST))?;
-        Ok(stored.map(|stored| (stored.bytes, state)))
+        let Some(stored) = self.disk(Manifests::of(&base).read(place, LARGEST_MANIFEST))? else { return Ok(None) };
+        let is_whole = HourManifest::parse(&stored.bytes).is_ok_and(|manifest| manifest.place() == place);
+        Ok(Some((stored.bytes, if is_whole { state } else { SealState::Unsealed })))
     }
 
     /// Seals an hour that has been over and quiet for so long. `read` receives all bytes as they are read, and says whether to go on.
@@ -112,7 +115,7 @@ impl Sealer {
         after: Span,
         mut read: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<SealOutcome, CrawlError> {
-        match self.begin(place, after)? {
+        match self.begin(place, after, true)? {
             Err(outcome) => Ok(outcome),
             Ok(mut hour) => self.go_on(&mut hour, &mut Vec::new(), &mut read),
         }
@@ -120,8 +123,9 @@ impl Sealer {
 
     /// What stands against sealing an hour now, or that it is sealed. Writes nothing.
     pub fn look(&self, place: &HourPlace, after: Span) -> Result<Option<SealOutcome>, CrawlError> {
-        Ok(match self.before(place)? {
+        Ok(match self.before(place, true)? {
             BeforeSealing::Is(outcome) => Some(outcome),
+            BeforeSealing::Gone => Some(SealOutcome::NotSealed(NotSealed::Absent)),
             BeforeSealing::SameElsewhere(_) => Some(SealOutcome::WasSealed),
             BeforeSealing::Unsealed(stamp, contents) | BeforeSealing::Open(stamp, contents) => {
                 self.unsealed(place, after, stamp, contents)?.err()
@@ -129,15 +133,21 @@ impl Sealer {
         })
     }
 
-    /// What is to be read; or what the hour is without that.
+    /// What is to be read; or what the hour is without that. Whoever is thorough does not take a manifest for whole by its time alone.
     pub(super) fn begin(
         &self,
         place: &HourPlace,
         after: Span,
+        is_thorough: bool,
     ) -> Result<Result<UnsealedHour, SealOutcome>, CrawlError> {
         let base = self.keeper.guard().base()?;
-        let (stamp, contents) = match self.before(place)? {
+        let (stamp, contents) = match self.before(place, is_thorough)? {
             BeforeSealing::Is(outcome) => return Ok(Err(outcome)),
+            BeforeSealing::Gone => {
+                self.disk(Manifests::of(&base).date(place, UNSEALED))?;
+                tracing::warn!(name: "sealed_hour_gone", hour = %place, "the directory of a sealed hour is gone; its manifest says what was in it");
+                return Ok(Err(SealOutcome::NotSealed(NotSealed::Absent)));
+            }
             BeforeSealing::SameElsewhere(stamp) => {
                 self.disk(Manifests::of(&base).date(place, stamp.ctime_ns))?;
                 tracing::info!(name: "hour_sealed_as_before", hour = %place, "the directory of a sealed hour is another one, with the same files");
@@ -150,18 +160,34 @@ impl Sealer {
             }
             BeforeSealing::Open(stamp, contents) => (stamp, contents),
         };
-        self.unsealed(place, after, stamp, contents)
+        let begun = self.unsealed(place, after, stamp, contents)?;
+        if begun.is_ok() {
+            // Nothing is read for a manifest that could not be written.
+            self.disk(Manifests::of(&base).prepare(place))?;
+        }
+        Ok(begun)
     }
 
-    fn before(&self, place: &HourPlace) -> Result<BeforeSealing, CrawlError> {
+    fn has_whole_manifest(&self, base: &Base, place: &HourPlace) -> Result<bool, CrawlError> {
+        let stored = self.disk(Manifests::of(base).read(place, LARGEST_MANIFEST))?;
+        let manifest = stored.and_then(|stored| HourManifest::parse(&stored.bytes).ok());
+        Ok(manifest.is_some_and(|manifest| manifest.place() == place))
+    }
+
+    fn before(&self, place: &HourPlace, is_thorough: bool) -> Result<BeforeSealing, CrawlError> {
         let base = self.keeper.guard().base()?;
-        let Some(stamp) = self.disk(base.stamp(&place.path()))? else {
-            return Ok(BeforeSealing::Is(SealOutcome::NotSealed(NotSealed::Absent)));
-        };
         let described = self.disk(Manifests::of(&base).describes(place))?;
-        if described == Some(stamp.ctime_ns) {
+        let Some(stamp) = self.disk(base.stamp(&place.path()))? else {
+            return Ok(match described {
+                Some(described) if described != UNSEALED => BeforeSealing::Gone,
+                _ => BeforeSealing::Is(SealOutcome::NotSealed(NotSealed::Absent)),
+            });
+        };
+        if described == Some(stamp.ctime_ns) && (!is_thorough || self.has_whole_manifest(&base, place)?) {
             return Ok(BeforeSealing::Is(SealOutcome::WasSealed));
         }
+        // The directory itself is listed, after the look at its time: on some file systems nobody tells of a change in one that is watched.
+        self.keeper.reconcile(std::slice::from_ref(place), true)?;
         let contents = self.keeper.answer(place)?.contents;
         if described.is_none_or(|described| described == UNSEALED) {
             return Ok(BeforeSealing::Open(stamp, contents));
@@ -281,7 +307,8 @@ impl Sealer {
             let listed = manifest.position(&name).and_then(|at| manifest.files().get(at));
             let found = self.disk(dir.stat_file(OsStr::new(&name)))?;
             let is_it = |meta: crate::disk::FileMeta| {
-                listed.is_some_and(|listed| listed.size == meta.size) && meta.mtime_ns <= stored.describes_ns
+                listed.is_some_and(|listed| listed.size == meta.size)
+                    && meta.mtime_ns <= stored.describes_ns.saturating_add(SETTLED.us() * 1_000)
             };
             if !found.is_some_and(is_it) {
                 return Ok(false);

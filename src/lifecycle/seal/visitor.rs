@@ -24,7 +24,7 @@ impl SealVisitor {
     /// Goes on with an hour; `None` if it is not done.
     fn hour(&self, place: &HourPlace, round: &mut Round<'_>) -> Result<Option<SealOutcome>, CrawlError> {
         let left = self.left.lock().take().filter(|left| left.place == *place);
-        let mut hour = match left.map_or_else(|| self.sealer.begin(place, self.after), |left| Ok(Ok(left)))? {
+        let mut hour = match left.map_or_else(|| self.sealer.begin(place, self.after, false), |left| Ok(Ok(left)))? {
             Ok(hour) => hour,
             Err(outcome) => return Ok(Some(outcome)),
         };
@@ -52,7 +52,7 @@ impl Visitor for SealVisitor {
         while let Some(place) = round.hours().first().filter(|_| !round.is_over()) {
             match self.hour(place, round) {
                 Ok(None) => return Ok(()),
-                Ok(Some(outcome)) => round.done(&counts(&outcome)),
+                Ok(Some(outcome)) => round.done(&counts(place, &outcome)),
                 Err(CrawlError::Disk(error)) if error.is_shortage() => return Err(error.into()),
                 Err(error @ (CrawlError::Disk(_) | CrawlError::Doubt(_))) => {
                     round.done(&CrawlCounts::error(format!("{place}: {error}")));
@@ -64,10 +64,11 @@ impl Visitor for SealVisitor {
     }
 }
 
-fn counts(outcome: &SealOutcome) -> CrawlCounts {
+fn counts(place: &HourPlace, outcome: &SealOutcome) -> CrawlCounts {
     match outcome {
         SealOutcome::Sealed(hour) => CrawlCounts::of("sealed", 1).and("bytes", hour.bytes),
         SealOutcome::WasSealed => CrawlCounts::of("sealed before", 1),
+        SealOutcome::NotSealed(why) if why.is_fault() => CrawlCounts::error(format!("{place}: {why}")),
         SealOutcome::NotSealed(_) => CrawlCounts::of("open", 1),
         SealOutcome::Stopped => CrawlCounts::nothing(),
     }
