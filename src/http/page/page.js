@@ -101,10 +101,12 @@ view.subscribe(() => {
   followed = view.live ? view.span : 0;
   describeWindow();
 });
-window.addEventListener("hashchange", () => {
-  view.read(location.hash);
-  filter.read(location.hash);
-  player.read(location.hash);
+window.addEventListener("hashchange", (event) => {
+  // As it was led to: meanwhile the page may have written down what it showed before.
+  const { hash } = new URL(event.newURL);
+  view.read(hash);
+  filter.read(hash);
+  player.read(hash);
 });
 new ResizeObserver(() => {
   draw();
