@@ -577,7 +577,12 @@ async fn attempt(
     };
     let place = parts.quality.place(start);
     let order = SegmentOrder { url, range: listed.range, cipher, init, duration: listed.duration, place };
-    let mut fetched = fetch_segment(&parts.client, &parts.quality.archive, &order).await?;
+    let fetched = fetch_segment(&parts.client, &parts.quality.archive, &order).await;
+    if order.cipher.is_some() && fetched.as_ref().is_err_and(FetchFailure::may_be_the_key) {
+        // A source that was started anew may have another key at the same address: it is asked for again.
+        parts.keys.lock().clear();
+    }
+    let mut fetched = fetched?;
     if wanted.time.is_doubtful && fetched.kind == SegmentKind::Full {
         fetched.kind = SegmentKind::Suspect;
         fetched.fault = Some("its time lies within the segment before it".to_owned());

@@ -231,6 +231,7 @@ impl Recorder {
         });
         let mut followed = FollowedLists::new(parts);
         let (mut failures, mut next, mut turn) = (0_u32, Instant::now(), 0_usize);
+        let mut ends = StreamEnds::default();
         loop {
             if followed.needs_another() && Instant::now() >= next {
                 let mut waits = Backoff::new(RETRY.0, RETRY.1).wait(failures.saturating_add(1));
@@ -261,7 +262,8 @@ impl Recorder {
             match followed.changed(until).await {
                 Some(ListState::Works) => failures = 0,
                 Some(ListState::Ended | ListState::Refused(_)) if self.ends => return,
-                Some(ListState::Ended | ListState::Refused(_)) => next = Instant::now() + LATER,
+                Some(ListState::Ended) => next = Instant::now() + ends.wait(Instant::now()),
+                Some(ListState::Refused(_)) => next = Instant::now() + LATER,
                 _ => {}
             }
         }
@@ -310,6 +312,24 @@ impl Recorder {
     }
 }
 
+/// The ends of a stream that was seen to end again and again. An encoder that is started anew has ended its playlist before, so that the first looks
+/// come soon.
+#[derive(Debug, Default)]
+struct StreamEnds {
+    last: Option<Instant>,
+    count: u32,
+}
+
+impl StreamEnds {
+    /// How long until it is looked at again, where it ended now.
+    fn wait(&mut self, now: Instant) -> Duration {
+        // What had an end lately has not gone on in between.
+        let is_new = self.last.replace(now).is_none_or(|last| now - last > 4 * LATER);
+        self.count = if is_new { 1 } else { self.count.saturating_add(1) };
+        Backoff::new(RETRY.0, LATER).wait(self.count)
+    }
+}
+
 /// The addresses of a quality that was ordered; sends what sound it has.
 fn uris(master: &MasterList, quality: &Quality, sounds: &UnboundedSender<Quality>) -> Result<Vec<String>, NoAddress> {
     let offered = offered_qualities(master);
@@ -335,4 +355,22 @@ enum NoAddress {
     Refused(String),
     /// The source has no such sound beside the qualities that were ordered, now.
     NoSound,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_has_ended_is_looked_at_soon_and_then_less_often() {
+        let (mut ends, mut now, mut waits) = (StreamEnds::default(), Instant::now(), Vec::new());
+        for _ in 0..8 {
+            let wait = ends.wait(now);
+            waits.push(wait.as_secs());
+            now += wait;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
+        // It went on for an hour, and ended again.
+        assert_eq!(ends.wait(now + Duration::from_secs(3_600)), Duration::from_secs(1));
+    }
 }

@@ -71,6 +71,13 @@ pub enum FetchFailure {
     Stopping,
 }
 
+impl FetchFailure {
+    /// What comes of a segment that is decrypted by another key than its own.
+    pub fn may_be_the_key(&self) -> bool {
+        matches!(self, Self::Encrypted { .. } | Self::OtherMedia { .. })
+    }
+}
+
 fn called(container: Container) -> &'static str {
     match container {
         Container::Ts => "MPEG transport stream",

@@ -72,7 +72,8 @@ fn a_recorder_is_started_stopped_and_forgotten_by_order_also_over_a_restart() {
     assert_eq!((status, &report["in_settings"], &report["stopped"]), (200, &json!(false), &json!(false)), "{report}");
     assert_eq!(report["source"], origin.url("live.m3u8?…"));
     eventually(SOON, || segments(&archive, "live/source") > 0);
-    assert_eq!(states(&node), [is("live", false, "working")]);
+    // The file is there before that is told.
+    eventually(SOON, || states(&node) == [is("live", false, "working")]);
     // Killed, it goes on.
     node.kill();
     let node = TestNode::start(&archive);

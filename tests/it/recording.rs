@@ -57,7 +57,7 @@ fn three_recorders_behind_bad_lines_have_what_the_origin_published_under_the_sam
     thread::scope(|scope| {
         for archive in &archives {
             scope.spawn(|| {
-                let done = gapless(archive.path(), &["record", "c", &url, "--for", "14s"]);
+                let done = gapless(archive.path(), &["record", "c", &url, "--for", "18s"]);
                 // Nothing at all may get through to one of them; the others have it.
                 assert!([0, 1, 3].contains(&done.code), "{done:?}");
             });
@@ -144,6 +144,42 @@ fn parts_of_one_file_and_encrypted_segments_are_recorded_as_what_they_hold() {
     let all = recorded(&archive, "c/source");
     assert_eq!(of_kind(&all, "full").len(), 4, "a wrong key makes no transport stream: {:?}", all.keys());
     assert!(all.values().all(|bytes| bytes.len() % 188 == 0));
+}
+
+#[test]
+fn a_source_that_is_started_anew_with_another_key_at_the_same_address_goes_on() {
+    let encoded = |key: &[u8], filter: &str| {
+        let origin = Origin::new(0, 0);
+        let file = origin.write("key.bin", key);
+        let info = origin.write("info", format!("key.bin\n{file}\n").as_bytes());
+        let flags = ["-vf", filter, "-hls_flags", "program_date_time", "-hls_list_size", "0"];
+        origin.encode_at_once(3, &[&flags[..], &["-hls_key_info_file", &info]].concat());
+        origin
+    };
+    let before = encoded(b"0123456789abcdef", "null");
+    let open = |origin: &Origin| {
+        let list = String::from_utf8(origin.read("live.m3u8")).unwrap();
+        list.replace("#EXT-X-ENDLIST\n", "")
+    };
+    before.write("live.m3u8", open(&before).as_bytes());
+    let archive = TestArchive::empty();
+    let url = before.url("live.m3u8");
+    let done = thread::scope(|scope| {
+        let recording = scope.spawn(|| gapless(archive.path(), &["record", "c", &url, "--for", "14s"]));
+        eventually(SOON, || of_kind(&recorded(&archive, "c/source"), "full").len() == 3);
+        // It begins behind the three seconds that were told.
+        thread::sleep(Duration::from_secs(4));
+        let after = encoded(b"fedcba9876543210", "negate");
+        for (name, bytes) in after.segments() {
+            before.write(&format!("new-{name}"), &bytes);
+        }
+        before.write("key.bin", &after.read("key.bin"));
+        before.write("live.m3u8", open(&after).replace("\nlive", "\nnew-live").as_bytes());
+        recording.join().unwrap()
+    });
+    assert_eq!(done.code, 0, "{done:?}");
+    let all = recorded(&archive, "c/source");
+    assert_eq!(of_kind(&all, "full").len(), 6, "{:?} {done:?}", all.keys());
 }
 
 #[test]
