@@ -104,8 +104,8 @@ impl Sealer {
         let state = self.state(place)?;
         let base = self.keeper.guard().base()?;
         let Some(stored) = self.disk(Manifests::of(&base).read(place, LARGEST_MANIFEST))? else { return Ok(None) };
-        let is_whole = HourManifest::parse(&stored.bytes).is_ok_and(|manifest| manifest.place() == place);
-        Ok(Some((stored.bytes, if is_whole { state } else { SealState::Unsealed })))
+        let state = if read_manifest(place, &stored.bytes).is_some() { state } else { SealState::Unsealed };
+        Ok(Some((stored.bytes, state)))
     }
 
     /// Seals an hour that has been over and quiet for so long. `read` receives all bytes as they are read, and says whether to go on.
@@ -170,8 +170,7 @@ impl Sealer {
 
     fn has_whole_manifest(&self, base: &Base, place: &HourPlace) -> Result<bool, CrawlError> {
         let stored = self.disk(Manifests::of(base).read(place, LARGEST_MANIFEST))?;
-        let manifest = stored.and_then(|stored| HourManifest::parse(&stored.bytes).ok());
-        Ok(manifest.is_some_and(|manifest| manifest.place() == place))
+        Ok(stored.is_some_and(|stored| read_manifest(place, &stored.bytes).is_some()))
     }
 
     fn before(&self, place: &HourPlace, is_thorough: bool) -> Result<BeforeSealing, CrawlError> {
@@ -294,13 +293,12 @@ impl Sealer {
     /// copy of the archive, or one on another disk.
     fn is_the_same(&self, base: &Base, place: &HourPlace, contents: &HourContents) -> Result<bool, CrawlError> {
         let Some(stored) = self.disk(Manifests::of(base).read(place, LARGEST_MANIFEST))? else { return Ok(false) };
-        let Ok(manifest) = HourManifest::parse(&stored.bytes) else { return Ok(false) };
+        let Some(manifest) = read_manifest(place, &stored.bytes) else { return Ok(false) };
         let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(false) };
         let names = names(contents);
         let mut all_tombstones = tombstones(contents);
         all_tombstones.sort_unstable();
-        if manifest.place() != place || names.len() != manifest.files().len() || all_tombstones != manifest.tombstones()
-        {
+        if names.len() != manifest.files().len() || all_tombstones != manifest.tombstones() {
             return Ok(false);
         }
         for (name, _) in names {
@@ -328,6 +326,11 @@ impl Sealer {
 
 /// The time of a manifest whose hour has changed since: no directory's.
 const UNSEALED: i64 = 0;
+
+/// The manifest of this hour that these bytes are, if they are one and whole.
+fn read_manifest(place: &HourPlace, bytes: &[u8]) -> Option<HourManifest> {
+    HourManifest::parse(bytes).ok().filter(|manifest| manifest.place() == place)
+}
 
 fn changed(stamp: Stamp) -> Timestamp {
     Timestamp::from_us(stamp.ctime_ns / 1_000)
