@@ -121,7 +121,7 @@ impl PlaylistFollower {
         NewSegments { change, run: self.run, segments }
     }
 
-    /// Whether it lists other segments under numbers that were seen, or none that anybody remembers.
+    /// Whether it lists other segments under numbers that were seen, or long before all that is remembered.
     fn is_other(&self, list: &MediaList) -> bool {
         let (mut same, mut other) = (0_usize, 0_usize);
         for segment in &list.segments {
@@ -131,8 +131,10 @@ impl PlaylistFollower {
                 None => {}
             }
         }
+        // Shortly before what is remembered lies what a cache still has.
+        let cached = 2 * list.segments.len() as u64;
         let is_before = self.seen.first_key_value().zip(list.segments.last());
-        let is_before = is_before.is_some_and(|((oldest, _), last)| last.sequence < *oldest);
+        let is_before = is_before.is_some_and(|((oldest, _), last)| last.sequence.saturating_add(cached) < *oldest);
         // Some servers correct the duration of the last one.
         other > same || is_before
     }
@@ -178,7 +180,7 @@ mod tests {
 
     fn window(stream: &str, numbers: std::ops::Range<u64>) -> MediaList {
         let segments = numbers.map(|number| segment(number, &format!("{stream}{number}"))).collect();
-        MediaList { target: Span::from_us(2_000_000), has_ended: false, segments }
+        MediaList { target: Span::from_us(2_000_000), has_ended: false, counts_times: false, segments }
     }
 
     fn seen(follower: &mut PlaylistFollower, list: &MediaList) -> (WindowChange, Vec<u64>) {
@@ -216,6 +218,20 @@ mod tests {
             assert_eq!(seen(&mut follower, &window("a", 0..last)), (WindowChange::Stale, vec![]));
         }
         assert_eq!(seen(&mut follower, &window("a", 0..4)), (WindowChange::Restarted, vec![0, 1, 2, 3]));
+    }
+
+    #[test]
+    fn whoever_has_just_begun_takes_what_a_cache_still_had_for_that_and_not_for_a_restart() {
+        use WindowChange::{First, Grew, Restarted, Stale};
+        let mut follower = PlaylistFollower::default();
+        for (list, change, new) in [
+            (window("a", 60..64), First, vec![60, 61, 62, 63]),
+            (window("a", 50..54), Stale, vec![50, 51, 52, 53]),
+            (window("a", 61..65), Grew, vec![64]),
+            (window("a", 20..24), Restarted, vec![20, 21, 22, 23]),
+        ] {
+            assert_eq!(seen(&mut follower, &list), (change, new), "{list:?}");
+        }
     }
 
     #[test]

@@ -1,20 +1,25 @@
 //! The playlists of one quality that are followed at once: where the source leads elsewhere, the old one until the new one brings segments.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::address_expiry::address_expiry;
 use super::events::RecorderEvent;
-use super::list_recorder::{ListRecorder, ListState, QualityParts};
-use crate::archive::Stream;
+use super::list_recorder::{ListControl, ListRecorder, ListState};
+use super::segment_attempt::QualityParts;
 use crate::archive::hole_reasons::HoleReason;
+use crate::archive::{Stream, Timestamp};
 
 /// Playlists of one quality that are followed at once: the newest ones. Where addresses expire again and again, nothing comes from the others any more.
 const FOLLOWED: usize = 4;
+
+/// Another address is asked for so long before one expires, or half of its time if that is less.
+const RENEWED_BEFORE: Duration = Duration::from_secs(60);
 
 /// See the module; the last one is the newest.
 pub(super) struct FollowedLists {
@@ -25,8 +30,10 @@ pub(super) struct FollowedLists {
 struct FollowedPlaylist {
     url: Url,
     state: watch::Receiver<ListState>,
-    drain: CancellationToken,
-    _task: AbortOnDropHandle<()>,
+    control: ListControl,
+    /// When another address is asked for, as this one says that it expires, and when it does.
+    renewal: Option<(Instant, Instant)>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl FollowedLists {
@@ -36,8 +43,21 @@ impl FollowedLists {
     }
 
     pub(super) fn needs_another(&self) -> bool {
-        let newest = self.lists.last().map(|list| list.state.borrow().clone());
-        newest.is_none_or(|state| !matches!(state, ListState::Begins | ListState::Works))
+        let Some(newest) = self.lists.last() else { return true };
+        let now = Instant::now();
+        let expires = newest.renewal.is_some_and(|(asked, expiry)| asked <= now && now < expiry);
+        expires || !matches!(*newest.state.borrow(), ListState::Begins | ListState::Works)
+    }
+
+    /// The stream has ended, as far as the newest playlist says.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lists.last().is_some_and(|newest| matches!(*newest.state.borrow(), ListState::Ends | ListState::Ended))
+    }
+
+    /// When another address will be needed, whatever happens until then.
+    pub(super) fn needs_another_at(&self) -> Option<Instant> {
+        let (asked, _) = self.lists.last()?.renewal?;
+        Some(asked).filter(|asked| *asked > Instant::now())
     }
 
     /// Follows the first address that is not asked yet; of several, not the same one first each time.
@@ -45,15 +65,25 @@ impl FollowedLists {
         let is_followed = |url: &Url| self.lists.iter().any(|list| list.url == *url && !list.state.borrow().is_left());
         let unfollowed =
             found.iter().cycle().skip(turn % found.len().max(1)).take(found.len()).find(|url| !is_followed(url));
-        let Some(url) = unfollowed.cloned() else { return };
+        let Some(url) = unfollowed.cloned() else {
+            if let Some(newest) = self.lists.last_mut().filter(|newest| found.contains(&newest.url)) {
+                // There is no other one yet: it is asked for again when this one is refused.
+                newest.renewal = None;
+            }
+            return;
+        };
         if self.lists.len() >= FOLLOWED {
-            self.lists.remove(0);
+            let oldest = self.lists.remove(0);
+            oldest.control.leave.cancel();
+            // It says what it gives up, and ends.
+            oldest.task.detach();
         }
         let (sender, state) = watch::channel(ListState::default());
-        let drain = CancellationToken::new();
-        let recorder = ListRecorder::new(Arc::clone(&self.parts), url.clone(), sender, drain.clone());
+        let control = ListControl::default();
+        let recorder = ListRecorder::new(Arc::clone(&self.parts), url.clone(), sender, control.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(recorder.run()));
-        self.lists.push(FollowedPlaylist { url, state, drain, _task: task });
+        let renewal = renewal(&url);
+        self.lists.push(FollowedPlaylist { url, state, control, renewal, task });
     }
 
     /// Waits for news of any of them, at most until then. Those that are over are followed no more, and those before one that works are drained.
@@ -77,14 +107,18 @@ impl FollowedLists {
         };
         let is_newest = at + 1 == self.lists.len();
         match &state {
-            ListState::Works => self.lists.iter().take(at).for_each(|older| older.drain.cancel()),
+            ListState::Works => self.lists.iter().take(at).for_each(|older| older.control.drain.cancel()),
             ListState::Fails { reason, why } if is_newest => self.tell_failure(*reason, why),
             ListState::Leaves(why) | ListState::Gone(why) if is_newest => {
                 self.tell_failure(HoleReason::SourceOffline, why);
             }
             ListState::Refused(why) => self.tell_refusal(why),
             ListState::Ended => self.tell_end(),
-            ListState::Begins | ListState::Fails { .. } | ListState::Leaves(_) | ListState::Gone(_) => {}
+            ListState::Begins
+            | ListState::Ends
+            | ListState::Fails { .. }
+            | ListState::Leaves(_)
+            | ListState::Gone(_) => {}
         }
         if state.is_over() {
             self.lists.remove(at);
@@ -107,4 +141,12 @@ impl FollowedLists {
     fn tell(&self, event: impl FnOnce(Stream) -> RecorderEvent) {
         self.parts.events.tell(&event(self.parts.quality.stream.clone()));
     }
+}
+
+/// When another address is asked for before this one expires, and when it does, where it says so.
+fn renewal(url: &Url) -> Option<(Instant, Instant)> {
+    let now = Timestamp::from(SystemTime::now());
+    let left = Duration::from_micros((address_expiry(url, now)? - now).us().unsigned_abs());
+    let expiry = Instant::now() + left;
+    Some((expiry - RENEWED_BEFORE.min(left / 2), expiry))
 }

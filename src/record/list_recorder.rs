@@ -3,36 +3,38 @@
 //! 1. It is asked again after as long as its newest segment lasts, or half its target duration ([`PollPace`]).
 //! 2. At most [`FETCHES`] segments come at once, the newest first: where the line is too slow for all, what is live is there.
 //! 3. A segment is tried again, later each time: as long as it is listed if the origin does not have it, else for [`TRIED_FOR`]. What is not
-//!    `full` is kept, and tried again until the same bytes come twice.
-//! 4. Where no time is told, the first segment of a run comes alone: if it is here from before, or other nodes have it, all are placed by it. Later
-//!    on, [`AgreedTimes`] moves them.
-//! 5. When it is drained, or is there no more, it is asked no more, and what is listed is fetched to its end; what has not come by then is given up.
+//!    `full` is kept, and tried again until the same bytes come twice. Its address is the one of the newest playlist.
+//! 4. Where no time is told, all segments of a run are placed by the first that comes ([`RunPlacement`]). Later on, [`AgreedTimes`] moves them.
+//! 5. When it is drained, or is there no more, it is asked no more, and what is listed is fetched to its end; what has not come after
+//!    [`DRAINS_FOR`] is given up.
+//! 6. When the stream has ended, all that its last playlist lists is fetched to its end. It is asked further on, less and less often: an encoder that
+//!    is started anew may go on with it, and what is known already does not come again.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
 use reqwest::Url;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::events::{RecorderEvent, RecorderEvents};
+use super::events::RecorderEvent;
 use super::follow::{PlaylistFollower, WindowChange};
-use super::init_segment::{InitOrder, InitSegments};
-use super::origin::{OriginClient, OriginError};
+use super::init_segment::InitSegments;
+use super::origin::OriginError;
 use super::peer_times::AgreedTimes;
 use super::playlist::{HlsPlaylist, ListedSegment, MediaList, SegmentCipher};
 use super::poll_pace::PollPace;
-use super::publish::{RecordedQuality, RecordedSegment};
-use super::segment_fetch::{FetchFailure, SegmentOrder, fetch_segment};
+use super::publish::RecordedSegment;
+use super::run_placement::RunPlacement;
+use super::segment_attempt::{Attempt, QualityParts, attempt};
+use super::segment_fetch::FetchFailure;
 use super::start_times::{StartTime, StartTimes};
-use super::steady_clock::SteadyClock;
+use super::wanted_segments::{MissingSegment, WantedSegment, WantedSegments};
 use crate::archive::hole_reasons::HoleReason;
 use crate::archive::time::SECOND_US;
-use crate::archive::{Hash, SegmentKind, Span, Timestamp};
+use crate::archive::{SegmentKind, Span, Timestamp};
 
 /// Segments of one playlist that are fetched at once.
 const FETCHES: usize = 4;
@@ -40,14 +42,14 @@ const FETCHES: usize = 4;
 const TRIED_FOR: Duration = Duration::from_secs(20 * 60);
 /// And one that is not `full` after it was listed no more.
 const UNLISTED_FOR: Duration = Duration::from_secs(60);
-/// The first wait before a segment is tried again, and the longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
 /// A playlist is never asked for more often.
 const LEAST_POLL: Duration = Duration::from_millis(250);
 /// The longest wait before a playlist that failed is asked again: less than what real windows hold.
 const LONGEST_RETRY: Duration = Duration::from_secs(4);
-/// How long what is listed may take when nothing more is asked.
-const DRAINS_FOR: Duration = Duration::from_secs(60);
+/// How long what is listed may take when nothing more is asked: a segment that comes slowly may take as long.
+const DRAINS_FOR: Duration = Duration::from_secs(5 * 60);
+/// The shortest wait before a stream that has ended is asked for again, and the longest.
+const AFTER_THE_END: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// From here on times that are told and the clock here disagree.
 const CLOCKS_AGREE_US: i64 = 5 * SECOND_US;
 
@@ -67,7 +69,9 @@ pub enum ListState {
     Leaves(String),
     /// It is there no more, and what it listed is done.
     Gone(String),
-    /// The stream has ended, and all of it is here.
+    /// The stream has ended, and what it listed still comes.
+    Ends,
+    /// The stream has ended, and all that will come of it is here. It may go on.
     Ended,
     /// It lists what cannot be recorded.
     Refused(String),
@@ -75,7 +79,7 @@ pub enum ListState {
 
 impl ListState {
     pub fn is_over(&self) -> bool {
-        matches!(self, Self::Gone(_) | Self::Ended | Self::Refused(_))
+        matches!(self, Self::Gone(_) | Self::Refused(_))
     }
 
     /// It is not asked any more.
@@ -84,54 +88,30 @@ impl ListState {
     }
 }
 
-/// What all playlists of one quality share.
-#[derive(Debug)]
-pub struct QualityParts {
-    pub client: OriginClient,
-    pub quality: RecordedQuality,
-    pub events: RecorderEvents,
-    /// Ads are left out.
-    pub skips_ads: bool,
-    /// For what tells no times.
-    pub clock: SteadyClock,
-    /// Keys by their address; they rotate, and few are used at a time.
-    pub keys: Mutex<HashMap<Url, [u8; 16]>>,
-}
-
-/// A segment that is to be here.
-#[derive(Debug)]
-struct WantedSegment {
-    listed: ListedSegment,
-    base: Url,
-    run: u64,
-    time: StartTime,
-    since: Instant,
-    not_before: Instant,
-    attempts: u32,
-    /// What was said when the disk was full: without that it might be here, whatever it fails by later.
-    no_room: Option<String>,
-    /// Of what came last and is not `full`.
-    before: Option<(Hash, u64)>,
-}
-
-type Attempt = Result<Option<RecordedSegment>, FetchFailure>;
-
 enum Step {
     Polled(Instant, Timestamp, Result<(Url, HlsPlaylist), OriginError>),
     Fetched(Box<WantedSegment>, Attempt),
+}
+
+/// What whoever follows a playlist tells its recorder.
+#[derive(Debug, Clone, Default)]
+pub struct ListControl {
+    /// Another one works: nothing more is asked.
+    pub drain: CancellationToken,
+    /// Nothing of it comes any more.
+    pub leave: CancellationToken,
 }
 
 pub struct ListRecorder {
     parts: Arc<QualityParts>,
     url: Url,
     state: watch::Sender<ListState>,
-    drain: CancellationToken,
+    control: ListControl,
     follower: PlaylistFollower,
     times: StartTimes,
     inits: Arc<InitSegments>,
-    wanted: BTreeMap<(u64, u64), Box<WantedSegment>>,
+    wanted: WantedSegments,
     steps: JoinSet<Step>,
-    fetching: usize,
     is_polling: bool,
     next_poll: Instant,
     pace: PollPace,
@@ -142,34 +122,32 @@ pub struct ListRecorder {
     asked: (Instant, Span),
     /// The run, the number and the end of the segment that was placed last.
     reached: Option<(u64, u64, Timestamp)>,
-    /// The run whose first segment must come alone, and when the one before it ended.
-    settling: Option<(u64, Timestamp)>,
-    /// How far the segments of a run that are here from before lie from where they seemed to.
-    shift: (u64, Span),
+    placement: Arc<RunPlacement>,
     agreed: AgreedTimes,
     news: Instant,
     target: Duration,
     is_told_off: bool,
-    /// Why nothing more is asked.
+    /// Why nothing more is listed.
     end: Option<ListState>,
-    /// Until when what is listed may come, once nothing more is asked.
+    /// Until when what is listed may come, once nothing more is.
     until: Option<Instant>,
+    /// When it was read that the stream has ended, if it has.
+    ended: Instant,
 }
 
 impl ListRecorder {
-    pub fn new(parts: Arc<QualityParts>, url: Url, state: watch::Sender<ListState>, drain: CancellationToken) -> Self {
+    pub fn new(parts: Arc<QualityParts>, url: Url, state: watch::Sender<ListState>, control: ListControl) -> Self {
         let now = Instant::now();
         Self {
             parts,
             url,
             state,
-            drain,
+            control,
             follower: PlaylistFollower::default(),
             times: StartTimes::default(),
             inits: Arc::default(),
-            wanted: BTreeMap::new(),
+            wanted: WantedSegments::default(),
             steps: JoinSet::new(),
-            fetching: 0,
             is_polling: false,
             next_poll: now,
             pace: PollPace::default(),
@@ -177,34 +155,37 @@ impl ListRecorder {
             window: (0, 0),
             asked: (now, Span::default()),
             reached: None,
-            settling: None,
-            shift: (0, Span::default()),
+            placement: Arc::new(RunPlacement::told()),
             agreed: AgreedTimes::default(),
             news: now,
             target: Duration::from_secs(2),
             is_told_off: false,
             end: None,
             until: None,
+            ended: now,
         }
     }
 
     /// Records until the playlist is over, or it was drained.
     pub async fn run(mut self) {
         loop {
-            if let Some(end) = self.end.clone() {
-                let until = *self.until.get_or_insert_with(|| Instant::now() + DRAINS_FOR);
-                if self.wanted.is_empty() && self.fetching == 0 || Instant::now() >= until {
-                    self.give_up_the_rest();
+            if let Some(end) = self.end.clone()
+                && self.is_drained()
+            {
+                self.give_up_the_rest();
+                if !self.has_ended() {
                     self.state.send_replace(end);
                     return;
                 }
-            } else if !self.is_polling && Instant::now() >= self.next_poll {
+                self.state.send_if_modified(|state| std::mem::replace(state, end) != ListState::Ended);
+            }
+            let asks = self.end.is_none() || self.has_ended();
+            if asks && !self.is_polling && Instant::now() >= self.next_poll {
                 self.poll();
             }
             let wake = self.fetch_due();
-            let wake = if self.end.is_none() && !self.is_polling { wake.min(self.next_poll) } else { wake };
-            let wake = self.until.map_or(wake, |until| wake.min(until));
-            let is_asked = self.end.is_none();
+            let wake = if asks && !self.is_polling { wake.min(self.next_poll) } else { wake };
+            let wake = self.until.filter(|_| !self.wanted.is_empty()).map_or(wake, |until| wake.min(until));
             tokio::select! {
                 Some(step) = self.steps.join_next(), if !self.steps.is_empty() => match step {
                     Ok(Step::Polled(asked, appeared, answer)) => self.polled(asked, appeared, answer).await,
@@ -213,9 +194,21 @@ impl ListRecorder {
                     Err(_) => self.end = Some(ListState::Gone("a part of the recorder crashed".to_owned())),
                 },
                 () = sleep_until(wake) => {}
-                () = self.drain.cancelled(), if is_asked => self.end = Some(ListState::Gone("another one works".to_owned())),
+                () = self.control.leave.cancelled() => return self.give_up_the_rest(),
+                () = self.control.drain.cancelled(), if asks => self.end = Some(ListState::Gone("another one works".to_owned())),
             }
         }
+    }
+
+    /// What is listed has come, or has had its time.
+    fn is_drained(&mut self) -> bool {
+        let may_take = if self.has_ended() { TRIED_FOR } else { DRAINS_FOR };
+        let until = *self.until.get_or_insert_with(|| Instant::now() + may_take);
+        self.wanted.is_empty() || Instant::now() >= until
+    }
+
+    fn has_ended(&self) -> bool {
+        self.end == Some(ListState::Ended)
     }
 
     fn poll(&mut self) {
@@ -238,15 +231,17 @@ impl ListRecorder {
                 self.target = length(list.target);
                 let wait = self.pace.next(asked, length(new), length(newest), self.target);
                 self.next_poll = (asked + wait).max(began + LEAST_POLL);
-                if list.has_ended && self.end.is_none() {
-                    self.end = Some(ListState::Ended);
-                }
+                self.observe_end(&list, new > Span::default());
                 self.watch_still();
+            }
+            Err(error) if self.has_ended() && !error.is_gone() => {
+                self.next_poll = began + wait_after_the_end(self.ended);
             }
             Ok((_, HlsPlaylist::Master(_))) => {
                 self.end = Some(ListState::Refused("the master playlist leads to another master playlist".to_owned()));
             }
             Err(error) if error.is_gone() => {
+                self.until = None;
                 // Another address is not to wait until all that this one listed has come.
                 self.state.send_replace(ListState::Leaves(error.to_string()));
                 self.end = Some(ListState::Gone(error.to_string()));
@@ -259,6 +254,20 @@ impl ListRecorder {
                 self.next_poll = began + wait.min(LONGEST_RETRY);
                 self.state.send_replace(ListState::Fails { reason: HoleReason::SourceOffline, why: error.to_string() });
             }
+        }
+    }
+
+    /// A stream that has ended may go on while its last segments come.
+    fn observe_end(&mut self, list: &MediaList, has_grown: bool) {
+        if list.has_ended && (self.end.is_none() || self.has_ended() && has_grown) {
+            (self.end, self.until, self.ended) = (Some(ListState::Ended), None, Instant::now());
+            // Another address, or another encoder, is not to wait until all that this one listed has come.
+            self.state.send_replace(ListState::Ends);
+        } else if self.has_ended() && !list.has_ended {
+            (self.end, self.until) = (None, None);
+        }
+        if self.has_ended() {
+            self.next_poll = Instant::now() + wait_after_the_end(self.ended);
         }
     }
 
@@ -277,15 +286,17 @@ impl ListRecorder {
 
     /// How long what was new lasts.
     async fn listed(&mut self, base: &Url, list: &MediaList, appeared: Timestamp) -> Span {
+        let base = Arc::new(base.clone());
         let new = self.follower.observe(list);
-        let mut times = self.times.place(&new, list.target, appeared);
-        for time in times.iter_mut().filter(|time| !time.is_told) {
+        let mut times = self.times.place(&new, list, appeared);
+        for time in times.iter_mut().filter(|time| !time.source.is_told()) {
             time.moved = self.agreed.next();
             time.start = time.start + time.moved;
         }
         let (run, change) = (new.run, new.change);
         if change != WindowChange::Stale {
             self.window = (run, list.segments.first().map_or(0, |segment| segment.sequence));
+            self.wanted.readdress(run, &base, list);
         }
         self.tell_of(change, list);
         let mut fresh: Vec<(&ListedSegment, StartTime)> = new.segments.into_iter().zip(times).collect();
@@ -303,10 +314,9 @@ impl ListRecorder {
             return lasts;
         }
         let begins = matches!(change, WindowChange::First | WindowChange::Restarted);
-        if begins && fresh.iter().any(|(_, time)| !time.is_told) {
-            self.settling = Some((run, ended));
-        }
         if begins {
+            let is_untold = fresh.iter().any(|(_, time)| !time.source.is_told());
+            self.placement = Arc::new(if is_untold { RunPlacement::begin(ended) } else { RunPlacement::told() });
             self.leave_out_what_is_here(&mut fresh).await;
         }
         let now = Instant::now();
@@ -327,18 +337,18 @@ impl ListRecorder {
                 });
                 continue;
             }
-            let wanted = WantedSegment {
+            self.wanted.insert(WantedSegment {
                 listed: segment.clone(),
-                base: base.clone(),
+                base: Arc::clone(&base),
                 run,
+                placement: Arc::clone(&self.placement),
                 time,
                 since: now,
                 not_before: now,
                 attempts: 0,
                 no_room: None,
                 before: None,
-            };
-            self.wanted.insert((run, segment.sequence), Box::new(wanted));
+            });
         }
         lasts
     }
@@ -370,7 +380,7 @@ impl ListRecorder {
         for (segment, time) in fresh {
             let follows = self.reached.is_some_and(|(of, sequence, _)| (of, sequence + 1) == (run, segment.sequence));
             let end = self.reached.map_or(time.start, |(_, _, end)| end);
-            if follows && time.is_told && time.start - end > LEFT_OUT {
+            if follows && time.source.is_told() && time.start - end > LEFT_OUT {
                 let (start, duration) = (end, time.start - end);
                 let why = "the times that the source tells leave it out".to_owned();
                 let reason = HoleReason::SourceSkipped;
@@ -383,7 +393,7 @@ impl ListRecorder {
     /// Once when the difference appears.
     fn compare_clocks(&mut self, fresh: &[(&ListedSegment, StartTime)]) {
         let Some((newest, time)) = fresh.last() else { return };
-        let behind = if time.is_told {
+        let behind = if time.source.is_told() {
             Timestamp::from(SystemTime::now()) - (time.start + newest.duration)
         } else {
             self.parts.clock.machine_is_ahead()
@@ -392,68 +402,41 @@ impl ListRecorder {
         if is_off && !self.is_told_off {
             let of_source = |stream| RecorderEvent::ClockDiffers { stream, behind };
             let of_machine = |stream| RecorderEvent::ClockWasSet { stream, by: behind };
-            if time.is_told { self.tell(of_source) } else { self.tell(of_machine) }
+            if time.source.is_told() { self.tell(of_source) } else { self.tell(of_machine) }
         }
         self.is_told_off = is_off;
     }
 
     /// A recorder that was started anew does not fetch what it has.
     async fn leave_out_what_is_here(&self, fresh: &mut Vec<(&ListedSegment, StartTime)>) {
-        let told: Vec<(Timestamp, Span)> = fresh.iter().map(|(segment, time)| (time.start, segment.duration)).collect();
+        let times: Vec<(StartTime, Span)> = fresh.iter().map(|(segment, time)| (*time, segment.duration)).collect();
         let parts = Arc::clone(&self.parts);
-        let looking = tokio::task::spawn_blocking(move || parts.quality.full_at(&told));
+        let looking = tokio::task::spawn_blocking(move || parts.quality.full_at(&times));
         if let Ok(Ok(here)) = looking.await {
             let mut here = here.into_iter();
-            fresh.retain(|(_, time)| !here.next().unwrap_or_default() || !time.is_told);
+            fresh.retain(|_| !here.next().unwrap_or_default());
         }
     }
 
     /// Begins what is due; says when something else will be.
     fn fetch_due(&mut self) -> Instant {
         let now = Instant::now();
-        let mut wake = now + Duration::from_secs(60);
-        let settling = self.settling.filter(|(run, _)| self.wanted.keys().any(|(of, _)| of == run));
-        let most = if settling.is_some() { 1 } else { FETCHES };
-        let mut due = Vec::new();
-        for (key, wanted) in &self.wanted {
-            if wanted.not_before <= now {
-                due.push(*key);
-            } else {
-                wake = wake.min(wanted.not_before);
-            }
+        let (begun, wake) = self.wanted.begin_due(now, FETCHES);
+        for wanted in begun {
+            let (parts, inits) = (Arc::clone(&self.parts), Arc::clone(&self.inits));
+            self.steps.spawn(async move {
+                let attempt = attempt(&parts, &inits, &wanted).await;
+                Step::Fetched(Box::new(wanted), attempt)
+            });
         }
-        // The first of a run comes first, and then the newest.
-        if settling.is_none() {
-            due.reverse();
-        }
-        for key in due.into_iter().take(most.saturating_sub(self.fetching)) {
-            if let Some(wanted) = self.wanted.remove(&key) {
-                self.fetching += 1;
-                let (parts, inits) = (Arc::clone(&self.parts), Arc::clone(&self.inits));
-                let start = self.start_of(&wanted);
-                self.steps.spawn(async move {
-                    let attempt = attempt(&parts, &inits, &wanted, start, settling.map(|(_, floor)| floor)).await;
-                    Step::Fetched(wanted, attempt)
-                });
-            }
-        }
-        wake
-    }
-
-    /// When a segment begins, also where what is here from before says so.
-    fn start_of(&self, wanted: &WantedSegment) -> Timestamp {
-        let is_shifted = self.shift.0 == wanted.run && !wanted.time.is_told;
-        wanted.time.start + if is_shifted { self.shift.1 } else { Span::default() }
+        wake.unwrap_or(now + Duration::from_secs(60))
     }
 
     fn fetched(&mut self, mut wanted: Box<WantedSegment>, attempt: Attempt) {
-        self.fetching -= 1;
+        self.wanted.returned(&mut wanted);
         wanted.attempts += 1;
         match attempt {
             Ok(Some(recorded)) => {
-                if self.settling.take_if(|(run, _)| *run == wanted.run).is_some() {
-                    self.shift = (wanted.run, recorded.start - wanted.time.start);
-                }
                 self.agree(&wanted, &recorded);
                 let is_asked = self.end.is_none();
                 if is_asked && (recorded.path.is_some() || recorded.kind == SegmentKind::Full) {
@@ -471,13 +454,13 @@ impl ListRecorder {
                 wanted.before = Some((recorded.hash, most));
                 self.tell(|stream| RecorderEvent::Recorded { stream, segment: recorded });
                 if !is_over {
-                    self.again(wanted);
+                    self.wanted.again(*wanted, Instant::now());
                 }
             }
             // Less of it came than is here.
             Ok(None) => {
                 if !self.is_unlisted_for_long(&wanted) {
-                    self.again(wanted);
+                    self.wanted.again(*wanted, Instant::now());
                 }
             }
             Err(error) => {
@@ -487,7 +470,7 @@ impl ListRecorder {
                     wanted.no_room.get_or_insert_with(|| error.to_string());
                 }
                 if let Some(last) = self.gives_up(&wanted, &error) {
-                    let (start, duration) = (self.start_of(&wanted), wanted.listed.duration);
+                    let (start, duration) = (wanted.placement.start(&wanted.time), wanted.listed.duration);
                     let (reason, why) = match wanted.no_room.take() {
                         Some(no_room) => (HoleReason::DiskFull, no_room),
                         None => (HoleReason::NotReceived, last),
@@ -495,7 +478,7 @@ impl ListRecorder {
                     self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
                 } else {
                     self.tell(|stream| RecorderEvent::SegmentFails { stream, why: error.to_string() });
-                    self.again(wanted);
+                    self.wanted.again(*wanted, Instant::now());
                 }
             }
         }
@@ -503,7 +486,7 @@ impl ListRecorder {
 
     /// Compares the times of a source that tells none with those of other nodes.
     fn agree(&mut self, wanted: &WantedSegment, recorded: &RecordedSegment) {
-        if wanted.time.is_told || recorded.kind != SegmentKind::Full || recorded.path.is_none() {
+        if wanted.time.source.is_told() || recorded.kind != SegmentKind::Full || recorded.path.is_none() {
             return;
         }
         self.agreed.recorded(recorded.hash, recorded.start, wanted.time.moved);
@@ -516,37 +499,32 @@ impl ListRecorder {
 
     /// What has not come while it was drained.
     fn give_up_the_rest(&mut self) {
-        for (_, wanted) in std::mem::take(&mut self.wanted) {
-            let (start, duration) = (self.start_of(&wanted), wanted.listed.duration);
-            let (reason, why) = match wanted.no_room {
-                Some(no_room) => (HoleReason::DiskFull, no_room),
-                None => (HoleReason::NotReceived, "its playlist was there no more, and it did not come".to_owned()),
-            };
+        for missing in self.wanted.give_up("its playlist was there no more, and it did not come") {
+            let MissingSegment { start, duration, reason, why } = missing;
             self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
         }
     }
 
-    fn again(&mut self, mut wanted: Box<WantedSegment>) {
-        let wait = RETRY.0 * 2_u32.saturating_pow(wanted.attempts.min(8).saturating_sub(1));
-        wanted.not_before = Instant::now() + wait.min(RETRY.1);
-        self.wanted.insert((wanted.run, wanted.listed.sequence), wanted);
-    }
-
     fn is_listed(&self, wanted: &WantedSegment) -> bool {
-        (wanted.run, wanted.listed.sequence) >= self.window && self.end.is_none()
+        wanted.number() >= self.window && (self.end.is_none() || self.has_ended())
     }
 
     fn is_unlisted_for_long(&self, wanted: &WantedSegment) -> bool {
         !self.is_listed(wanted) && wanted.since.elapsed() > UNLISTED_FOR
     }
 
+    /// What an ended stream lists may still be put there, but not for ever.
+    fn has_ended_for_long(&self) -> bool {
+        self.has_ended() && self.ended.elapsed() > UNLISTED_FOR
+    }
+
     /// Why it is not tried again.
     fn gives_up(&self, wanted: &WantedSegment, error: &FetchFailure) -> Option<String> {
         let is_over = match error {
             FetchFailure::Origin(error) if error.is_final() => true,
-            FetchFailure::Origin(error) if error.is_gone() => !self.is_listed(wanted),
+            FetchFailure::Origin(error) if error.is_gone() => !self.is_listed(wanted) || self.has_ended_for_long(),
             FetchFailure::OtherMedia { .. } | FetchFailure::Init { .. } => {
-                wanted.attempts >= 3 && !self.is_listed(wanted)
+                wanted.attempts >= 3 && (self.end.is_some() || !self.is_listed(wanted))
             }
             FetchFailure::Stopping => true,
             _ => wanted.since.elapsed() > TRIED_FOR,
@@ -555,78 +533,9 @@ impl ListRecorder {
     }
 }
 
-/// None if what came is not `full` and no more than what is here.
-async fn attempt(
-    parts: &Arc<QualityParts>,
-    inits: &InitSegments,
-    wanted: &WantedSegment,
-    start: Timestamp,
-    settles: Option<Timestamp>,
-) -> Attempt {
-    let listed = &wanted.listed;
-    let rules = parts.client.rules();
-    let url = rules.join(&wanted.base, &listed.uri).map_err(OriginError::from)?;
-    let cipher = cipher(parts, wanted, listed.cipher.as_deref()).await?;
-    let init = match &listed.map {
-        Some(map) => {
-            let address = rules.join(&wanted.base, &map.uri).map_err(OriginError::from)?;
-            let of_map = self::cipher(parts, wanted, map.cipher.as_deref()).await?;
-            Some(inits.get(&parts.client, InitOrder { url: address, range: map.range, cipher: of_map }).await?)
-        }
-        None => None,
-    };
-    let place = parts.quality.place(start);
-    let order = SegmentOrder { url, range: listed.range, cipher, init, duration: listed.duration, place };
-    let fetched = fetch_segment(&parts.client, &parts.quality.archive, &order).await;
-    if order.cipher.is_some() && fetched.as_ref().is_err_and(FetchFailure::may_be_the_key) {
-        // A source that was started anew may have another key at the same address: it is asked for again.
-        parts.keys.lock().clear();
-    }
-    let mut fetched = fetched?;
-    if wanted.time.is_doubtful && fetched.kind == SegmentKind::Full {
-        fetched.kind = SegmentKind::Suspect;
-        fetched.fault = Some("its time lies within the segment before it".to_owned());
-    }
-    let is_less = |(hash, bytes)| fetched.file.bytes() <= bytes && fetched.file.hash() != hash;
-    if fetched.kind != SegmentKind::Full && wanted.before.is_some_and(is_less) {
-        return Ok(None);
-    }
-    let (parts, duration, is_told) = (Arc::clone(parts), listed.duration, wanted.time.is_told);
-    let publishing = move || match settles {
-        Some(floor) if !is_told && fetched.kind == SegmentKind::Full => {
-            parts.quality.publish_first(fetched, start, duration, floor)
-        }
-        _ => parts.quality.publish(fetched, start, duration, is_told),
-    };
-    let published = tokio::task::spawn_blocking(publishing).await;
-    Ok(Some(published.map_err(|_| FetchFailure::Stopping)??))
-}
-
-/// Key and first block.
-async fn cipher(
-    parts: &QualityParts,
-    wanted: &WantedSegment,
-    listed: Option<&SegmentCipher>,
-) -> Result<Option<([u8; 16], [u8; 16])>, OriginError> {
-    let Some(SegmentCipher::Aes128 { uri, iv }) = listed else { return Ok(None) };
-    let address = parts.client.rules().join_key(&wanted.base, uri)?;
-    let key = key(parts, &address).await?;
-    Ok(Some((key, iv.unwrap_or(u128::from(wanted.listed.sequence).to_be_bytes()))))
-}
-
-async fn key(parts: &QualityParts, address: &Url) -> Result<[u8; 16], OriginError> {
-    /// Keys rotate by the minute at most.
-    const MOST: usize = 16;
-    if let Some(key) = parts.keys.lock().get(address) {
-        return Ok(*key);
-    }
-    let key = parts.client.key(address).await?;
-    let mut keys = parts.keys.lock();
-    if keys.len() >= MOST {
-        keys.clear();
-    }
-    keys.insert(address.clone(), key);
-    Ok(key)
+/// How long until a stream is asked for again that ended then: an encoder that was started anew goes on soon, or not.
+pub(super) fn wait_after_the_end(ended: Instant) -> Duration {
+    (ended.elapsed() / 3).clamp(AFTER_THE_END.0, AFTER_THE_END.1)
 }
 
 /// How much is listed.

@@ -2,8 +2,9 @@
 //!
 //! 1. `playlist`, `variants`, `separate_sound`, `follow` and `start_times` are pure: what is listed, which quality and which sound is which, what is
 //!    new, and when it begins; by which clock, `steady_clock` says.
-//! 2. `source_address` and `address_command` say where a stream is; `address` and `origin` ask, within limits; nothing else here opens connections.
-//! 3. `segment_fetch` brings one segment to the disk, with what `init_segment` has of it in front, `publish` gives it its name; `list_recorder` does so with all of one playlist,
+//! 2. `source_address` and `address_command` say where a stream is, and `address_expiry` for how long; `address` and `origin` ask, within limits; nothing else here opens connections.
+//! 3. `segment_attempt` brings one segment here: `segment_fetch` to the disk, with what `init_segment` has of it in front, and `publish` gives it its name, where `run_placement`
+//!    says when it begins. `list_recorder` does so with all of one playlist, of which `wanted_segments` are not here yet,
 //!    `followed_lists` with those of one quality, and [`Recorder`] with all qualities of a channel.
 //! 4. What is no HLS comes through ffmpeg or, where OBS pushes it, by [`rtmp`]; `stream_process` brings it, `ts_cutter` cuts it, `stream_writer`
 //!    publishes what was cut.
@@ -17,6 +18,7 @@
 
 mod address;
 mod address_command;
+mod address_expiry;
 mod decrypt;
 mod drift;
 mod events;
@@ -36,7 +38,9 @@ mod publish;
 mod recorder;
 mod recorders;
 mod rtmp;
+mod run_placement;
 mod saved_recorders;
+mod segment_attempt;
 mod segment_fetch;
 mod separate_sound;
 mod source_address;
@@ -52,6 +56,7 @@ mod stream_times;
 mod stream_writer;
 mod ts_cutter;
 mod variants;
+mod wanted_segments;
 
 pub use address_command::AddressCommand;
 pub use events::{RecorderEvent, RecorderEvents};

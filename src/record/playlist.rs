@@ -102,6 +102,8 @@ pub struct MediaList {
     pub target: Span,
     /// Nothing will be added.
     pub has_ended: bool,
+    /// It says the times of some segments alone, and those of others are counted from there: as durations are rounded, they depend on which ones are listed.
+    pub counts_times: bool,
     pub segments: Vec<ListedSegment>,
 }
 
@@ -213,6 +215,7 @@ struct PlaylistReader {
     next: NextSegment,
     /// When the next segment begins, if somebody has said so of one before it.
     time: Option<Timestamp>,
+    times_said: usize,
     /// Where the part before ended, and in which file.
     range_end: Option<(String, u64)>,
     cipher: Option<Arc<SegmentCipher>>,
@@ -269,6 +272,7 @@ impl PlaylistReader {
             "-X-PROGRAM-DATE-TIME" => {
                 let time = Timestamp::parse(value.trim());
                 self.time = Some(time.ok_or("expected a time such as 2019-11-13T02:55:08.000Z")?);
+                self.times_said += 1;
             }
             "-X-DATERANGE" => {
                 if self.ads.len() >= MOST_SEGMENTS {
@@ -422,6 +426,7 @@ impl PlaylistReader {
             self.media.target = longest.unwrap_or_default();
         }
         before_the_first_time(&mut self.media.segments);
+        self.media.counts_times = self.media.segments.iter().filter(|one| one.time.is_some()).count() > self.times_said;
         let ads = AdTimes::new(self.ads);
         for segment in &mut self.media.segments {
             segment.is_ad |= segment.time.is_some_and(|start| ads.is_ad(start, segment.duration));

@@ -195,7 +195,7 @@ async fn look(client: &OriginClient, url: Url, report: &mut ProbedQuality) -> Re
     let (base, list) = media_list(client, &url).await?;
     let appeared = Timestamp::from(SystemTime::now());
     let new = follower.observe(&list);
-    let placed = times.place(&new, list.target, appeared);
+    let placed = times.place(&new, &list, appeared);
     let newest = new.segments.iter().zip(placed).rev().find(|(segment, _)| !segment.is_gap);
     report.playlist = Some(listed(&list, newest.map(|(segment, time)| (*segment, time)), appeared));
     let (segment, time) = newest.ok_or("its playlist lists no segment now; is the stream on air?")?;
@@ -242,7 +242,7 @@ async fn media_list(client: &OriginClient, url: &Url) -> Result<(Url, MediaList)
 
 fn listed(list: &MediaList, newest: Option<(&ListedSegment, StartTime)>, appeared: Timestamp) -> ProbedList {
     let seconds = || list.segments.iter().map(|segment| segment.duration.seconds());
-    let told = newest.filter(|(_, time)| time.is_told);
+    let told = newest.filter(|(_, time)| time.source.is_told());
     let cipher = list.segments.iter().rev().find_map(|segment| segment.cipher.as_deref());
     ProbedList {
         segments: list.segments.len(),

@@ -5,10 +5,11 @@
 //!    placed by it. So a recorder that was started anew goes on where it was.
 //! 3. The first of a run is placed by what other nodes have of the same bytes, if none is here ([`PeerTimes`]).
 //! 4. Where another node gives the time and has the segment already, at most [`ALIKE`] away, its start is taken.
-//! 5. Nothing is replaced, and nothing is deleted.
+//! 5. Where a time is counted from the one of another segment ([`StartSource::Counted`]), the same holds within [`ROUNDED`].
+//! 6. Nothing is replaced, and nothing is deleted.
 
-use std::collections::VecDeque;
-use std::ops::RangeInclusive;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::peer_times::PeerTimes;
 use super::segment_fetch::{ArchiveBase, FetchFailure, FetchedSegment};
+use super::start_times::{StartSource, StartTime};
 use crate::archive::best::TOLERANCE;
 use crate::archive::coverage::Stretch;
 use crate::archive::segment::recorded_name;
@@ -29,6 +31,8 @@ use crate::disk::{Base, DiskError, DownloadError, Published};
 const NEAR: Span = Span::from_us(30 * SECOND_US);
 /// With this much, neither a hole nor an overlap appears, whatever else is let out.
 const ALIKE: Span = Span::from_us(5_000);
+/// By so much do starts differ that are counted by rounded durations from the times of different segments.
+const ROUNDED: Span = Span::from_us(50_000);
 /// Segments of this process that are remembered by their hash.
 const REMEMBERED: usize = 256;
 /// Before the newest segment, so long may be missing what was still tried when its recorder was stopped.
@@ -47,7 +51,7 @@ pub struct RecordedQuality {
     pub peer_times: PeerTimes,
     recent: Mutex<VecDeque<(Hash, Timestamp, SegmentKind)>>,
     /// Held while what may be here under another name is looked for and published.
-    untold: Mutex<()>,
+    unsure: Mutex<()>,
 }
 
 /// What became of a segment.
@@ -65,7 +69,7 @@ pub struct RecordedSegment {
 
 impl RecordedQuality {
     pub fn new(stream: Stream, archive: ArchiveBase) -> Self {
-        Self { stream, archive, peer_times: PeerTimes::default(), recent: Mutex::default(), untold: Mutex::default() }
+        Self { stream, archive, peer_times: PeerTimes::default(), recent: Mutex::default(), unsure: Mutex::default() }
     }
 
     /// Where what other nodes say of times is asked.
@@ -91,7 +95,7 @@ impl RecordedQuality {
         let mut starts = said.iter().map(|said| said.start).filter(|agreed| *agreed >= floor);
         // More than one is content that recurs, or recorders that do not agree themselves.
         let agreed = starts.next().filter(|first| starts.all(|other| other == *first));
-        self.publish(fetched, agreed.unwrap_or(start), duration, false)
+        self.publish(fetched, agreed.unwrap_or(start), duration, StartSource::Untold)
     }
 
     /// Publishes a segment that begins then, unless the same bytes are here. Blocks.
@@ -100,13 +104,18 @@ impl RecordedQuality {
         fetched: FetchedSegment,
         start: Timestamp,
         duration: Span,
-        is_told: bool,
+        source: StartSource,
     ) -> Result<RecordedSegment, FetchFailure> {
         let (bytes, hash, kind) = (fetched.file.bytes(), fetched.file.hash(), fetched.kind);
+        let (near, alike) = match source {
+            StartSource::Told => (NEAR, None),
+            StartSource::Counted => (ROUNDED, Some(ROUNDED)),
+            StartSource::Untold => (NEAR, Some(ALIKE)),
+        };
         // Two playlists may list the same.
-        let _alone = (!is_told).then(|| self.untold.lock());
-        let there = match self.remembered(&hash, start, kind) {
-            None if !is_told && bytes > 0 => self.on_disk(&*self.archive.base()?, &hash, start, kind)?,
+        let _alone = alike.map(|_| self.unsure.lock());
+        let there = match self.remembered(&hash, start, kind, near) {
+            None if alike.is_some() && bytes > 0 => self.on_disk(&*self.archive.base()?, &hash, start, kind, near)?,
             known => known,
         };
         if let Some(there) = there {
@@ -114,14 +123,14 @@ impl RecordedQuality {
             let fault = fetched.fault;
             return Ok(RecordedSegment { start: there, duration, kind, fault, bytes, hash, path: None });
         }
-        let start = if is_told { start } else { self.as_the_leader_has_it(&hash, start) };
+        let start = alike.map_or(start, |alike| self.as_the_leader_has_it(&hash, start, alike));
         self.publish_anyway(fetched, start, duration)
     }
 
-    fn as_the_leader_has_it(&self, hash: &Hash, start: Timestamp) -> Timestamp {
+    fn as_the_leader_has_it(&self, hash: &Hash, start: Timestamp, alike: Span) -> Timestamp {
         let said = self.peer_times.of(&self.stream, hash, start);
         let leader = said.iter().filter(|said| said.lead.is_some()).min_by(|a, b| a.lead.cmp(&b.lead));
-        leader.map(|first| first.start).filter(|other| (*other - start).us().abs() <= ALIKE.us()).unwrap_or(start)
+        leader.map(|first| first.start).filter(|other| is_within(*other, start, alike)).unwrap_or(start)
     }
 
     /// Publishes a segment that begins then, whatever else has the same bytes. Blocks.
@@ -146,21 +155,32 @@ impl RecordedQuality {
         Ok(RecordedSegment { start, duration, kind, fault, bytes, hash, path })
     }
 
-    /// Which of these are here, `full`, by start and duration. Blocks.
-    pub fn full_at(&self, wanted: &[(Timestamp, Span)]) -> Result<Vec<bool>, FetchFailure> {
+    /// Which of these are here, `full`, by start and duration; what tells no times never is. Blocks.
+    pub fn full_at(&self, wanted: &[(StartTime, Span)]) -> Result<Vec<bool>, FetchFailure> {
         let base = self.archive.base()?;
-        let (mut hour, mut keys) = (None, Vec::new());
+        let mut hours: HashMap<Hour, Vec<SegmentKey>> = HashMap::new();
         let mut found = Vec::with_capacity(wanted.len());
-        for (start, duration) in wanted {
-            if hour != Some(start.hour()) {
-                keys = self.keys(&base, start.hour())?;
-                hour = Some(start.hour());
-            }
-            let is_it = |key: &SegmentKey| {
-                let is_full = key.kind == SegmentKind::Full && !key.tombstone;
-                is_full && key.start(start.hour()) == *start && key.duration() == *duration
+        for (StartTime { start, source, .. }, duration) in wanted {
+            let off = match source {
+                StartSource::Told => Span::default(),
+                StartSource::Counted => ROUNDED,
+                StartSource::Untold => {
+                    found.push(false);
+                    continue;
+                }
             };
-            found.push(keys.iter().any(is_it));
+            let mut is_here = false;
+            for hour in hours_within(*start, off) {
+                let keys = match hours.entry(hour) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(empty) => empty.insert(self.keys(&base, hour)?),
+                };
+                is_here |= keys.iter().any(|key| {
+                    let is_full = key.kind == SegmentKind::Full && !key.tombstone;
+                    is_full && is_within(key.start(hour), *start, off) && key.duration() == *duration
+                });
+            }
+            found.push(is_here);
         }
         Ok(found)
     }
@@ -212,10 +232,11 @@ impl RecordedQuality {
         }
     }
 
-    fn remembered(&self, hash: &Hash, start: Timestamp, kind: SegmentKind) -> Option<Timestamp> {
+    fn remembered(&self, hash: &Hash, start: Timestamp, kind: SegmentKind, near: Span) -> Option<Timestamp> {
         let recent = self.recent.lock();
-        let is_it =
-            |(known, at, of): &&(Hash, Timestamp, SegmentKind)| known == hash && *of == kind && is_near(*at, start);
+        let is_it = |(known, at, of): &&(Hash, Timestamp, SegmentKind)| {
+            known == hash && *of == kind && is_within(*at, start, near)
+        };
         recent.iter().rev().find(is_it).map(|(_, at, _)| *at)
     }
 
@@ -225,12 +246,12 @@ impl RecordedQuality {
         hash: &Hash,
         start: Timestamp,
         kind: SegmentKind,
+        near: Span,
     ) -> Result<Option<Timestamp>, DiskError> {
-        let hours: RangeInclusive<Hour> = (start - NEAR).hour()..=(start + NEAR).hour();
-        for hour in [*hours.start(), *hours.end()] {
+        for hour in hours_within(start, near) {
             let keys = self.keys(base, hour)?;
             let same = keys.iter().filter(|key| key.hash == *hash && key.kind == kind).map(|key| key.start(hour));
-            if let Some(there) = same.filter(|there| is_near(*there, start)).min() {
+            if let Some(there) = same.filter(|there| is_within(*there, start, near)).min() {
                 return Ok(Some(there));
             }
         }
@@ -258,12 +279,19 @@ pub async fn newest_end(archive: &ArchiveBase, stream: &Stream) -> Option<Timest
     found.inspect_err(|error| tracing::info!(name: "newest_segment_unknown", %stream, %error, "it is not known when recording ended; a hole since then has no reason")).ok()?
 }
 
-fn is_near(one: Timestamp, other: Timestamp) -> bool {
-    (one - other).us().abs() <= NEAR.us()
+/// The hours in which something may begin that differs by no more; of less than an hour.
+fn hours_within(start: Timestamp, distance: Span) -> impl Iterator<Item = Hour> {
+    let (first, last) = ((start - distance).hour(), (start + distance).hour());
+    std::iter::once(first).chain(Some(last).filter(|last| *last != first))
+}
+
+fn is_within(one: Timestamp, other: Timestamp, distance: Span) -> bool {
+    (one - other).us().abs() <= distance.us()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::StartSource::{Counted, Told, Untold};
     use super::*;
     use crate::archive::Container;
     use crate::disk::NewSegment;
@@ -286,22 +314,33 @@ mod tests {
             RecordedQuality::new(Stream::parse("a/source").unwrap(), ArchiveBase::open(tree.path()).unwrap())
         }
 
-        fn record(&self, bytes: &[u8], after_us: i64, is_told: bool) -> RecordedSegment {
+        fn record(&self, bytes: &[u8], after_us: i64, source: StartSource) -> RecordedSegment {
             let start = Timestamp::from_us(START + after_us);
             let hour = self.quality.archive.base().unwrap().make_hour_dir(&self.quality.place(start)).unwrap();
             let mut file = NewSegment::begin(hour).unwrap();
             file.write(bytes).unwrap();
             let (container, kind) = (Container::Ts, SegmentKind::Full);
             let fetched = FetchedSegment { file, container, kind, fault: None };
-            self.quality.publish(fetched, start, Span::from_us(2_000_000), is_told).unwrap()
+            self.quality.publish(fetched, start, Span::from_us(2_000_000), source).unwrap()
+        }
+    }
+
+    impl Recorded {
+        fn full_at<const N: usize>(&self, asked: [(i64, StartSource); N]) -> Vec<bool> {
+            let at = |(us, source)| {
+                let start = Timestamp::from_us(START + us);
+                let time = StartTime { start, source, is_doubtful: false, moved: Span::default() };
+                (time, Span::from_us(2_000_000))
+            };
+            self.quality.full_at(&asked.map(at)).unwrap()
         }
     }
 
     #[test]
     fn a_segment_has_the_name_that_recorders_of_this_field_give_it() {
         let recorded = Recorded::new();
-        let path = recorded.record(b"one", 0, true).path.unwrap();
-        let hash = recorded.record(b"one", 0, true).hash;
+        let path = recorded.record(b"one", 0, Told).path.unwrap();
+        let hash = recorded.record(b"one", 0, Told).hash;
         assert_eq!(path, format!("a/source/2019-11-13T02/59:58.500000-2.0-full-{hash}.ts"));
         assert_eq!(std::fs::read(recorded.tree.path().join(path)).unwrap(), b"one");
     }
@@ -309,14 +348,14 @@ mod tests {
     #[test]
     fn the_same_bytes_within_half_a_minute_are_one_segment_also_after_a_restart_and_across_the_hour() {
         let mut recorded = Recorded::new();
-        assert!(recorded.record(b"one", 0, false).path.is_some());
+        assert!(recorded.record(b"one", 0, Untold).path.is_some());
         for _ in 0..2 {
-            let again = recorded.record(b"one", 3_000_000, false);
+            let again = recorded.record(b"one", 3_000_000, Untold);
             assert_eq!((again.path, again.start.us()), (None, START));
             recorded.quality = Recorded::again(&recorded.tree);
         }
         assert_eq!(recorded.quality.newest_end().unwrap(), Some(Timestamp::from_us(START + 2_000_000)));
-        assert!(recorded.record(b"one", 31_000_000, false).path.is_some(), "a picture that stands still is no twin");
+        assert!(recorded.record(b"one", 31_000_000, Untold).path.is_some(), "a picture that stands still is no twin");
         std::fs::create_dir(recorded.tree.path().join("a/source/2019-11-13T05")).unwrap();
         assert_eq!(recorded.quality.newest_end().unwrap(), Some(Timestamp::from_us(START + 33_000_000)));
         let hole =
@@ -324,7 +363,23 @@ mod tests {
         let before = |us| recorded.quality.holes_before(Timestamp::from_us(START + us)).unwrap();
         assert_eq!(before(33_000_000), [hole(2_000_000, 31_000_000)]);
         assert_eq!(before(31_000_000 + TRIED.us()), [], "nobody tried it any more");
-        let wanted = [0, 1_000_000].map(|us| (Timestamp::from_us(START + us), Span::from_us(2_000_000)));
-        assert_eq!(recorded.quality.full_at(&wanted).unwrap(), [true, false]);
+        assert_eq!(recorded.full_at([(0, Told), (1_000_000, Told), (0, Untold)]), [true, false, false]);
+    }
+
+    #[test]
+    fn what_rounded_durations_shift_by_some_milliseconds_is_the_same_segment() {
+        let mut recorded = Recorded::new();
+        let to_the_hour = 1_500_000;
+        assert!(recorded.record(b"one", to_the_hour - 4_000, Counted).path.is_some());
+        for _ in 0..2 {
+            let again = recorded.record(b"one", to_the_hour + 6_000, Counted);
+            assert_eq!((again.path, again.start.us()), (None, START + to_the_hour - 4_000));
+            recorded.quality = Recorded::again(&recorded.tree);
+        }
+        let asked = [(to_the_hour + 6_000, Counted), (to_the_hour + 6_000, Told), (to_the_hour + 60_000, Counted)];
+        assert_eq!(recorded.full_at(asked), [true, false, false]);
+        assert!(recorded.record(b"one", to_the_hour + 60_000, Counted).path.is_some(), "content that recurs");
+        let other = recorded.record(b"two", to_the_hour + 6_000, Counted);
+        assert!(other.path.is_some(), "another content, whatever its time");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! 1. The master playlist is asked at the start, and again whenever a playlist has gone, fails or stands still. Its addresses may have
 //!    expired, or the stream may have been restarted under another one. So is the command that gives the address, where there is one.
+//!    Where an address says until when it holds, another one is asked for before.
 //! 2. Where it leads elsewhere then, both addresses are followed side by side until the new one brings segments.
 //! 3. Sound that lies apart from a quality is recorded along with it, as a quality of its own ([`separate_sounds`]): an archive without it would not
 //!    be whole. What has been found so is asked for as long as this runs.
@@ -24,11 +25,12 @@ use tokio_util::sync::CancellationToken;
 use super::address_command::{AddressCommand, CommandError};
 use super::events::{RecorderEvent, RecorderEvents};
 use super::followed_lists::FollowedLists;
-use super::list_recorder::{ListState, QualityParts};
+use super::list_recorder::{ListState, wait_after_the_end};
 use super::origin::{OriginClient, OriginLimits};
 use super::peer_times::PeerTimes;
 use super::playlist::{HlsPlaylist, MasterList};
 use super::publish::{RecordedQuality, newest_end};
+use super::segment_attempt::QualityParts;
 use super::segment_fetch::ArchiveBase;
 use super::separate_sound::separate_sounds;
 use super::source_address::{SourceAddress, SourceProtocol};
@@ -231,7 +233,7 @@ impl Recorder {
         });
         let mut followed = FollowedLists::new(parts);
         let (mut failures, mut next, mut turn) = (0_u32, Instant::now(), 0_usize);
-        let mut ends = StreamEnds::default();
+        let mut ended = Instant::now();
         loop {
             if followed.needs_another() && Instant::now() >= next {
                 let mut waits = Backoff::new(RETRY.0, RETRY.1).wait(failures.saturating_add(1));
@@ -239,6 +241,9 @@ impl Recorder {
                     Ok(found) => {
                         followed.begin(&found, turn);
                         turn = turn.wrapping_add(1);
+                        if followed.has_ended() {
+                            waits = wait_after_the_end(ended);
+                        }
                     }
                     Err(NoAddress::Failed(why)) => followed.tell_failure(HoleReason::SourceOffline, &why),
                     Err(NoAddress::Refused(why)) => {
@@ -258,11 +263,19 @@ impl Recorder {
                 failures = failures.saturating_add(1);
                 next = Instant::now() + waits;
             }
-            let until = if followed.needs_another() { next } else { Instant::now() + LATER };
+            let later = Instant::now() + LATER;
+            let until = if followed.needs_another() {
+                next
+            } else {
+                followed.needs_another_at().map_or(later, |at| at.min(later))
+            };
             match followed.changed(until).await {
                 Some(ListState::Works) => failures = 0,
                 Some(ListState::Ended | ListState::Refused(_)) if self.ends => return,
-                Some(ListState::Ended) => next = Instant::now() + ends.wait(Instant::now()),
+                Some(ListState::Ends) => {
+                    ended = Instant::now();
+                    next = ended + wait_after_the_end(ended);
+                }
                 Some(ListState::Refused(_)) => next = Instant::now() + LATER,
                 _ => {}
             }
@@ -312,24 +325,6 @@ impl Recorder {
     }
 }
 
-/// The ends of a stream that was seen to end again and again. An encoder that is started anew has ended its playlist before, so that the first looks
-/// come soon.
-#[derive(Debug, Default)]
-struct StreamEnds {
-    last: Option<Instant>,
-    count: u32,
-}
-
-impl StreamEnds {
-    /// How long until it is looked at again, where it ended now.
-    fn wait(&mut self, now: Instant) -> Duration {
-        // What had an end lately has not gone on in between.
-        let is_new = self.last.replace(now).is_none_or(|last| now - last > 4 * LATER);
-        self.count = if is_new { 1 } else { self.count.saturating_add(1) };
-        Backoff::new(RETRY.0, LATER).wait(self.count)
-    }
-}
-
 /// The addresses of a quality that was ordered; sends what sound it has.
 fn uris(master: &MasterList, quality: &Quality, sounds: &UnboundedSender<Quality>) -> Result<Vec<String>, NoAddress> {
     let offered = offered_qualities(master);
@@ -355,22 +350,4 @@ enum NoAddress {
     Refused(String),
     /// The source has no such sound beside the qualities that were ordered, now.
     NoSound,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stream_that_has_ended_is_looked_at_soon_and_then_less_often() {
-        let (mut ends, mut now, mut waits) = (StreamEnds::default(), Instant::now(), Vec::new());
-        for _ in 0..8 {
-            let wait = ends.wait(now);
-            waits.push(wait.as_secs());
-            now += wait;
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
-        // It went on for an hour, and ended again.
-        assert_eq!(ends.wait(now + Duration::from_secs(3_600)), Duration::from_secs(1));
-    }
 }

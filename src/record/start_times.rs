@@ -10,7 +10,7 @@
 
 use super::drift::Drift;
 use super::follow::NewSegments;
-use super::playlist::ListedSegment;
+use super::playlist::{ListedSegment, MediaList};
 use crate::archive::time::SECOND_US;
 use crate::archive::{Span, Timestamp};
 
@@ -19,12 +19,32 @@ const BREAK_US: i64 = 5 * SECOND_US;
 /// A told time that lies further before the end of the segment before contradicts it.
 const CONTRADICTS_US: i64 = SECOND_US / 2;
 
+/// Who says when a segment begins, and so how far other recorders agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartSource {
+    /// The playlist says so of this segment: everybody finds the same.
+    Told,
+    /// The playlist says so of some segments alone, and durations are counted from there: with rounded ones, others may find it some milliseconds off.
+    Counted,
+    /// It is when the segment appeared here: others may find it seconds off.
+    Untold,
+}
+
+impl StartSource {
+    /// It follows from what the playlist says.
+    pub const fn is_told(self) -> bool {
+        matches!(self, Self::Told | Self::Counted)
+    }
+}
+
+/// By so much is a window older at most that a cache still had; what is the same is found within twice that.
+const LAGS_US: i64 = 15 * SECOND_US;
+
 /// When a segment begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartTime {
     pub start: Timestamp,
-    /// The playlist says so.
-    pub is_told: bool,
+    pub source: StartSource,
     /// It contradicts the segment before.
     pub is_doubtful: bool,
     /// How far it was moved to agree with other nodes.
@@ -44,18 +64,30 @@ struct ChainEnd {
 pub struct StartTimes {
     last: Option<ChainEnd>,
     late: Drift,
+    /// The playlist tells times of some segments alone.
+    are_counted: bool,
 }
 
 impl StartTimes {
+    fn source(&self, segment: &ListedSegment) -> StartSource {
+        match segment.time {
+            None => StartSource::Untold,
+            Some(_) if self.are_counted => StartSource::Counted,
+            Some(_) => StartSource::Told,
+        }
+    }
+
     /// When each of the new segments begins, which appeared in a playlist that was asked for at that time.
-    pub fn place(&mut self, new: &NewSegments<'_>, target: Span, appeared: Timestamp) -> Vec<StartTime> {
+    pub fn place(&mut self, new: &NewSegments<'_>, list: &MediaList, appeared: Timestamp) -> Vec<StartTime> {
+        self.are_counted = list.counts_times;
         let run = new.run;
         // What a cache that lags still had, or a window that was shorter before, lies before what is placed already, and says nothing of now.
         let is_old = |segment: &&ListedSegment| {
             self.last.is_some_and(|last| last.run == run && segment.sequence <= last.sequence)
         };
         let (old, segments) = new.segments.split_at(new.segments.partition_point(is_old));
-        let mut placed: Vec<StartTime> = old.iter().map(|segment| self.before_the_last(segment)).collect();
+        let newest = old.last().map_or(0, |segment| segment.sequence);
+        let mut placed: Vec<StartTime> = old.iter().map(|segment| self.before_the_last(segment, newest)).collect();
         let part = segments.iter().rposition(|segment| segment.is_discontinuous).unwrap_or_default();
         let (earlier, rest) = segments.split_at(part);
         if !earlier.is_empty() {
@@ -69,7 +101,7 @@ impl StartTimes {
         let late = goes_on.map(|last| (beginning(rest, appeared) - last.end).us());
         let (anew, step) = match late {
             _ if rest.iter().any(|segment| segment.time.is_some()) => (goes_on.is_none().then_some(by_clock), Span(0)),
-            Some(late) if late <= (3 * target.us()).max(BREAK_US) => (None, self.late.step(late)),
+            Some(late) if late <= (3 * list.target.us()).max(BREAK_US) => (None, self.late.step(late)),
             _ => {
                 self.late.clear();
                 (Some(by_clock), Span(0))
@@ -79,15 +111,23 @@ impl StartTimes {
         placed
     }
 
-    fn before_the_last(&self, segment: &ListedSegment) -> StartTime {
+    /// One of an old window, of which that number is the newest.
+    fn before_the_last(&self, segment: &ListedSegment, newest: u64) -> StartTime {
         let by_number = || {
             let last = self.last?;
-            let distance = last.sequence.checked_sub(segment.sequence)?.checked_add(1)?;
-            let distance = i64::try_from(distance).unwrap_or(i64::MAX);
-            Some(last.end - Span(segment.duration.us().saturating_mul(distance)))
+            let length = |from: u64, to: u64| {
+                let count = i64::try_from(to.checked_sub(from)?).unwrap_or(i64::MAX);
+                Some(segment.duration.us().saturating_mul(count))
+            };
+            // Numbers between may have been left out, and no cache lags far.
+            let lag = length(newest, last.sequence)?.min(LAGS_US);
+            Some(
+                last.end
+                    - Span(length(segment.sequence, newest)?.saturating_add(lag).saturating_add(segment.duration.us())),
+            )
         };
         let start = segment.time.or_else(by_number).unwrap_or(Timestamp::from_us(0));
-        StartTime { start, is_told: segment.time.is_some(), is_doubtful: false, moved: Span(0) }
+        StartTime { start, source: self.source(segment), is_doubtful: false, moved: Span(0) }
     }
 
     fn not_before_the_end(&self, start: Timestamp) -> Timestamp {
@@ -106,7 +146,7 @@ impl StartTimes {
             let contradicts = before.is_some_and(|before| (before.end - start).us() > CONTRADICTS_US);
             let is_doubtful = segment.time.is_some() && !segment.is_discontinuous && contradicts;
             self.last = Some(ChainEnd { run, sequence, end: start + segment.duration });
-            StartTime { start, is_told: segment.time.is_some(), is_doubtful, moved: Span(0) }
+            StartTime { start, source: self.source(segment), is_doubtful, moved: Span(0) }
         };
         segments.iter().enumerate().map(place).collect()
     }
@@ -129,7 +169,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::follow::PlaylistFollower;
-    use super::super::playlist::MediaList;
     use super::*;
 
     fn segment(sequence: u64, us: i64, time: Option<i64>) -> ListedSegment {
@@ -148,7 +187,7 @@ mod tests {
     }
 
     fn list(segments: Vec<ListedSegment>) -> MediaList {
-        MediaList { target: Span::from_us(2_000_000), has_ended: false, segments }
+        MediaList { target: Span::from_us(2_000_000), has_ended: false, counts_times: false, segments }
     }
 
     #[derive(Default)]
@@ -157,7 +196,7 @@ mod tests {
     impl Placing {
         fn at(&mut self, appeared: i64, list: &MediaList) -> Vec<StartTime> {
             let new = self.0.observe(list);
-            self.1.place(&new, list.target, Timestamp::from_us(appeared))
+            self.1.place(&new, list, Timestamp::from_us(appeared))
         }
 
         fn starts(&mut self, appeared: i64, list: &MediaList) -> Vec<i64> {
@@ -174,24 +213,36 @@ mod tests {
         let placed = Placing::default().at(99 * S, &list(segments));
         let starts: Vec<_> = placed.iter().map(|placed| (placed.start.us() / S, placed.is_doubtful)).collect();
         assert_eq!(starts, [(0, false), (2, false), (4, false), (5, true), (9, false)]);
-        assert!(placed.iter().all(|placed| placed.is_told));
+        assert!(placed.iter().all(|placed| placed.source == StartSource::Told));
     }
 
     #[test]
     fn the_newest_ends_when_it_appeared_and_others_lie_before_it() {
         let mut placing = Placing::default();
         let of = |numbers: std::ops::Range<u64>| list(numbers.map(|number| segment(number, 2 * S, None)).collect());
-        assert_eq!(placing.starts(100 * S, &of(5..8)), [94 * S, 96 * S, 98 * S]);
+        assert_eq!(placing.starts(100 * S, &of(105..108)), [94 * S, 96 * S, 98 * S]);
         // A playlist that comes late moves nothing.
-        assert_eq!(placing.starts(103 * S, &of(6..9)), [100 * S]);
+        assert_eq!(placing.starts(103 * S, &of(106..109)), [100 * S]);
         // The source was silent for a minute.
-        assert_eq!(placing.starts(162 * S, &of(7..10)), [160 * S]);
+        assert_eq!(placing.starts(162 * S, &of(107..110)), [160 * S]);
         // Numbers that nobody saw.
-        assert_eq!(placing.starts(180 * S, &of(17..19)), [176 * S, 178 * S]);
+        assert_eq!(placing.starts(180 * S, &of(117..119)), [176 * S, 178 * S]);
         // A restart never begins before the end.
         let mut anew = of(0..4);
         anew.segments.iter_mut().for_each(|segment| segment.uri.insert(0, 'b'));
         assert_eq!(placing.starts(181 * S, &anew), [180 * S, 182 * S, 184 * S, 186 * S]);
+    }
+
+    #[test]
+    fn what_a_cache_still_had_lies_before_what_is_known_whatever_numbers_were_left_out_between() {
+        let mut placing = Placing::default();
+        let of = |numbers: std::ops::Range<u64>| list(numbers.map(|number| segment(number, 2 * S, None)).collect());
+        assert_eq!(placing.starts(100 * S, &of(503..505)), [96 * S, 98 * S]);
+        assert_eq!(placing.starts(101 * S, &of(501..503)), [92 * S, 94 * S], "the two before");
+        let mut after_a_jump = Placing::default();
+        after_a_jump.at(100 * S, &of(540..550));
+        let starts = after_a_jump.starts(101 * S, &of(520..530));
+        assert_eq!((starts[0], starts[9]), (65 * S, 83 * S), "not as many seconds before as its numbers say");
     }
 
     #[test]

@@ -68,6 +68,7 @@ mod recorders;
 mod recording;
 mod recording_addresses;
 mod recording_clocks;
+mod recording_ends;
 mod recording_mp4;
 mod recording_sound;
 mod recording_troubles;

@@ -1,5 +1,6 @@
-//! All troubles of recording at once and at random: three nodes record streams that are restarted, jump and pause, over lines that drop, stall, cut off,
-//! refuse, repeat old playlists and let addresses expire, while the nodes are killed and their disks run full.
+//! All troubles of recording at once and at random: three nodes record streams that are restarted, jump, pause, end and go on, one of them encrypted by
+//! keys that change, over lines that drop, stall, cut off, refuse, repeat old playlists and let addresses expire, while the nodes are killed and
+//! their disks run full.
 //!
 //! `GAPLESS_SEED` gives a storm again, as far as time lets it; `GAPLESS_TROUBLE_SECONDS` lets it last.
 
@@ -21,8 +22,8 @@ const CALM: u64 = 5_000;
 /// And so long the streams go on at least while everything is looked at.
 const AFTER: u64 = 60_000;
 const RECORDERS: usize = 3;
-/// Whether the source tells times.
-const STREAMS: [bool; 3] = [true, true, false];
+/// Whether the source tells times, and whether its segments are encrypted and signed.
+const STREAMS: [(bool, bool); 3] = [(true, false), (true, true), (false, false)];
 /// For so long a recorder may wait before it asks again for what failed; what is listed and can be had for longer has to be there.
 const REACHED_WITHIN: u64 = 6_500;
 /// A recorder that is started anew places what it gets by the first segment that it has already, and drift that was let out since is a hole.
@@ -165,7 +166,8 @@ fn nothing_is_wrong(broadcast: &Broadcast, begun_us: i64, all: &BTreeMap<String,
     for (path, bytes) in of_kind(all, "full") {
         let Some(at) = published.get(bytes).copied() else { panic!("{path} is nothing that was published") };
         assert!(path.ends_with(&format!("-{}.ts", hash_text(bytes))), "{path}");
-        assert!(there.insert(at), "{path} is there a second time");
+        let names = || of_kind(all, "full").into_iter().filter(|(_, other)| *other == bytes).map(|(path, _)| path);
+        assert!(there.insert(at), "{path} is there a second time: {:?}", names().collect::<Vec<_>>());
         if broadcast.tells_times {
             assert_eq!(path, told_path(broadcast, at, begun_us));
         }
@@ -223,8 +225,9 @@ fn in_all_troubles_at_once_recorders_have_what_they_could_reach_and_nothing_wron
     let seed = chance.below(usize::MAX) as u64;
     let may_fill = may_mount();
     let of = |what: u64| Chance::of(seed ^ what.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let plan = |(at, tells): (usize, &bool)| {
-        Broadcast::plan(&format!("c{at}"), *tells, storm, CALM + AFTER, &mut of(at as u64 + 1))
+    let plan = |(at, (tells, is_protected)): (usize, &(bool, bool))| {
+        let planned = Broadcast::plan(&format!("c{at}"), *tells, storm, CALM + AFTER, &mut of(at as u64 + 1));
+        Broadcast { is_protected: *is_protected, ..planned }
     };
     let broadcasts: Vec<Broadcast> = STREAMS.iter().enumerate().map(plan).collect();
     // Made before anything has to be in time.

@@ -7,12 +7,16 @@ use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use aes::cipher::{Block, BlockModeEncrypt as _, KeyIvInit as _};
+
 use super::trouble::Chance;
 
 /// How long a segment is.
 pub const SEGMENT: u64 = 500;
 /// How long it is listed: longer than a recorder waits before it asks a playlist that failed again.
 pub const WINDOW: u64 = 10_000;
+/// Segments in a row that one key encrypts.
+const KEY_HOLDS: u64 = 8;
 /// How long the origin has it after that.
 const GRACE: u64 = 2_000;
 
@@ -51,6 +55,8 @@ pub struct Run {
     pub address: usize,
     /// Once the stream is elsewhere, this one is still there, and does not grow.
     pub stays: bool,
+    /// From when on its playlist says that it has ended.
+    pub ends: Option<u64>,
 }
 
 /// A stream.
@@ -58,6 +64,8 @@ pub struct Run {
 pub struct Broadcast {
     pub name: String,
     pub tells_times: bool,
+    /// Segments are encrypted by keys that change, and their addresses hold as long as the one of the playlist.
+    pub is_protected: bool,
     pub runs: Vec<Run>,
     pub segments: Vec<Aired>,
 }
@@ -65,8 +73,9 @@ pub struct Broadcast {
 impl Broadcast {
     /// A stream that is restarted, jumps and pauses until it is calm, and goes on for so long after that.
     pub fn plan(name: &str, tells_times: bool, calm: u64, after: u64, chance: &mut Chance) -> Self {
-        let first = Run { begins: 0, address: 0, stays: false };
-        let mut planned = Self { name: name.to_owned(), tells_times, runs: vec![first], segments: Vec::<Aired>::new() };
+        let first = Run { begins: 0, address: 0, stays: false, ends: None };
+        let (name, segments) = (name.to_owned(), Vec::<Aired>::new());
+        let mut planned = Self { name, tells_times, is_protected: false, runs: vec![first], segments };
         let (mut now, mut start, mut number) = (0_u64, 0_u64, chance.below(1_000) as u64);
         // At first all is well.
         let mut next = 4_000 + chance.below(4_000) as u64;
@@ -76,12 +85,13 @@ impl Broadcast {
                 let pause = if chance.below(2) == 0 { 0 } else { 150 + chance.below(3_500) as u64 };
                 match chance.below(10) {
                     0..3 => {
+                        planned.runs.last_mut().unwrap().ends = (chance.below(2) == 0).then_some(now);
                         (now, start) = (now + pause, start + pause);
                         planned.cut(now);
                         let last = planned.runs.last().unwrap().clone();
                         let address = last.address + chance.below(3).min(1);
                         planned.runs.last_mut().unwrap().stays = chance.below(3) == 0;
-                        planned.runs.push(Run { begins: now, address, stays: false });
+                        planned.runs.push(Run { begins: now, address, stays: false, ends: None });
                         number = [0, number.saturating_sub(5), number / 2][chance.below(3)];
                     }
                     3..6 => {
@@ -115,7 +125,7 @@ impl Broadcast {
     }
 
     /// The playlist of an address, where there is one; the beginning is at this time, in microseconds.
-    pub fn playlist(&self, address: usize, mut now: u64, begun_us: i64) -> Option<String> {
+    pub fn playlist(&self, address: usize, mut now: u64, begun_us: i64, token: usize) -> Option<String> {
         let at = self.runs.iter().rposition(|run| run.begins <= now && run.address == address)?;
         let next = self.runs.get(at + 1).filter(|next| next.begins <= now);
         if let Some(next) = next {
@@ -135,7 +145,16 @@ impl Broadcast {
                 let told = chrono::DateTime::from_timestamp_micros(told).unwrap();
                 writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", told.format("%Y-%m-%dT%H:%M:%S%.3fZ")).unwrap();
             }
-            writeln!(text, "#EXTINF:0.5,\ns{}-{}.ts", aired.run, aired.number).unwrap();
+            let (run, number) = (aired.run, aired.number);
+            if self.is_protected {
+                writeln!(text, "#EXT-X-KEY:METHOD=AES-128,URI=\"key{run}-{}\"", number / KEY_HOLDS).unwrap();
+                writeln!(text, "#EXTINF:0.5,\ns{run}-{number}.ts?token={token}").unwrap();
+            } else {
+                writeln!(text, "#EXTINF:0.5,\ns{run}-{number}.ts").unwrap();
+            }
+        }
+        if self.runs[at].ends.is_some_and(|ends| ends <= now) {
+            text += "#EXT-X-ENDLIST\n";
         }
         Some(text)
     }
@@ -150,6 +169,23 @@ impl Broadcast {
         self.segments.iter().position(has)
     }
 
+    /// The key of a name.
+    pub fn key(name: &str) -> Option<[u8; 16]> {
+        let (run, number) = name.strip_prefix("key")?.split_once('-')?;
+        let (run, number) = (run.parse::<u64>().ok()?, number.parse::<u64>().ok()?);
+        Some((u128::from(run) << 64 | u128::from(number)).to_le_bytes())
+    }
+
+    /// The bytes of a segment as they are sent.
+    pub fn sent(&self, at: usize) -> Vec<u8> {
+        let (mut bytes, aired) = (self.content(at), &self.segments[at]);
+        if self.is_protected {
+            let key = Self::key(&format!("key{}-{}", aired.run, aired.number / KEY_HOLDS)).unwrap();
+            encrypt(&mut bytes, key, u128::from(aired.number).to_be_bytes());
+        }
+        bytes
+    }
+
     /// The bytes of a segment; no other one has the same.
     pub fn content(&self, at: usize) -> Vec<u8> {
         let pictures = pictures();
@@ -160,6 +196,18 @@ impl Broadcast {
         packet.resize(188, 0xff);
         bytes.splice(188..188, packet);
         bytes
+    }
+}
+
+/// AES-128 in cipher block chaining, padded by PKCS #7.
+fn encrypt(bytes: &mut Vec<u8>, key: [u8; 16], iv: [u8; 16]) {
+    let padding = 16 - bytes.len() % 16;
+    bytes.resize(bytes.len() + padding, u8::try_from(padding).unwrap());
+    let mut cipher = cbc::Encryptor::<aes::Aes128>::new(&key.into(), &iv.into());
+    for block in bytes.chunks_exact_mut(16) {
+        let mut encrypted = Block::<aes::Aes128>::try_from(&*block).unwrap();
+        cipher.encrypt_block(&mut encrypted);
+        block.copy_from_slice(&encrypted);
     }
 }
 

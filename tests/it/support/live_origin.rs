@@ -156,8 +156,14 @@ impl OnAir {
                 return refuse(stream, 403);
             }
             let address = address.parse().unwrap_or(usize::MAX);
-            broadcast.playlist(address, asked, self.begun_us).map(String::into_bytes)
+            broadcast.playlist(address, asked, self.begun_us, line.token(self.now())).map(String::into_bytes)
+        } else if let Some(key) = Broadcast::key(name) {
+            Some(key.to_vec())
         } else {
+            let (name, query) = name.split_once('?').unwrap_or((name, ""));
+            if broadcast.is_protected && query != format!("token={}", line.token(self.now())) {
+                return refuse(stream, 403);
+            }
             let found = broadcast.find(name, self.now());
             if let Some(at) = found
                 && let Some((status, lasts)) = line.refuses(at, &broadcast.segments[at])
@@ -165,7 +171,7 @@ impl OnAir {
             {
                 return refuse(stream, status);
             }
-            found.map(|at| broadcast.content(at))
+            found.map(|at| broadcast.sent(at))
         };
         let Some(body) = body else { return refuse(stream, 404) };
         if stalls {

@@ -24,6 +24,7 @@ pub mod origin;
 pub mod peer;
 pub mod postgres;
 pub mod recording;
+pub mod scripted_origin;
 pub mod sender;
 pub mod trouble;
 pub mod video;
