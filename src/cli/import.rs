@@ -23,11 +23,11 @@ use chrono::{Local, LocalResult, NaiveDateTime, TimeZone as _};
 use super::args::now;
 use super::config::Config;
 use super::exit::{Exit, UsageError};
+use super::new_archive::{check_disk, check_move};
 use super::out::stderr_line;
 use crate::archive::escape::unshown;
 use crate::archive::{FileName, Span, Stream, Timestamp, parse_file_name, time_input};
-use crate::disk::{Base, DiskError, marker};
-use crate::sync::startup;
+use crate::disk::{Base, DiskError};
 pub use args::ImportArgs;
 use name_pattern::{NamePattern, NameTime};
 use original::{Original, OriginalContent, Writers};
@@ -73,35 +73,6 @@ fn stream(args: &ImportArgs) -> Result<Stream, UsageError> {
         ));
     }
     Ok(stream)
-}
-
-/// What is moved beneath a mount point while its disk is away is out of sight when the disk is back, and was the only copy.
-fn check_move(base: &Base) -> anyhow::Result<()> {
-    let has_channels =
-        base.dir(Path::new("."))?.is_some_and(|dir| dir.subdirectories().is_ok_and(|found| !found.is_empty()));
-    if has_channels || marker::read(base)?.is_some() {
-        return Ok(());
-    }
-    anyhow::bail!(
-        "{} has no channels, and recordings are moved only into an archive: mount its disk if that is away; to begin a new archive, import without --move, or run gapless node on it",
-        base.path().display()
-    )
-}
-
-/// An index without its archive is a disk that is not mounted; a directory without either may be one.
-pub(super) fn check_disk(config: &Config, base: &Base) -> anyhow::Result<()> {
-    if marker::read(base)?.is_some() {
-        return Ok(());
-    }
-    if startup::require_index(&config.state_dir).is_ok() {
-        anyhow::bail!(
-            "there is an index in {}, but {} has no marker (.gapless/marker): is the disk mounted?",
-            config.state_dir.display(),
-            base.path().display()
-        );
-    }
-    stderr_line(format_args!("{} is not an archive yet; this begins one", base.path().display()));
-    Ok(())
 }
 
 /// When a file begins, and who says so, if anybody does.

@@ -4,25 +4,20 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::config::{Config, time_between};
-use super::exit::{Exit, UsageError};
-use super::import::check_disk;
-use super::out::{stderr_line, stdout};
+use super::exit::UsageError;
+use super::new_archive::check_disk;
 use super::record_control::{self, RecordControl};
+use super::record_lines::RecordPrinter;
 use super::record_report::print_report;
-use crate::archive::escape::{shown, unshown};
-use crate::archive::quantity::{count, size};
+use crate::archive::escape::unshown;
 use crate::archive::{Channel, Quality};
-use crate::net::tls;
+use crate::net::tls::{self, ClientConfig};
 use crate::record::{
-    AddressCommand, ArchiveBase, ProbedQuality, RecordOptions, RecordSource, RecordedSegment, Recorder, RecorderEvent,
-    RecorderEvents, SOURCE, SourceAddress, SourceHeaders, SourceProtocol, StreamTools, probe_hls, probe_stream,
-    probing_client,
+    AddressCommand, ArchiveBase, RecordOptions, RecordSource, Recorder, RecorderEvents, SOURCE, SourceAddress,
+    SourceHeaders, SourceProtocol, StreamTools, check_offered, probe_hls, probe_stream, probing_client,
 };
 use crate::wire::{StartRecorder, StopRecorder};
 
@@ -37,10 +32,10 @@ pub struct RecordArgs {
     #[arg(value_name = "URL")]
     pub source: Option<String>,
     /// Run a command that prints the address, again whenever it has expired; all that follows is the command, so give this last
-    #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, conflicts_with = "source")]
+    #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, conflicts_with_all = ["source", "list", "start", "stop", "forget"])]
     pub resolve: Vec<String>,
     /// Send this with each request to the source's own host, such as 'Cookie: a=b'; repeatable
-    #[arg(long, value_name = "NAME: VALUE")]
+    #[arg(long, value_name = "NAME: VALUE", conflicts_with_all = ["list", "start", "stop", "forget"])]
     pub header: Vec<String>,
     /// Trust only these authorities (PEM) for https to the source [default: the system's]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "start", "stop", "forget"])]
@@ -61,7 +56,7 @@ pub struct RecordArgs {
     #[arg(long, group = "instead", conflicts_with = "source")]
     pub forget: bool,
     /// The quality to record, such as source (the best) or 480p; repeatable [default: source]
-    #[arg(long, value_name = "QUALITY")]
+    #[arg(long, value_name = "QUALITY", conflicts_with_all = ["list", "stop", "forget"])]
     pub quality: Vec<String>,
     /// Leave out ads that the source stitches in
     #[arg(long, conflicts_with_all = ["test", "list", "stop", "forget"])]
@@ -81,6 +76,12 @@ impl RecordArgs {
         Ok(if self.list {
             Some(RecordControl::List)
         } else if self.start {
+            let flag = [("--quality", !self.quality.is_empty()), ("--skip-ads", self.skip_ads)];
+            if let Some((flag, _)) = flag.iter().find(|(_, is_given)| *is_given && self.source.is_none()) {
+                return Err(UsageError(format!(
+                    "{flag} goes with `record --start CHANNEL URL`; without URL a recorder goes on as it was"
+                )));
+            }
             let qualities = self.quality.iter().map(|name| unshown(name).into_owned()).collect();
             let (source, skip_ads) = (self.source.clone(), self.skip_ads);
             Some(RecordControl::Start(StartRecorder { channel: channel()?, source, qualities, skip_ads }))
@@ -102,15 +103,19 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
     let options = options(args)?;
     let stop = super::demo::end_by_signal()?;
     let archive = ArchiveBase::open(&config.base_dir)?;
+    let authorities = tls::trusting(args.ca_file.as_deref())?;
+    tokio::select! {
+        checked = check_qualities(&options, &authorities) => checked?,
+        () = stop.cancelled() => {}
+    }
     check_disk(config, &*archive.base()?)?;
-    let counts = Arc::new(RecordPrinter { json: config.json, ..RecordPrinter::default() });
+    let printer = Arc::new(RecordPrinter::new(config.json, &options));
     let events = {
-        let printer = Arc::clone(&counts);
+        let printer = Arc::clone(&printer);
         RecorderEvents::new(move |event| printer.print(event))
     };
-    let authorities = tls::trusting(args.ca_file.as_deref())?;
-    let recorder = Recorder::new(options, archive, &authorities, &StreamTools::new(&config.playback.ffmpeg), events)
-        .ending_with_the_stream();
+    let tools = StreamTools::new(&config.playback.ffmpeg);
+    let recorder = Recorder::new(options, archive.clone(), &authorities, &tools, events).ending_with_the_stream();
     let lasts = args.lasts.unwrap_or(Duration::MAX);
     let over = stop.clone();
     tokio::spawn(async move {
@@ -121,29 +126,38 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
         }
     });
     recorder.run(stop).await;
-    stderr_line(format_args!("{}", counts.summary()));
-    Ok(counts.exit().into())
+    printer.look_for_what_is_here(&archive).await;
+    Ok(printer.finish().into())
+}
+
+/// What the source does not offer is a mistake before anything was recorded; later on, it may be back soon.
+async fn check_qualities(options: &RecordOptions, authorities: &ClientConfig) -> anyhow::Result<()> {
+    let is_hls = options.source.protocol() == SourceProtocol::Hls;
+    if !is_hls || options.qualities.iter().all(|quality| quality.as_str() == SOURCE) {
+        return Ok(());
+    }
+    // The recorder says why there is no address, and tries again.
+    let Ok(source) = options.source.address().await else { return Ok(()) };
+    let client = probing_client(&source, options.headers.clone(), authorities);
+    Ok(check_offered(&source, &client, &options.qualities).await?)
 }
 
 async fn test(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    let named = source(args, args.source.as_ref().or(args.channel.as_ref()))?;
-    let source = named.address().await?;
+    // A single name is the address, as nothing is recorded into a channel.
+    let (channel, given) = match &args.source {
+        None if args.resolve.is_empty() => (None, args.channel.as_ref()),
+        source => (args.channel.as_ref(), source.as_ref()),
+    };
+    let options = options_of(args, channel.map_or("CHANNEL", String::as_str), given)?;
+    let source = options.source.address().await?;
     if source.protocol() != SourceProtocol::Hls {
         let tools = StreamTools::new(&config.playback.ffmpeg);
         return print_report(config, &probe_stream(&source, &tools).await);
     }
     let authorities = tls::trusting(args.ca_file.as_deref())?;
-    let client = probing_client(&source, headers(args)?, &authorities);
-    let mut report = probe_hls(&source, &client).await?;
-    let wanted = |quality: &ProbedQuality| {
-        args.quality.iter().any(|name| *name == quality.name || quality.is_source && name == SOURCE)
-    };
-    if !args.quality.is_empty() {
-        let with_it: Vec<String> =
-            report.qualities.iter().filter(|one| wanted(one)).flat_map(|one| one.sound.clone()).collect();
-        report.qualities.retain(|one| wanted(one) || one.is_sound && with_it.contains(&one.name));
-    }
-    print_report(config, &report)
+    let client = probing_client(&source, options.headers, &authorities);
+    let wanted = if args.quality.is_empty() { &[][..] } else { &options.qualities };
+    print_report(config, &probe_hls(&source, &client, wanted).await?)
 }
 
 fn source(args: &RecordArgs, given: Option<&String>) -> Result<RecordSource, UsageError> {
@@ -170,12 +184,16 @@ fn options(args: &RecordArgs) -> Result<RecordOptions, UsageError> {
         .channel
         .as_ref()
         .ok_or_else(|| UsageError("record needs a channel to record into, and the address of a stream".to_owned()))?;
+    options_of(args, channel, args.source.as_ref())
+}
+
+fn options_of(args: &RecordArgs, channel: &str, given: Option<&String>) -> Result<RecordOptions, UsageError> {
     let channel = unshown(channel);
     let channel = Channel::new(&channel).map_err(|error| {
         UsageError(format!("{channel:?}: {error}; expected the name of a directory, such as desertbus"))
     })?;
-    let source = source(args, args.source.as_ref())?;
-    let given = if args.quality.is_empty() { vec![SOURCE.to_owned()] } else { args.quality.clone() };
+    let source = source(args, given)?;
+    let named = if args.quality.is_empty() { vec![SOURCE.to_owned()] } else { args.quality.clone() };
     let quality = |name: &String| {
         let name = unshown(name);
         let read = Quality::new(&name).ok().filter(|quality| !quality.is_chat());
@@ -183,7 +201,7 @@ fn options(args: &RecordArgs) -> Result<RecordOptions, UsageError> {
             UsageError(format!("--quality {name:?}: expected a quality of the stream, such as source or 480p"))
         })
     };
-    let mut qualities = given.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
+    let mut qualities = named.iter().map(quality).collect::<Result<Vec<_>, _>>()?;
     qualities.sort_unstable();
     qualities.dedup();
     let options = RecordOptions {
@@ -197,125 +215,10 @@ fn options(args: &RecordArgs) -> Result<RecordOptions, UsageError> {
     options.refusal().map_or(Ok(options), |why| Err(UsageError(why)))
 }
 
-/// Prints what is recorded on standard output and what goes wrong on standard error.
-#[derive(Debug, Default)]
-struct RecordPrinter {
-    json: bool,
-    segments: AtomicU64,
-    bytes: AtomicU64,
-    given_up: AtomicU64,
-    ads: AtomicU64,
-    is_refused: AtomicBool,
-    /// Something failed, and nothing has come since.
-    is_silent: AtomicBool,
-}
-
-/// A segment as JSON.
-#[derive(Debug, Serialize)]
-struct RecordedLine<'s> {
-    path: &'s str,
-    start: String,
-    duration: f64,
-    kind: &'static str,
-    bytes: u64,
-    /// Why it is not `full`.
-    fault: Option<&'s str>,
-}
-
-impl RecordPrinter {
-    fn print(&self, event: &RecorderEvent) {
-        match event {
-            RecorderEvent::SoundFound { stream, .. } => {
-                stderr_line(format_args!("{stream}: sound that lies apart is recorded as well"));
-            }
-            RecorderEvent::Recorded { segment, .. } => {
-                self.is_silent.store(false, Ordering::Relaxed);
-                self.segment(segment);
-            }
-            RecorderEvent::SegmentFails { stream, why } => {
-                tracing::info!(name: "segment_fails", %stream, why, "a segment did not come; it is tried again");
-            }
-            RecorderEvent::GivenUp { stream, start, duration, why, .. } => {
-                self.given_up.fetch_add(1, Ordering::Relaxed);
-                let seconds = duration.seconds();
-                stderr_line(format_args!("{stream}: {seconds:.1} s from {start} on are missing: {why}"));
-            }
-            RecorderEvent::AdLeftOut { .. } => {
-                self.ads.fetch_add(1, Ordering::Relaxed);
-            }
-            RecorderEvent::Jumped { stream, missed, .. } => {
-                self.given_up.fetch_add(*missed, Ordering::Relaxed);
-                let missed = count(*missed, "segment");
-                stderr_line(format_args!("{stream}: {missed} went out of the playlist before it could be asked"));
-            }
-            RecorderEvent::Restarted { stream } => stderr_line(format_args!("{stream}: the stream began anew")),
-            RecorderEvent::ClockDiffers { stream, behind } => {
-                let (seconds, side) = (behind.seconds().abs(), if behind.us() > 0 { "behind" } else { "ahead of" });
-                stderr_line(format_args!("{stream}: the times of the source are {seconds:.1} s {side} the clock here"));
-            }
-            // Without a node there are no others.
-            RecorderEvent::TimesDiffer { .. } => {}
-            RecorderEvent::ClockWasSet { stream, by } => stderr_line(format_args!(
-                "{stream}: the clock here was set by {:.1} s, and the source tells no times: segments are placed as before until nothing comes for a minute",
-                by.seconds()
-            )),
-            RecorderEvent::Fails { stream, why, .. } => {
-                self.is_silent.store(true, Ordering::Relaxed);
-                stderr_line(format_args!("{stream}: nothing comes: {why}"));
-            }
-            RecorderEvent::Refused { stream, why } => {
-                self.is_refused.store(true, Ordering::Relaxed);
-                stderr_line(format_args!("{stream} cannot be recorded: {why}"));
-            }
-            RecorderEvent::Ended { stream } => stderr_line(format_args!("{stream}: the stream has ended")),
-        }
-    }
-
-    fn segment(&self, segment: &RecordedSegment) {
-        let Some(path) = &segment.path else { return };
-        self.segments.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(segment.bytes, Ordering::Relaxed);
-        let fault = segment.fault.as_deref();
-        let mut out = stdout();
-        let printed = if self.json {
-            out.json(&RecordedLine {
-                path,
-                start: segment.start.to_string(),
-                duration: segment.duration.seconds(),
-                kind: segment.kind.as_str(),
-                bytes: segment.bytes,
-                fault,
-            })
-        } else {
-            let fault = fault.map_or_else(String::new, |fault| format!(" ({fault})"));
-            writeln!(out, "{}{fault}", shown(path))
-        };
-        // What cannot be printed is recorded all the same, and said at the end.
-        printed.unwrap_or_default();
-    }
-
-    fn summary(&self) -> String {
-        let (segments, bytes) = (self.segments.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
-        let missing = self.given_up.load(Ordering::Relaxed);
-        let missing = if missing > 0 { format!(", {missing} missing") } else { String::new() };
-        let ads = self.ads.load(Ordering::Relaxed);
-        let left_out = if ads > 0 { format!(", {} left out", count(ads, "ad segment")) } else { String::new() };
-        format!("{}, {}{missing}{left_out}", count(segments, "segment"), size(bytes))
-    }
-
-    fn exit(&self) -> Exit {
-        let is_missing = self.given_up.load(Ordering::Relaxed) > 0;
-        let is_silent = self.is_silent.load(Ordering::Relaxed) && self.segments.load(Ordering::Relaxed) == 0;
-        match self.is_refused.load(Ordering::Relaxed) || is_silent {
-            true => Exit::Failed,
-            false if is_missing => Exit::DataWrong,
-            false => Exit::Done,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
     fn read(channel: &str, source: &str, quality: &[&str]) -> Result<RecordOptions, String> {
@@ -329,6 +232,63 @@ mod tests {
             ..RecordArgs::default()
         })
         .map_err(|error| error.to_string())
+    }
+
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: RecordArgs,
+    }
+
+    /// The flags that say what is done instead of recording here.
+    const INSTEAD: [&str; 5] = ["--test", "--list", "--start", "--stop", "--forget"];
+    /// The other flags, and with which of those they go.
+    const GOES_WITH: [(&[&str], &[&str]); 6] = [
+        (&["--header", "a: b"], &["--test"]),
+        (&["--ca-file", "x.pem"], &["--test"]),
+        (&["--quality", "480p"], &["--test", "--start"]),
+        (&["--skip-ads"], &["--start"]),
+        (&["--for", "1s"], &[]),
+        (&["--resolve", "cmd"], &["--test"]),
+    ];
+
+    #[test]
+    fn each_flag_works_with_another_or_is_an_error_that_names_it() {
+        let typed = |words: &[&str]| {
+            let read = Typed::try_parse_from([&["record"], words].concat());
+            read.map_err(|error| error.to_string())
+                .and_then(|typed| typed.args.order().map_err(|error| error.to_string()))
+        };
+        for instead in INSTEAD {
+            // What it needs besides.
+            let places: &[&str] = match instead {
+                "--list" => &[],
+                "--start" => &["a", "https://a/x"],
+                _ => &["a"],
+            };
+            assert!(typed(&[&[instead], places].concat()).is_ok(), "{instead}");
+            for (flag, goes_with) in GOES_WITH {
+                let said = typed(&[places, &[instead], flag].concat());
+                let fits = goes_with.contains(&instead);
+                assert_eq!(said.is_ok(), fits, "{instead} {flag:?}: {said:?}");
+                assert!(fits || said.unwrap_err().contains(flag[0]));
+            }
+            for other in INSTEAD.iter().filter(|other| **other != instead) {
+                assert!(typed(&[instead, other, "a"]).unwrap_err().contains("cannot be used with"));
+            }
+        }
+        for (words, expected) in [
+            (&["a", "--start", "--quality", "480p"][..], "--quality goes with"),
+            (&["a", "--start", "--skip-ads"], "--skip-ads goes with"),
+            (&["a", "https://a/x", "--stop"], "cannot be used with"),
+            (&["a", "https://a/x", "--forget"], "cannot be used with"),
+            (&["a", "--list"], "cannot be used with"),
+            (&["--start"], "name the channel"),
+            (&["a", "https://a/x", "--resolve", "cmd"], "cannot be used with"),
+        ] {
+            let said = typed(words).unwrap_err();
+            assert!(said.contains(expected), "{words:?}: {said}");
+        }
     }
 
     #[test]

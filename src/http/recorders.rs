@@ -117,7 +117,7 @@ pub(super) async fn test(
     let authorities = reading.ok().and_then(Result::ok).ok_or_else(|| Problem::internal("authorities-unreadable"))?;
     let client = probing_client(&source, SourceHeaders::default(), &authorities);
     tokio::select! {
-        probed = probe_hls(&source, &client) => probed.map(Json).map_err(|error| Problem::source_failed(&capital(&error.to_string()))),
+        probed = probe_hls(&source, &client, &[]) => probed.map(Json).map_err(|error| Problem::source_failed(&capital(&error.to_string()))),
         () = app.ending().cancelled() => Err(Problem::unavailable(5, "the node is stopping")),
     }
 }

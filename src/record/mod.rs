@@ -8,7 +8,7 @@
 //!    `followed_lists` with those of one quality, and [`Recorder`] with all qualities of a channel.
 //! 4. What is no HLS comes through ffmpeg or, where OBS pushes it, by [`rtmp`]; `stream_process` brings it, `ts_cutter` cuts it, `stream_writer`
 //!    publishes what was cut.
-//! 5. `probe` and `stream_probe` say what a source has, and record nothing.
+//! 5. `probe` and `stream_probe` say what a source has, and record nothing; `not_offered` says what it has not.
 //! 6. [`Recorders`] are those of a node, by its settings and by `saved_recorders`, which the API changes; `job` runs each, shows and counts what it tells, and
 //!    `missed` works out from it why there are holes.
 //!
@@ -28,6 +28,7 @@ mod init_segment;
 mod job;
 mod list_recorder;
 mod missed;
+mod not_offered;
 mod origin;
 mod origin_http;
 mod peer_times;
@@ -62,9 +63,10 @@ pub use address_command::AddressCommand;
 pub use events::{RecorderEvent, RecorderEvents};
 pub use job::{RecordMetrics, RecordParts};
 pub use missed::MissedSink;
+pub use not_offered::check_offered;
 pub use peer_times::PeerTimes;
 pub use probe::{ProbedList, ProbedQuality, ProbedSegment, ProbedSource, probe_hls, probing_client};
-pub use publish::RecordedSegment;
+pub use publish::{RecordedSegment, newest_end};
 pub use recorder::{RecordOptions, RecordSource, Recorder};
 pub use recorders::{RecorderStatus, Recorders};
 pub use saved_recorders::RecorderChangeError;

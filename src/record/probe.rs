@@ -18,6 +18,7 @@ use super::decrypt::Decryptor;
 use super::follow::PlaylistFollower;
 use super::init_segment::{InitOrder, fetch_init};
 use super::list_recorder::refusal;
+use super::not_offered::NotOffered;
 use super::origin::{OriginClient, OriginError, OriginLimits};
 use super::playlist::{HlsPlaylist, ListedSegment, MediaList, SegmentCipher};
 use super::segment_fetch::{FetchFailure, judged_kind};
@@ -25,9 +26,9 @@ use super::separate_sound::{OfferedSound, separate_sounds};
 use super::source_address::SourceAddress;
 use super::source_headers::SourceHeaders;
 use super::start_times::{StartTime, StartTimes};
-use super::variants::{OfferedQuality, offered_qualities};
+use super::variants::{OfferedQuality, find_quality, offered_qualities};
 use crate::archive::segment::recorded_name;
-use crate::archive::{Container, Hash, Span, Timestamp};
+use crate::archive::{Container, Hash, Quality, Span, Timestamp};
 use crate::media::{Mp4Reader, StreamCheck, facts};
 use crate::net::tls::ClientConfig;
 
@@ -113,9 +114,25 @@ pub struct ProbedSegment {
     pub is_independent: bool,
 }
 
-/// Looks at a source of HLS. An error means that it could not be asked.
-pub async fn probe_hls(source: &SourceAddress, client: &OriginClient) -> Result<ProbedSource, OriginError> {
+/// Why nothing is said of a source.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    #[error(transparent)]
+    NotOffered(#[from] NotOffered),
+}
+
+/// Looks at a source of HLS: at these qualities with their sound, or at all if none is named.
+pub async fn probe_hls(
+    source: &SourceAddress,
+    client: &OriginClient,
+    wanted: &[Quality],
+) -> Result<ProbedSource, ProbeError> {
     let (base, playlist) = client.playlist(source.url()).await?;
+    if let Some(missing) = NotOffered::of(&playlist, wanted) {
+        return Err(missing.into());
+    }
     let qualities = match playlist {
         HlsPlaylist::Media(_) => {
             let alone = ProbedQuality { name: super::SOURCE.to_owned(), is_source: true, ..ProbedQuality::default() };
@@ -123,9 +140,19 @@ pub async fn probe_hls(source: &SourceAddress, client: &OriginClient) -> Result<
         }
         HlsPlaylist::Master(master) => {
             let offered = offered_qualities(&master);
-            let pictures = offered.iter().take(MOST_QUALITIES);
+            let is_wanted = |one: &&OfferedQuality| {
+                wanted.is_empty() || wanted.iter().any(|name| find_quality(&offered, name) == Some(*one))
+            };
+            let chosen: Vec<&OfferedQuality> = offered.iter().filter(is_wanted).collect();
+            let mut sounds = separate_sounds(&master, chosen.iter().copied());
+            for sound in separate_sounds(&master, &offered) {
+                let is_there = sounds.iter().any(|one| one.quality == sound.quality);
+                if wanted.contains(&sound.quality) && !is_there {
+                    sounds.push(sound);
+                }
+            }
+            let pictures = chosen.into_iter().take(MOST_QUALITIES);
             let pictures = pictures.map(|one| (announced(&separate_sounds(&master, [one]), one), one.uris.first()));
-            let sounds = separate_sounds(&master, &offered);
             let sounds = sounds.iter().take(MOST_QUALITIES).map(|one| (announced_sound(one), one.uris.first()));
             join_all(pictures.chain(sounds).map(|(report, uri)| offered_quality(client, &base, report, uri))).await
         }

@@ -18,7 +18,7 @@ use super::events::RecorderEvent;
 use super::rtmp::{Publisher, RtmpWaiter};
 use super::source_address::SourceAddress;
 use super::stream_process::{StreamProcess, StreamTools};
-use super::stream_source::SILENCE;
+use super::stream_source::{SILENCE, cannot_wait};
 use super::stream_writer::{StreamTarget, StreamWriter};
 use crate::archive::Stream;
 use crate::archive::hole_reasons::HoleReason;
@@ -124,12 +124,7 @@ impl StreamRecorder {
             Some(waiting) => waiting,
             none => {
                 let waiting = self.tools.ports.wait_on(address, &path);
-                none.insert(waiting.map_err(|error| {
-                    offline(format!(
-                        "cannot wait on {}: {error}; if it is a server that is to be asked, call it localhost",
-                        self.source
-                    ))
-                })?)
+                none.insert(waiting.map_err(|error| offline(cannot_wait(&self.source, &error)))?)
             }
         };
         loop {

@@ -5,6 +5,7 @@
 //! 3. Only the protocols of the address are allowed, and the format is given where the protocol has one: what comes cannot lead elsewhere.
 //! 4. What it says is passed on without what is secret in the address.
 
+use std::io::{Error, ErrorKind};
 use std::time::Duration;
 
 use super::source_address::{SourceAddress, SourceProtocol};
@@ -59,6 +60,24 @@ pub fn reason(said: &str, source: &SourceAddress) -> Option<String> {
     Some(line.chars().take(300).collect())
 }
 
+/// Why a port of this machine cannot be waited on, and what to do.
+pub fn cannot_wait(source: &SourceAddress, error: &Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another program has this port: end that, or choose another port; a server on this machine that is to be asked is called localhost"
+        }
+        ErrorKind::PermissionDenied => "ports below 1024 are the system's: choose another one, such as 1935",
+        ErrorKind::AlreadyExists => "give each recorder a key of its own",
+        _ => "a server that is to be asked is called by its name",
+    };
+    let why = match error.kind() {
+        ErrorKind::AddrInUse => "the port is taken".to_owned(),
+        ErrorKind::PermissionDenied => "the system does not allow it".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("cannot wait on {source}: {why}; {advice}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +91,19 @@ mod tests {
         ] {
             let source = SourceAddress::parse(address).unwrap();
             assert_eq!(reason(said, &source).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_port_that_cannot_be_waited_on_is_said_with_what_to_do() {
+        let source = SourceAddress::parse("rtmp://127.0.0.1:80/live/secret").unwrap();
+        for (kind, expected) in [
+            (ErrorKind::AddrInUse, "the port is taken; another program has this port"),
+            (ErrorKind::PermissionDenied, "ports below 1024"),
+            (ErrorKind::AlreadyExists, "a key of its own"),
+        ] {
+            let said = cannot_wait(&source, &Error::from(kind));
+            assert!(said.starts_with("cannot wait on rtmp://127.0.0.1:80/live/…") && said.contains(expected), "{said}");
         }
     }
 

@@ -69,6 +69,7 @@ mod recording;
 mod recording_addresses;
 mod recording_clocks;
 mod recording_ends;
+mod recording_exits;
 mod recording_mp4;
 mod recording_sound;
 mod recording_troubles;
