@@ -77,6 +77,25 @@ fn a_stream_of_srt_is_recorded_from_a_server_that_sends_it() {
 }
 
 #[test]
+fn what_is_pushed_by_srt_with_the_right_passphrase_is_recorded() {
+    let (_, port) = free_ports();
+    let archive = TestArchive::empty();
+    let listener = format!("srt://127.0.0.1:{port}?mode=listener&passphrase=a-secret-of-mine");
+    let recording = Recording::begin(&archive, &listener);
+    eventually(SOON, || is_udp_taken(port));
+    let to = |passphrase: &str| format!("srt\\://127.0.0.1\\:{port}?mode=caller&passphrase={passphrase}");
+    assert!(!Sender::begin(1, "mpegts", &to("a-secret-of-others")).succeeds());
+    assert_eq!(recorded(&archive, "c/source").len(), 0);
+    let sent = Sender::begin(5, "mpegts", &to("a-secret-of-mine")).finish();
+    eventually(SOON, || recording.count("-partial-") == 1);
+    let said = recording.stop();
+    assert!(!said.contains("secret"), "{said}");
+    let recorded = recorded_pictures(&archive);
+    // A sender that ends does not wait until the last packets have arrived.
+    assert!(recorded.len() >= 60 && sent.starts_with(&recorded), "{} of {}", recorded.len(), sent.len());
+}
+
+#[test]
 fn what_a_camera_shows_over_rtsp_is_recorded_picture_by_picture() {
     let film = tempfile::Builder::new().suffix(".mp4").tempfile().unwrap();
     let mut command = std::process::Command::new("ffmpeg");
