@@ -24,8 +24,23 @@ const WORDS: (usize, usize) = (64, 16 << 10);
 /// What it said at its end is there when it has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What such programs look for: their settings, their language, and the way out.
-const ENVIRONMENT: [&str; 9] =
-    ["HOME", "LANG", "LC_ALL", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "http_proxy", "https_proxy", "no_proxy", "TMPDIR"];
+const ENVIRONMENT: [&str; 14] = [
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "TMPDIR",
+    // Programs read them in either spelling.
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+];
 
 /// What an operator wrote as a command.
 #[derive(Clone, PartialEq, Eq)]

@@ -71,12 +71,12 @@ pub async fn check_offered(
 
 #[cfg(test)]
 mod tests {
-    use super::super::playlist::parse_playlist;
+    use super::super::playlist::{PlaylistPlace, parse_playlist};
     use super::*;
 
     fn said(text: &str, wanted: &[&str]) -> Option<String> {
         let wanted: Vec<Quality> = wanted.iter().map(|name| Quality::new(name).unwrap()).collect();
-        let playlist = parse_playlist(format!("#EXTM3U\n{text}").as_bytes()).unwrap();
+        let playlist = parse_playlist(format!("#EXTM3U\n{text}").as_bytes(), PlaylistPlace::default()).unwrap();
         NotOffered::of(&playlist, &wanted).map(|missing| missing.to_string())
     }
 

@@ -9,24 +9,30 @@
 //! What is in a playlist is judged elsewhere, and nothing is tried again here.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::{HeaderMap, Response};
+use parking_lot::RwLock;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, LOCATION, RANGE};
 use reqwest::{StatusCode, Url};
 use tokio::time::timeout;
 
 use super::address::{AddressError, AddressRules, shown_url};
 use super::origin_http::OriginHttp;
-use super::playlist::{ByteRange, HlsPlaylist, PlaylistError, parse_playlist};
+use super::playlist::{ByteRange, HlsPlaylist, PlaylistError, PlaylistPlace, Variables, parse_playlist};
 use super::source_headers::SourceHeaders;
 use crate::archive::LARGEST_FILE;
 use crate::archive::quantity::size;
 use crate::net::tls::{self, ClientConfig};
 
+/// What a key is called.
+const A_KEY: &str = "a key";
+/// What a segment is called.
+const A_SEGMENT: &str = "a segment";
 /// Bytes of an initialisation segment: real ones have one or two thousand.
 pub const MOST_INIT: u64 = 1 << 20;
 
@@ -78,6 +84,8 @@ pub enum OriginError {
     TimedOut { url: String, what: &'static str, after: Duration },
     #[error("{url} has more than {}, which is the limit for {what}", size(*limit))]
     TooLarge { url: String, what: &'static str, limit: u64 },
+    #[error("{url} went on behind {}, which is the limit for {what}", size(*limit))]
+    Endless { url: String, what: &'static str, limit: u64 },
     #[error("{url} leads on and on: more than {limit} redirects")]
     Redirects { url: String, limit: usize },
     #[error("{url} sent something else than was asked for: {why}")]
@@ -94,7 +102,12 @@ impl OriginError {
 
     /// Asking again changes nothing.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Address(_))
+        match self {
+            Self::Address(_) => true,
+            // It would come up to the limit each time.
+            Self::Endless { what, .. } => *what == A_SEGMENT,
+            _ => false,
+        }
     }
 }
 
@@ -115,6 +128,8 @@ pub struct OriginClient {
     rules: AddressRules,
     headers: SourceHeaders,
     limits: OriginLimits,
+    /// Of the master playlist that was asked last.
+    variables: Arc<RwLock<Arc<Variables>>>,
 }
 
 impl OriginClient {
@@ -122,7 +137,7 @@ impl OriginClient {
     pub fn new(headers: SourceHeaders, tls: &ClientConfig, limits: OriginLimits) -> Self {
         let rules = AddressRules::default();
         let http = OriginHttp::new(rules.clone(), tls, limits.connect);
-        Self { http, rules, headers, limits }
+        Self { http, rules, headers, limits, variables: Arc::default() }
     }
 
     pub const fn rules(&self) -> &AddressRules {
@@ -133,17 +148,17 @@ impl OriginClient {
     pub async fn playlist(&self, url: &Url) -> Result<(Url, HlsPlaylist), OriginError> {
         let most = self.limits.playlist_bytes;
         let (from, bytes) = self.small(url, None, "a playlist", most).await?;
-        let read = parse_playlist(&bytes).map_err(|why| OriginError::Playlist { url: shown_url(&from), why })?;
+        let place = PlaylistPlace { url: Some(from.clone()), imported: Some(Arc::clone(&self.variables.read())) };
+        let read = parse_playlist(&bytes, place).map_err(|why| OriginError::Playlist { url: shown_url(&from), why })?;
+        if let HlsPlaylist::Master(master) = &read {
+            *self.variables.write() = Arc::clone(&master.variables);
+        }
         Ok((from, read))
     }
 
     /// A key of AES-128.
     pub async fn key(&self, url: &Url) -> Result<[u8; 16], OriginError> {
-        let (from, bytes) = self.small(url, None, "a key", 1 << 10).await?;
-        if url.scheme() == "https" && from.scheme() != "https" {
-            let why = "the key was asked for by https, and led to an address without encryption".to_owned();
-            return Err(OriginError::Unexpected { url: shown_url(&from), why });
-        }
+        let (from, bytes) = self.small(url, None, A_KEY, 1 << 10).await?;
         <[u8; 16]>::try_from(bytes.as_slice()).map_err(|_| OriginError::Unexpected {
             url: shown_url(&from),
             why: format!("{} bytes, and a key of AES-128 has 16", bytes.len()),
@@ -179,7 +194,7 @@ impl OriginClient {
 
     /// The bytes of a segment, or of a part of a file.
     pub async fn open(&self, url: &Url, range: Option<ByteRange>) -> Result<OriginBody, OriginError> {
-        self.open_up_to(url, range, "a segment", self.limits.segment_bytes).await
+        self.open_up_to(url, range, A_SEGMENT, self.limits.segment_bytes).await
     }
 
     /// How long a segment may take.
@@ -194,7 +209,7 @@ impl OriginClient {
         what: &'static str,
         limit: u64,
     ) -> Result<OriginBody, OriginError> {
-        let (from, response) = self.ask(url, range).await?;
+        let (from, response) = self.ask(url, range, what == A_KEY).await?;
         let shown = shown_url(&from);
         let mut encodings = response.headers().get_all(CONTENT_ENCODING).iter();
         if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -233,8 +248,13 @@ impl OriginClient {
         })
     }
 
-    /// Follows redirects itself: each leads only where addresses may lead.
-    async fn ask(&self, url: &Url, range: Option<ByteRange>) -> Result<(Url, Response<Incoming>), OriginError> {
+    /// Follows redirects itself: each leads only where addresses may lead, and those of a key not away from https.
+    async fn ask(
+        &self,
+        url: &Url,
+        range: Option<ByteRange>,
+        is_key: bool,
+    ) -> Result<(Url, Response<Incoming>), OriginError> {
         let mut at = url.clone();
         for _ in 0..=self.limits.redirects {
             self.rules.check(&at)?;
@@ -255,7 +275,14 @@ impl OriginClient {
             let status = response.status();
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             match location {
-                Some(location) if status.is_redirection() => at = self.rules.join(&at, location)?,
+                Some(location) if status.is_redirection() => {
+                    at = self.rules.join(&at, location)?;
+                    // Each of them, not the last alone: whoever listens in between may lead to a key of his own.
+                    if is_key && url.scheme() == "https" && at.scheme() != "https" {
+                        let why = "the key was asked for by https, and led to an address without encryption".to_owned();
+                        return Err(OriginError::Unexpected { url: shown_url(&at), why });
+                    }
+                }
                 _ if status == StatusCode::OK || status == StatusCode::PARTIAL_CONTENT => return Ok((at, response)),
                 _ => return Err(OriginError::Status { url: shown_url(&at), status }),
             }
@@ -311,7 +338,7 @@ impl OriginBody {
             }
             self.taken += piece.len() as u64;
             if self.taken > self.limit {
-                return Err(OriginError::TooLarge { url: shown_url(&self.url), what: self.what, limit: self.limit });
+                return Err(OriginError::Endless { url: shown_url(&self.url), what: self.what, limit: self.limit });
             }
             if !piece.is_empty() {
                 return Ok(Some(piece));
@@ -337,153 +364,4 @@ fn cause(error: &(dyn Error + 'static)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read as _, Write as _};
-    use std::net::TcpListener;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::super::source_address::SourceAddress;
-    use super::*;
-
-    const LIMITS: OriginLimits = OriginLimits {
-        connect: Duration::from_secs(5),
-        silence: Duration::from_millis(300),
-        playlist_time: Duration::from_secs(5),
-        playlist_bytes: 100_000,
-        segment_time: Duration::from_secs(5),
-        segment_bytes: 100_000,
-        redirects: 3,
-    };
-
-    /// A server that gives this answer to every request, with `more` again and again behind it; counts the bytes that it could send.
-    fn origin(answer: &str, more: &'static [u8]) -> (Url, Arc<AtomicUsize>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = Url::parse(&format!("http://{}/live.m3u8", listener.local_addr().unwrap())).unwrap();
-        // Each connection has one answer, and the client has to know that.
-        let answer = answer.replacen("\r\n", "\r\nConnection: close\r\n", 1);
-        let sent = Arc::<AtomicUsize>::default();
-        let counted = Arc::clone(&sent);
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let mut head = [0; 4_096];
-                // What the client hangs up on is what this is for.
-                if stream.read(&mut head).is_err() || stream.write_all(answer.as_bytes()).is_err() {
-                    continue;
-                }
-                while !more.is_empty() && stream.write_all(more).is_ok() {
-                    counted.fetch_add(more.len(), Ordering::SeqCst);
-                }
-                if answer.contains("silent") {
-                    std::thread::sleep(Duration::from_secs(1));
-                }
-            }
-        });
-        (url, sent)
-    }
-
-    fn client(url: &Url) -> OriginClient {
-        let source = SourceAddress::parse(url.as_str()).unwrap();
-        let client = OriginClient::new(SourceHeaders::default(), &tls::trusting_nobody().unwrap(), LIMITS);
-        client.rules().allow(source.url().host_str().unwrap());
-        client
-    }
-
-    #[tokio::test]
-    async fn a_cookie_that_a_source_sets_is_sent_back() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = Url::parse(&format!("http://{}/live/master.m3u8", listener.local_addr().unwrap())).unwrap();
-        let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let mut head = [0; 4_096];
-                let length = stream.read(&mut head).unwrap();
-                tell.send(String::from_utf8_lossy(&head[..length]).to_lowercase()).unwrap();
-                let list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.ts\n";
-                let ok = "HTTP/1.1 200 OK\r\nConnection: close\r\nSet-Cookie: token=abc; Path=/live; HttpOnly\r\n";
-                stream.write_all(format!("{ok}Content-Length: {}\r\n\r\n{list}", list.len()).as_bytes()).unwrap();
-            }
-        });
-        let client = client(&url);
-        for expected in [false, true] {
-            client.playlist(&url).await.unwrap();
-            assert_eq!(told.recv().unwrap().contains("cookie: token=abc\r\n"), expected);
-        }
-    }
-
-    async fn problem(answer: &str, more: &'static [u8]) -> (String, usize) {
-        let (url, sent) = origin(answer, more);
-        let error = client(&url).playlist(&url).await.unwrap_err();
-        (error.to_string(), sent.load(Ordering::SeqCst))
-    }
-
-    #[tokio::test]
-    async fn bad_playlists_are_refused_with_a_reason_and_without_being_read() {
-        let ok = "HTTP/1.1 200 OK\r\n";
-        for (answer, expected) in [
-            (format!("{ok}Content-Length: 6\r\n\r\n<html>"), "it is no HLS playlist: it begins with \"<html>\""),
-            (
-                format!("{ok}Content-Length: 1000000000\r\n\r\n#EXTM3U"),
-                "has more than 97.66 KiB, which is the limit for a playlist",
-            ),
-            (format!("{ok}Content-Length: 9\r\nContent-Encoding: br\r\n\r\n#EXTM3U\n\n"), "it is compressed"),
-            (format!("{ok}Content-Length: 99\r\nX: silent\r\n\r\n#EXTM3U"), "sent nothing more within"),
-            (format!("{ok}Content-Length: 99\r\n\r\n#EXTM3U"), "broke after 7 B"),
-            ("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n".to_owned(), "more than 3 redirects"),
-            (
-                "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n".to_owned(),
-                "only http and https are asked",
-            ),
-            (
-                "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n".to_owned(),
-                "it is in a private network",
-            ),
-            ("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n".to_owned(), "this address is not allowed"),
-        ] {
-            let (said, _) = problem(&answer, b"").await;
-            assert!(said.contains(expected), "{answer}: {said}");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_endless_playlist_is_read_up_to_its_limit() {
-        let (said, sent) = problem("HTTP/1.1 200 OK\r\n\r\n#EXTM3U\n", b"#EXTINF:2,\na.ts\n").await;
-        assert!(said.contains("limit for a playlist"), "{said}");
-        // What the sockets of both sides hold comes on top.
-        assert!(sent < 16 << 20, "{sent} bytes were taken");
-    }
-
-    #[tokio::test]
-    async fn an_address_is_told_without_its_secrets() {
-        let (mut url, _) = origin("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", b"");
-        url.set_query(Some("token=secret"));
-        url.set_username("secret").unwrap();
-        let error = client(&url).playlist(&url).await.unwrap_err();
-        assert!(error.is_gone() && !error.to_string().contains("secret"), "{error}");
-        let nowhere = Url::parse("http://127.0.0.1:9/live.m3u8?token=secret").unwrap();
-        let unreachable = client(&nowhere).playlist(&nowhere).await.unwrap_err().to_string();
-        assert!(unreachable.contains("cannot be reached") && !unreachable.contains("secret"), "{unreachable}");
-    }
-
-    #[tokio::test]
-    async fn a_part_is_the_part_that_was_asked_for_whether_the_server_knows_of_parts_or_not() {
-        let range = Some(ByteRange { first: 3, length: 4 });
-        let part = async |answer: &str| {
-            let (url, _) = origin(answer, b"");
-            let mut body = client(&url).open(&url, range).await.map_err(|error| error.to_string())?;
-            let mut all = Vec::new();
-            while let Some(piece) = body.next().await.map_err(|error| error.to_string())? {
-                all.extend_from_slice(&piece);
-            }
-            Ok::<_, String>(String::from_utf8(all).unwrap())
-        };
-        let whole = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789";
-        assert_eq!(part(whole).await.unwrap(), "3456");
-        let right = "HTTP/1.1 206 Part\r\nContent-Range: bytes 3-6/10\r\nContent-Length: 4\r\n\r\n3456";
-        assert_eq!(part(right).await.unwrap(), "3456");
-        let other = "HTTP/1.1 206 Part\r\nContent-Range: bytes 0-3/10\r\nContent-Length: 4\r\n\r\n0123";
-        assert!(part(other).await.unwrap_err().contains("another part than bytes 3-6/*"));
-        let short = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n01234";
-        assert!(part(short).await.unwrap_err().contains("it ends before the 4 bytes"));
-    }
-}
+mod tests;

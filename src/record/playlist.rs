@@ -3,19 +3,26 @@
 //! 1. Durations are exact decimals and times exact microseconds: names are made of them, and must be the same on every node.
 //! 2. What is needed and cannot be understood is an error that names its line; what is not needed is passed over. A playlist is never
 //!    taken for shorter than it is.
-//! 3. Lines, segments and variants are bounded; memory grows with the bytes that were given and no faster.
+//! 3. Lines, segments, variants and what variables stand for are bounded; memory grows with the bytes that were given and no faster.
 //!
 //! `docs/recorder.md` says why no library does this. Nothing is fetched here, and no address is resolved.
 
 mod ads;
 mod attributes;
+mod line_problem;
+mod line_text;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use std::sync::Arc;
 
 use ads::{AdTimes, ad_range, is_ad_title};
 use attributes::{Attributes, micros};
+use line_problem::LineProblem;
+use line_text::line_text;
+use variables::DeclaredVariables;
+pub use variables::{PlaylistPlace, Variables};
 
 use crate::archive::coverage::Stretch;
 use crate::archive::time::HOUR_US;
@@ -55,6 +62,8 @@ pub enum HlsPlaylist {
 pub struct MasterList {
     pub variants: Vec<VariantStream>,
     pub renditions: Vec<Rendition>,
+    /// What playlists that it leads to may take over.
+    pub variables: Arc<Variables>,
 }
 
 /// One variant: the same stream, coded in another way.
@@ -165,40 +174,32 @@ pub enum SegmentCipher {
     Other(String),
 }
 
-/// Reads a playlist.
-pub fn parse_playlist(bytes: &[u8]) -> Result<HlsPlaylist, PlaylistError> {
+/// Reads a playlist that somebody has fetched.
+pub fn parse_playlist(bytes: &[u8], place: PlaylistPlace) -> Result<HlsPlaylist, PlaylistError> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let begins = || String::from_utf8_lossy(text.get(..text.len().min(SHOWN)).unwrap_or_default()).into_owned();
     if !text.starts_with(b"#EXTM3U") {
-        return Err(PlaylistError::NotAPlaylist { begins: begins() });
+        let begins = String::from_utf8_lossy(text.get(..text.len().min(SHOWN)).unwrap_or_default()).into_owned();
+        return Err(PlaylistError::NotAPlaylist { begins });
     }
-    let text = std::str::from_utf8(text).map_err(|_| PlaylistError::NotAPlaylist { begins: begins() })?;
-    let mut reader = PlaylistReader::default();
-    for (at, raw) in text.lines().enumerate() {
-        let line = raw.trim_end();
+    let mut reader = PlaylistReader { variables: DeclaredVariables::at(place), ..PlaylistReader::default() };
+    for (at, raw) in text.split(|byte| *byte == b'\n').enumerate() {
+        let line = line_text(raw);
+        let line = line.trim_end();
         reader.line(line).map_err(|problem| problem.at(at + 1, line))?;
     }
     reader.finish()
 }
 
-/// What is wrong with a line.
-enum LineProblem {
-    Why(&'static str),
-    TooMany(&'static str, usize),
-}
-
 impl LineProblem {
     fn at(self, line: usize, text: &str) -> PlaylistError {
         match self {
-            Self::Why(why) => PlaylistError::Line { line, text: text.chars().take(SHOWN).collect(), why },
+            Self::Why(why) => {
+                // What stands behind a question mark may be a secret.
+                let (shown, rest) = text.split_once('?').map_or((text, ""), |(shown, _)| (shown, "?…"));
+                PlaylistError::Line { line, text: shown.chars().take(SHOWN).chain(rest.chars()).collect(), why }
+            }
             Self::TooMany(what, limit) => PlaylistError::TooMany { what, limit },
         }
-    }
-}
-
-impl From<&'static str> for LineProblem {
-    fn from(why: &'static str) -> Self {
-        Self::Why(why)
     }
 }
 
@@ -222,6 +223,7 @@ struct PlaylistReader {
     map: Option<Arc<ListedInit>>,
     /// When ads are shown.
     ads: Vec<Stretch>,
+    variables: DeclaredVariables,
 }
 
 /// What was said of the segment whose address is to come.
@@ -246,10 +248,19 @@ impl PlaylistReader {
         match line.strip_prefix("#EXT") {
             Some(tag) => {
                 let (name, value) = tag.split_once(':').unwrap_or((tag, ""));
-                self.tag(name, value)
+                match name {
+                    "-X-DEFINE" | "-X-KEY" | "-X-MAP" | "-X-STREAM-INF" | "-X-MEDIA" => {
+                        let value = self.variables.put_into(value)?;
+                        self.tag(name, &value)
+                    }
+                    _ => self.tag(name, value),
+                }
             }
             None if line.starts_with('#') => Ok(()),
-            None => self.address(line),
+            None => {
+                let address = self.variables.put_into(line)?;
+                self.address(&address)
+            }
         }
     }
 
@@ -280,6 +291,7 @@ impl PlaylistReader {
                 }
                 self.ads.extend(ad_range(value));
             }
+            "-X-DEFINE" => self.variables.declare(value)?,
             "-X-GAP" => self.next.is_gap = true,
             "-X-BYTERANGE" => self.next.range = Some(byte_range(value)?),
             "-X-KEY" => self.key(value)?,
@@ -415,6 +427,7 @@ impl PlaylistReader {
 
     fn finish(mut self) -> Result<HlsPlaylist, PlaylistError> {
         if self.is_master && !self.is_media {
+            self.master.variables = Arc::new(self.variables.into_known());
             let is_empty = self.master.variants.is_empty();
             return if is_empty { Err(PlaylistError::Empty) } else { Ok(HlsPlaylist::Master(self.master)) };
         }

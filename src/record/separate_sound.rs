@@ -86,13 +86,17 @@ fn differs(one: &Rendition, of_group: &[&Rendition]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::playlist::{HlsPlaylist, parse_playlist};
+    use super::super::playlist::{HlsPlaylist, PlaylistPlace, parse_playlist};
     use super::super::variants::offered_qualities;
     use super::*;
 
     /// Names and addresses of the sound of all variants, or of the one with this height.
     fn sounds(text: &str, height: Option<u32>) -> Vec<(String, Vec<String>)> {
-        let Ok(HlsPlaylist::Master(master)) = parse_playlist(format!("#EXTM3U\n{text}").as_bytes()) else { panic!() };
+        let Ok(HlsPlaylist::Master(master)) =
+            parse_playlist(format!("#EXTM3U\n{text}").as_bytes(), PlaylistPlace::default())
+        else {
+            panic!()
+        };
         let offered = offered_qualities(&master);
         let is_it = |one: &&OfferedQuality| height.is_none() || one.variant.resolution.map(|size| size.1) == height;
         let sounds = separate_sounds(&master, offered.iter().filter(is_it));

@@ -94,11 +94,11 @@ fn bit_rate(bandwidth: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::playlist::{HlsPlaylist, parse_playlist};
+    use super::super::playlist::{HlsPlaylist, PlaylistPlace, parse_playlist};
     use super::*;
 
     fn offered(text: &str) -> Vec<OfferedQuality> {
-        match parse_playlist(format!("#EXTM3U\n{text}").as_bytes()) {
+        match parse_playlist(format!("#EXTM3U\n{text}").as_bytes(), PlaylistPlace::default()) {
             Ok(HlsPlaylist::Master(master)) => offered_qualities(&master),
             other => panic!("{other:?}"),
         }

@@ -71,6 +71,7 @@ mod recording_clocks;
 mod recording_ends;
 mod recording_exits;
 mod recording_mp4;
+mod recording_playlists;
 mod recording_sound;
 mod recording_troubles;
 mod replication;

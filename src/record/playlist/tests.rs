@@ -7,14 +7,14 @@ use proptest::prelude::*;
 use super::*;
 
 fn media(text: &str) -> MediaList {
-    match parse_playlist(text.as_bytes()) {
+    match parse_playlist(text.as_bytes(), PlaylistPlace::default()) {
         Ok(HlsPlaylist::Media(list)) => list,
         other => panic!("{other:?}"),
     }
 }
 
 fn problem(text: &str) -> String {
-    parse_playlist(text.as_bytes()).unwrap_err().to_string()
+    parse_playlist(text.as_bytes(), PlaylistPlace::default()).unwrap_err().to_string()
 }
 
 fn time(text: &str) -> Option<Timestamp> {
@@ -87,7 +87,9 @@ fn a_master_names_its_variants() {
     let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"chunked\",NAME=\"1080p60 (source)\",DEFAULT=YES\n\
                 #EXT-X-STREAM-INF:BANDWIDTH=6000000,RESOLUTION=1920x1080,FRAME-RATE=59.940,CODECS=\"avc1.64002A,mp4a.40.2\",VIDEO=\"chunked\"\nhigh.m3u8\n\
                 #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"i.m3u8\"\n#EXT-X-STREAM-INF:BANDWIDTH=1000,NAME=low,AUDIO=\"a\"\nlow.m3u8\n";
-    let Ok(HlsPlaylist::Master(list)) = parse_playlist(text.as_bytes()) else { panic!("no master") };
+    let Ok(HlsPlaylist::Master(list)) = parse_playlist(text.as_bytes(), PlaylistPlace::default()) else {
+        panic!("no master")
+    };
     let first = &list.variants[0];
     assert_eq!(
         (&*first.uri, first.bandwidth, first.resolution, first.frame_rate),
@@ -136,11 +138,24 @@ fn what_is_wrong_is_said_with_its_line_and_is_never_passed_over() {
     assert_eq!(problem(&many), "the playlist has more than 50000 segments; that is refused, to bound memory");
 }
 
+#[test]
+fn what_is_no_utf8_is_read_as_far_as_it_is_needed() {
+    let head = &b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n"[..];
+    let body = b"#EXTINF:2,Radio Z\xfcrich\r\ncaf\xe9/1.ts\r\n#EXTINF:2,\xc3\xbc\n2.ts\n";
+    let Ok(HlsPlaylist::Media(list)) = parse_playlist(&[head, body].concat(), PlaylistPlace::default()) else {
+        panic!("no list")
+    };
+    assert_eq!(list.segments.iter().map(|one| &*one.uri).collect::<Vec<_>>(), ["caf%E9/1.ts", "2.ts"]);
+    // What is no playlist at all is said as before.
+    let said = parse_playlist(b"\xff\xfe#\0E\0X\0T\0", PlaylistPlace::default()).unwrap_err().to_string();
+    assert!(said.contains("it is no HLS playlist"), "{said}");
+}
+
 proptest! {
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "(#EXT(INF|-X-(KEY|MAP|BYTERANGE|STREAM-INF|MEDIA|PROGRAM-DATE-TIME)):[ -~]{0,30}\n|[ -~]{0,10}\n){0,12}") {
-        let _one = parse_playlist(&bytes);
-        let _other = parse_playlist(format!("#EXTM3U\n{text}").as_bytes());
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "(#EXT(INF|-X-(DEFINE|KEY|MAP|BYTERANGE|STREAM-INF|MEDIA|PROGRAM-DATE-TIME)):[ -~]{0,30}\n|[ -~]{0,10}\n){0,12}") {
+        let _one = parse_playlist(&bytes, PlaylistPlace::default());
+        let _other = parse_playlist(format!("#EXTM3U\n{text}").as_bytes(), PlaylistPlace::default());
     }
 
     #[test]
@@ -169,7 +184,7 @@ proptest! {
 fn ads(ranges: &str) -> Vec<u64> {
     let begin = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PROGRAM-DATE-TIME:2019-11-13T02:00:00Z\n";
     let segments = "#EXTINF:2,\nx.ts\n".repeat(6);
-    match parse_playlist(format!("{begin}{ranges}{segments}").as_bytes()) {
+    match parse_playlist(format!("{begin}{ranges}{segments}").as_bytes(), PlaylistPlace::default()) {
         Ok(HlsPlaylist::Media(list)) => list.segments.iter().filter(|one| one.is_ad).map(|one| one.sequence).collect(),
         other => panic!("{other:?}"),
     }
