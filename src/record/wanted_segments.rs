@@ -153,15 +153,16 @@ impl WantedSegment {
 
 #[cfg(test)]
 mod tests {
-    use super::super::playlist::{HlsPlaylist, parse_playlist};
+    use super::super::playlist::{HlsPlaylist, PlaylistPlace, parse_playlist};
     use super::super::start_times::StartSource;
     use super::*;
 
     fn list(text: &str) -> MediaList {
         let segments = text.split_whitespace().map(|uri| format!("#EXTINF:2,\n{uri}")).collect::<Vec<_>>().join("\n");
-        let Ok(HlsPlaylist::Media(list)) =
-            parse_playlist(format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{segments}").as_bytes())
-        else {
+        let Ok(HlsPlaylist::Media(list)) = parse_playlist(
+            format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{segments}").as_bytes(),
+            PlaylistPlace::default(),
+        ) else {
             panic!()
         };
         list

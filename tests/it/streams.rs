@@ -176,6 +176,39 @@ fn what_is_pushed_with_the_right_key_is_recorded_to_its_last_picture_again_and_a
     assert!(found.starts_with(&[sent.clone(), sent].concat()), "{}: {:?}", found.len(), all.keys());
 }
 
+/// A key has one publisher, and a listener is one recorder: an encoder pushes to each of them.
+#[test]
+fn three_recorders_of_an_encoder_that_pushes_to_each_have_the_same_and_what_one_misses_the_others_have() {
+    let archives = [TestArchive::empty(), TestArchive::empty(), TestArchive::empty()];
+    let ports: Vec<u16> = archives.iter().map(|_| free_ports().0).collect();
+    let of = |archive, port: &u16| Recording::begin(archive, &format!("rtmp://127.0.0.1:{port}/live/key-of-mine"));
+    let mut recordings: Vec<Recording<'_>> =
+        archives.iter().zip(&ports).map(|(archive, port)| of(archive, port)).collect();
+    for port in &ports {
+        eventually(SOON, || TcpStream::connect(("127.0.0.1", *port)).is_ok());
+    }
+    let each: Vec<String> = ports.iter().map(|port| rtmp(*port, "key-of-mine")).collect();
+    let mut sender = Sender::begin(7, "flv", &each.join("|[f=flv:onfail=ignore]"));
+    eventually(SOON, || recordings[2].count("-full-") > 0);
+    // One of them goes away.
+    drop(recordings.pop());
+    let sent = sender.finish();
+    for recording in &recordings {
+        eventually(SOON, || recording.count("-partial-") == 1);
+    }
+    for recording in recordings {
+        recording.stop();
+    }
+    let contents = |archive| -> Vec<Vec<u8>> {
+        let all = recorded(archive, "c/source");
+        in_order(&all).into_iter().map(|(.., bytes)| bytes.to_vec()).collect()
+    };
+    let [one, two, three] = archives.each_ref().map(contents);
+    assert_eq!(recorded_pictures(&archives[0]), sent);
+    assert!(one == two, "{} and {} segments", one.len(), two.len());
+    assert!(three.len() < one.len() && one.starts_with(&three), "{} and {} segments", one.len(), three.len());
+}
+
 #[test]
 fn peers_that_say_nothing_or_nonsense_keep_no_publisher_away() {
     let (port, _) = free_ports();
