@@ -48,8 +48,17 @@ pub fn arguments(source: &SourceAddress) -> Vec<String> {
     all.into_iter().map(str::to_owned).collect()
 }
 
-/// The last line of what it said, without secrets.
+/// The last line of what it said, without secrets; of a port that it could not open, what to do.
 pub fn reason(said: &str, source: &SourceAddress) -> Option<String> {
+    // It goes on after that, and says something else last.
+    for (words, kind) in [
+        ("Address already in use", ErrorKind::AddrInUse),
+        ("bind failed: Permission denied", ErrorKind::PermissionDenied),
+    ] {
+        if source.is_listened_for() && said.contains(words) {
+            return Some(no_port(source, &Error::from(kind)));
+        }
+    }
     let line = said.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
     let mut line = line.replace(source.url().as_str(), &source.to_string());
     for secret in source.secrets() {
@@ -62,20 +71,21 @@ pub fn reason(said: &str, source: &SourceAddress) -> Option<String> {
 
 /// Why a port of this machine cannot be waited on, and what to do.
 pub fn cannot_wait(source: &SourceAddress, error: &Error) -> String {
-    let advice = match error.kind() {
-        ErrorKind::AddrInUse => {
-            "another program has this port: end that, or choose another port; a server on this machine that is to be asked is called localhost"
-        }
-        ErrorKind::PermissionDenied => "ports below 1024 are the system's: choose another one, such as 1935",
-        ErrorKind::AlreadyExists => "give each recorder a key of its own",
-        _ => "a server that is to be asked is called by its name",
+    format!("cannot wait on {source}: {}", no_port(source, error))
+}
+
+fn no_port(source: &SourceAddress, error: &Error) -> String {
+    // By its figures it would be listened for.
+    let is_server = match source.protocol() {
+        SourceProtocol::Rtmp => "; a server on this machine that is to be asked is called localhost",
+        _ => "",
     };
-    let why = match error.kind() {
-        ErrorKind::AddrInUse => "the port is taken".to_owned(),
-        ErrorKind::PermissionDenied => "the system does not allow it".to_owned(),
-        _ => error.to_string(),
-    };
-    format!("cannot wait on {source}: {why}; {advice}")
+    match error.kind() {
+        ErrorKind::AddrInUse => format!("another program has this port: end that, or choose another port{is_server}"),
+        ErrorKind::PermissionDenied => "ports below 1024 are the system's: choose another one".to_owned(),
+        ErrorKind::AlreadyExists => format!("{error}: give each a key of its own"),
+        _ => format!("{error}{is_server}"),
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +98,12 @@ mod tests {
             ("rtmp://h:1/live/secret", "x\nrtmp://h:1/live/secret: Connection refused\n\n", "Connection refused"),
             ("rtsp://u:secret@h/x", "[rtsp @ 0x1] no secret in rtsp://u:secret@h/x", "[rtsp @ 0x1] no … in rtsp://h/x"),
             ("srt://h:9?passphrase=secret-word", "[srt] wrong secret-word", "[srt] wrong …"),
+            (
+                "udp://:5000",
+                "[udp @ 0x1] bind failed: Address already in use\nudp://0.0.0.0:5000: Inappropriate ioctl for device",
+                "another program has this port: end that, or choose another port",
+            ),
+            ("rtsp://h/x", "Address already in use", "Address already in use"),
         ] {
             let source = SourceAddress::parse(address).unwrap();
             assert_eq!(reason(said, &source).unwrap(), expected);
@@ -98,7 +114,10 @@ mod tests {
     fn a_port_that_cannot_be_waited_on_is_said_with_what_to_do() {
         let source = SourceAddress::parse("rtmp://127.0.0.1:80/live/secret").unwrap();
         for (kind, expected) in [
-            (ErrorKind::AddrInUse, "the port is taken; another program has this port"),
+            (
+                ErrorKind::AddrInUse,
+                "choose another port; a server on this machine that is to be asked is called localhost",
+            ),
             (ErrorKind::PermissionDenied, "ports below 1024"),
             (ErrorKind::AlreadyExists, "a key of its own"),
         ] {

@@ -1,6 +1,6 @@
 //! How `gapless record` ends where nothing came, or where something is asked for that there is not: with an exit code that says so, and a sentence.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::thread;
 
 use crate::recording::recorded;
@@ -33,14 +33,21 @@ fn whoever_listened_in_vain_does_not_end_as_if_all_were_well() {
 
 #[test]
 fn a_port_that_is_taken_is_said_with_what_to_do() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("rtmp://{}/live/secret", taken.local_addr().unwrap());
+    let (tcp, udp) = (TcpListener::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let (tcp_place, udp_place) = (tcp.local_addr().unwrap(), udp.local_addr().unwrap());
+    let sources = [
+        format!("rtmp://{tcp_place}/live/secret"),
+        format!("srt://{udp_place}?mode=listener&passphrase=secret-of-mine"),
+        format!("udp://{udp_place}"),
+    ];
     let archive = TestArchive::empty();
-    for args in [&["record", "c", &url, "--for", "1s"][..], &["record", "--test", &url]] {
-        let done = gapless(archive.path(), args);
-        let said = format!("{}{}", done.out, done.err);
-        assert!(done.code == 3 && said.contains("the port is taken; another program has this port"), "{done:?}");
-        assert!(!said.contains("secret"), "{done:?}");
+    for url in &sources {
+        for args in [&["record", "c", url, "--for", "2s"][..], &["record", "--test", url]] {
+            let done = gapless(archive.path(), args);
+            let said = format!("{}{}", done.out, done.err);
+            assert!(done.code == 3 && said.contains("another program has this port: end that"), "{done:?}");
+            assert!(!said.contains("secret"), "{done:?}");
+        }
     }
 }
 
