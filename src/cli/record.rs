@@ -104,18 +104,6 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
     let stop = super::demo::end_by_signal()?;
     let archive = ArchiveBase::open(&config.base_dir)?;
     let authorities = tls::trusting(args.ca_file.as_deref())?;
-    tokio::select! {
-        checked = check_qualities(&options, &authorities) => checked?,
-        () = stop.cancelled() => {}
-    }
-    check_disk(config, &*archive.base()?)?;
-    let printer = Arc::new(RecordPrinter::new(config.json, &options));
-    let events = {
-        let printer = Arc::clone(&printer);
-        RecorderEvents::new(move |event| printer.print(event))
-    };
-    let tools = StreamTools::new(&config.playback.ffmpeg);
-    let recorder = Recorder::new(options, archive.clone(), &authorities, &tools, events).ending_with_the_stream();
     let lasts = args.lasts.unwrap_or(Duration::MAX);
     let over = stop.clone();
     tokio::spawn(async move {
@@ -125,6 +113,18 @@ pub async fn run(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode>
             over.cancel();
         }
     });
+    let printer = Arc::new(RecordPrinter::new(config.json, &options));
+    tokio::select! {
+        checked = check_qualities(&options, &authorities) => checked?,
+        () = stop.cancelled() => {}
+    }
+    check_disk(config, &*archive.base()?)?;
+    let events = {
+        let printer = Arc::clone(&printer);
+        RecorderEvents::new(move |event| printer.print(event))
+    };
+    let tools = StreamTools::new(&config.playback.ffmpeg);
+    let recorder = Recorder::new(options, archive.clone(), &authorities, &tools, events).ending_with_the_stream();
     recorder.run(stop).await;
     printer.look_for_what_is_here(&archive).await;
     Ok(printer.finish().into())

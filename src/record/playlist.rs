@@ -183,7 +183,8 @@ pub fn parse_playlist(bytes: &[u8], place: PlaylistPlace) -> Result<HlsPlaylist,
     }
     let mut reader = PlaylistReader { variables: DeclaredVariables::at(place), ..PlaylistReader::default() };
     for (at, raw) in text.split(|byte| *byte == b'\n').enumerate() {
-        let line = line_text(raw);
+        // Of one that is too long, enough to see that it is.
+        let line = line_text(raw.get(..=LONGEST_LINE).unwrap_or(raw));
         let line = line.trim_end();
         reader.line(line).map_err(|problem| problem.at(at + 1, line))?;
     }

@@ -146,6 +146,9 @@ fn what_is_no_utf8_is_read_as_far_as_it_is_needed() {
         panic!("no list")
     };
     assert_eq!(list.segments.iter().map(|one| &*one.uri).collect::<Vec<_>>(), ["caf%E9/1.ts", "2.ts"]);
+    let long = [head, &vec![0xff; 1 << 20]].concat();
+    let too_long = parse_playlist(&long, PlaylistPlace::default()).unwrap_err().to_string();
+    assert!(too_long.contains("longer than 16 KiB") && too_long.len() < 300, "{too_long}");
     // What is no playlist at all is said as before.
     let said = parse_playlist(b"\xff\xfe#\0E\0X\0T\0", PlaylistPlace::default()).unwrap_err().to_string();
     assert!(said.contains("it is no HLS playlist"), "{said}");
