@@ -26,6 +26,7 @@ use super::address_command::{AddressCommand, CommandError};
 use super::events::{RecorderEvent, RecorderEvents};
 use super::followed_lists::FollowedLists;
 use super::list_recorder::{ListState, wait_after_the_end};
+use super::not_offered::NotOffered;
 use super::origin::{OriginClient, OriginLimits};
 use super::peer_times::PeerTimes;
 use super::playlist::{HlsPlaylist, MasterList};
@@ -304,7 +305,8 @@ impl Recorder {
         let (base, playlist) = answer.map_err(|error| NoAddress::Failed(error.to_string()))?;
         let is_ordered = self.options.qualities.contains(quality);
         let uris = match playlist {
-            HlsPlaylist::Media(_) if is_ordered => return Ok(vec![source.url().clone()]),
+            HlsPlaylist::Media(_) if quality.as_str() == SOURCE => return Ok(vec![source.url().clone()]),
+            media @ HlsPlaylist::Media(_) if is_ordered => return Err(not_offered(&media, quality)),
             HlsPlaylist::Media(_) => return Err(NoAddress::NoSound),
             HlsPlaylist::Master(master) if is_ordered => uris(&master, quality, sounds)?,
             HlsPlaylist::Master(master) => self.uris_of_sound(&master, quality)?,
@@ -342,6 +344,12 @@ fn uris(master: &MasterList, quality: &Quality, sounds: &UnboundedSender<Quality
     let names = offered.iter().map(|one| &*one.name).chain(all_sounds.iter().map(|sound| sound.quality.as_str()));
     let names = names.collect::<Vec<_>>().join(", ");
     Err(NoAddress::Failed(format!("the source does not offer {quality} now; it offers {names}")))
+}
+
+/// It may be offered again soon.
+fn not_offered(playlist: &HlsPlaylist, quality: &Quality) -> NoAddress {
+    let missing = NotOffered::of(playlist, std::slice::from_ref(quality));
+    NoAddress::Failed(missing.map_or_else(String::new, |missing| missing.to_string()))
 }
 
 /// Why there is no playlist of a quality to follow.

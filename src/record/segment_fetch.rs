@@ -134,6 +134,8 @@ pub async fn fetch_segment(
                 }
             }
             Ok(Ok(None)) => break None,
+            // A part of what has no end is a part of nothing.
+            Ok(Err(error @ OriginError::Endless { .. })) => return Err(error.into()),
             Ok(Err(error)) => break Some(error),
             Err(_) => {
                 break Some(OriginError::TimedOut { url: shown.clone(), what: "did not finish the segment", after });
@@ -296,5 +298,45 @@ fn looks_like(head: &[u8]) -> Option<&'static str> {
         [b'<', ..] => Some("a page"),
         [b'W', b'E', b'B', b'V', b'T', b'T', ..] => Some("subtitles"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::super::origin::OriginLimits;
+    use super::super::source_headers::SourceHeaders;
+    use super::*;
+    use crate::archive::{Stream, Timestamp};
+    use crate::net::tls;
+
+    #[tokio::test]
+    async fn of_a_segment_without_an_end_nothing_is_left_on_the_disk() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/a.ts", listener.local_addr().unwrap())).unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let chunk = [&b"bc\r\nG"[..], &[0; 187], b"\r\n"].concat();
+                let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+                if stream.read(&mut [0; 4_096]).is_ok() && stream.write_all(head).is_ok() {
+                    while stream.write_all(&chunk).is_ok() {}
+                }
+            }
+        });
+        let limits = OriginLimits { segment_bytes: 1 << 20, ..OriginLimits::default() };
+        let client = OriginClient::new(SourceHeaders::default(), &tls::trusting_nobody().unwrap(), limits);
+        client.rules().allow("127.0.0.1");
+        let tree = tempfile::tempdir().unwrap();
+        let archive = ArchiveBase::open(tree.path()).unwrap();
+        let start = Timestamp::from_us(1_573_613_998_500_000);
+        let place = HourPlace { stream: Stream::parse("a/source").unwrap(), hour: start.hour() };
+        let duration = Span::from_us(2_000_000);
+        let order = SegmentOrder { url, range: None, cipher: None, init: None, duration, place };
+        let said = fetch_segment(&client, &archive, &order).await.unwrap_err().to_string();
+        assert!(said.contains("went on behind 1.00 MiB, which is the limit for a segment"), "{said}");
+        let hour = std::fs::read_dir(tree.path().join("a/source/2019-11-13T02")).unwrap();
+        assert_eq!(hour.count(), 0, "something is left");
     }
 }

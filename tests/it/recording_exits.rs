@@ -6,7 +6,7 @@ use std::thread;
 use crate::recording::recorded;
 use crate::support::origin::Origin;
 use crate::support::sender::free_ports;
-use crate::support::{TestArchive, gapless};
+use crate::support::{SOON, TestArchive, TestNode, eventually, gapless};
 
 #[test]
 fn whoever_listened_in_vain_does_not_end_as_if_all_were_well() {
@@ -91,4 +91,18 @@ fn a_quality_that_the_source_does_not_offer_is_an_error_at_once_that_says_which_
     assert_eq!(std::fs::read_dir(archive.path()).unwrap().count(), 0, "something was begun");
     let done = gapless(archive.path(), &["record", "c", &origin.url("master.m3u8"), "--quality", "60p"]);
     assert_eq!((done.code, recorded(&archive, "c/60p").len()), (0, 2), "{done:?}");
+}
+
+#[test]
+fn a_node_says_which_qualities_there_are_and_records_nothing_under_another_name() {
+    let origin = Origin::new(0, 0);
+    origin.encode_at_once(2, &["-hls_list_size", "0"]);
+    let archive = TestArchive::empty();
+    let url = origin.url("live.m3u8");
+    let config = format!("[[record]]\nchannel = \"c\"\nsource = \"{url}\"\nqualities = [\"480p\"]\n");
+    let node = TestNode::plan(&archive).config(&config).start();
+    let expected = "the source does not offer 480p; its playlist is no master playlist";
+    eventually(SOON, || node.get("/api/v1/status").text().contains(expected));
+    assert_eq!(recorded(&archive, "c/480p").len(), 0);
+    node.terminate();
 }
