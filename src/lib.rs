@@ -21,6 +21,8 @@ pub mod net;
 
 pub mod sync;
 
+pub mod bucket;
+
 mod replicate;
 
 mod lifecycle;

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::object_trailer::{TRAILER_BYTES, trailer_line};
 use super::segment::Hash;
 use super::tar_member::{header_len, padding};
-use super::{HourManifest, HourPlace};
+use super::{HourManifest, ObjectName};
 
 /// The first line.
 pub(super) const FIRST_LINE: &str = "# gapless sealed hour v1";
@@ -60,15 +60,10 @@ impl HourManifest {
         sha256(&self.to_bytes()).hexadecimal()
     }
 
-    /// `v1/CHANNEL/QUALITY/HOUR/DIGEST.tar`
-    pub fn object_name(&self) -> String {
-        object_name(self.place(), sha256(&self.to_bytes()))
+    /// What their object is called.
+    pub fn object_name(&self) -> ObjectName {
+        ObjectName { place: self.place().clone(), manifest: sha256(&self.to_bytes()) }
     }
-}
-
-/// The name of the object of an hour whose manifest has this hash.
-pub(super) fn object_name(place: &HourPlace, manifest: Hash) -> String {
-    format!("v1/{place}/{}.tar", manifest.hexadecimal())
 }
 
 /// A name as `sha256sum` writes it in a line that begins with a backslash.
@@ -104,10 +99,10 @@ pub(super) fn unescaped(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::ManifestFile;
     use crate::archive::tar_member::BLOCK;
     use crate::archive::test_manifests::any_hour;
     use crate::archive::test_names::hash_text;
+    use crate::archive::{HourPlace, ManifestFile};
     use proptest::prelude::*;
 
     proptest! {
@@ -158,7 +153,10 @@ mod tests {
         assert!(trailer.starts_with("# gapless trailer v1 00000000000000003584 00000000000000001024 "), "{text}");
         assert!(include_str!("../../docs/archive-format.md").contains(trailer), "the document shows it");
         assert_eq!(manifest.id(), "8f630814c3bea4aaf7695c351b71dbd0e098569fb45e8770bd4642edf1c20141");
-        assert_eq!(manifest.object_name(), format!("v1/desertbus/source/2019-11-13T02/{}.tar", manifest.id()));
+        assert_eq!(
+            manifest.object_name().to_string(),
+            format!("v1/desertbus/source/2019-11-13T02/{}.tar", manifest.id())
+        );
         assert_eq!(manifest.path(), ".gapless/sealed/desertbus/source/2019-11-13T02.sha256");
     }
 }

@@ -7,12 +7,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::manifest_writer::{object_name, sha256};
+use super::manifest_writer::sha256;
 use super::name::leading_time_us;
 use super::segment::Hash;
 use super::tar_member::{END, END_BYTES, header, padding};
 use super::time::SECOND_US;
-use super::{HourManifest, ManifestFile, Span, Timestamp};
+use super::{HourManifest, ManifestFile, ObjectName, Span, Timestamp};
 
 static ZEROS: [u8; END] = [0; END];
 
@@ -58,9 +58,9 @@ impl PackedHour {
         begin..begin + self.text.len() as u64
     }
 
-    /// `v1/CHANNEL/QUALITY/HOUR/DIGEST.tar`
-    pub fn object_name(&self) -> String {
-        object_name(self.manifest.place(), self.hash)
+    /// What it is called in a bucket.
+    pub fn object_name(&self) -> ObjectName {
+        ObjectName { place: self.manifest.place().clone(), manifest: self.hash }
     }
 
     /// Bytes of the object.

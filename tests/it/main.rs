@@ -17,6 +17,7 @@ mod archive_format;
 mod asking;
 mod authoring;
 mod behind;
+mod bucket;
 mod bursts;
 mod clocks;
 mod command_line;

@@ -20,6 +20,7 @@ pub mod mp4;
 pub mod network;
 pub mod nginx;
 pub mod node;
+pub mod object_store;
 pub mod origin;
 pub mod peer;
 pub mod postgres;

@@ -1,0 +1,215 @@
+//! One bucket: what lies in its objects, and whether they are what they are called. Nothing is written or deleted here.
+
+use std::fmt;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt as _;
+use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
+use object_store::client::HttpClient;
+use object_store::path::Path as Key;
+use object_store::{GetOptions, GetRange, GetResult, ObjectStore as _, ObjectStoreExt as _, RetryConfig};
+use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, sleep_until};
+
+use super::error::{Asked, BucketError};
+use super::http_service::StoreConnector;
+use super::settings::{BucketIdentity, BucketSettings};
+use crate::archive::object_trailer::read_trailer;
+use crate::archive::{Hash, HourManifest, ObjectCheck, ObjectFault, ObjectName, PackedHour};
+use crate::net::tls::ClientConfig;
+
+/// How often the library tries a request again that may go well the next time. Longer waits are for whoever asks.
+const RETRIES: usize = 3;
+const RETRY_TIME: Duration = Duration::from_secs(90);
+/// Bytes of an object's end, in which its trailer lies, and of a small hour all of the manifest.
+const END: u64 = 64 << 10;
+
+/// A bucket. Cloning it is cheap and shares the connections.
+#[derive(Clone)]
+pub struct Bucket {
+    pub(super) store: AmazonS3,
+    pub(super) http: HttpClient,
+    pub(super) settings: Arc<BucketSettings>,
+    at: Arc<str>,
+}
+
+/// Not what requests are signed with.
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bucket({})", self.settings.identity())
+    }
+}
+
+impl Bucket {
+    /// Makes the client, which trusts whom `tls` trusts; asks nobody yet.
+    pub fn new(settings: BucketSettings, tls: &ClientConfig) -> Result<Self, BucketError> {
+        let connector = StoreConnector::new(tls).map_err(|error| BucketError::Setup(error.to_string()))?;
+        let http = connector.http_client();
+        let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_TIME, ..RetryConfig::default() };
+        let builder = AmazonS3Builder::new()
+            .with_endpoint(if settings.is_in_host() { settings.bucket_address() } else { settings.address() })
+            .with_virtual_hosted_style_request(settings.is_in_host())
+            .with_bucket_name(settings.bucket())
+            .with_region(settings.region())
+            .with_allow_http(!settings.is_encrypted())
+            .with_checksum_algorithm(Checksum::SHA256)
+            .with_retry(retry)
+            .with_http_connector(connector);
+        let store =
+            settings.credentials.give(builder).build().map_err(|error| BucketError::Setup(error.to_string()))?;
+        let at = if settings.is_in_host() { settings.bucket_address() } else { settings.address() };
+        Ok(Self { store, http, settings: Arc::new(settings), at: at.into() })
+    }
+
+    /// Which one it is.
+    pub fn identity(&self) -> BucketIdentity {
+        self.settings.identity()
+    }
+
+    /// Bytes of an object; `None` if the store says that there is none, which without a word of why is no proof that it is lost.
+    pub async fn size_of(&self, name: &ObjectName) -> Result<Option<u64>, BucketError> {
+        let error = match self.store.head(&self.key(name)?).await {
+            Ok(meta) => return Ok(Some(meta.size)),
+            Err(error) => self.error(&error, Some(name)),
+        };
+        match error {
+            BucketError::Refused { status: 404, .. } | BucketError::Gone(_) => Ok(None),
+            // An answer without a body does not say why; a list does.
+            vague @ (BucketError::Refused { .. } | BucketError::Denied { .. } | BucketError::WrongRegion { .. }) => {
+                Err(self.list(&name.place.to_string(), None).await.err().unwrap_or(vague))
+            }
+            error => Err(error),
+        }
+    }
+
+    /// The hour as an object of so many bytes says it: its manifest is what the object is called after, so that nothing else that the object
+    /// says is trusted.
+    pub async fn packed(&self, name: &ObjectName, size: u64) -> Result<PackedHour, BucketError> {
+        let last = size.saturating_sub(END)..size;
+        let end = self.range(name, last.clone()).await?;
+        let manifest_range = read_trailer(&end, size).map_err(|error| BucketError::damaged(name, &error))?;
+        let manifest = match offset_in(&end, &last, &manifest_range) {
+            Some(bytes) => bytes,
+            None => self.range(name, manifest_range).await?,
+        };
+        if Hash(Sha256::digest(&manifest).into()) != name.manifest {
+            return Err(BucketError::damaged(name, "its manifest is not the one that it is called after"));
+        }
+        let manifest = HourManifest::parse(&manifest).map_err(|error| BucketError::damaged(name, &error))?;
+        if *manifest.place() != name.place {
+            return Err(BucketError::damaged(name, "its manifest is that of another hour"));
+        }
+        let packed = PackedHour::plan(manifest);
+        if packed.size() != size {
+            return Err(wrong_size(name, size, &packed));
+        }
+        Ok(packed)
+    }
+
+    /// A range of an object, which must be one that fits into memory.
+    pub async fn range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, BucketError> {
+        let length = range.end.saturating_sub(range.start);
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let answer = self.store.get_opts(&self.key(name)?, options).await;
+        let bytes = self.bytes(answer.map_err(|error| self.error(&error, Some(name)))?, name, length).await?;
+        if bytes.len() as u64 != length {
+            return Err(BucketError::damaged(name, "it is shorter than it should be"));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads an object back, all of it: every header, every file and the manifest. `read` receives bytes as they come, and says whether to go on.
+    pub async fn check(
+        &self,
+        packed: &PackedHour,
+        mut read: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<(), BucketError> {
+        let name = &packed.object_name();
+        let answer = self.store.get(&self.key(name)?).await.map_err(|error| self.error(&error, Some(name)))?;
+        if answer.meta.size != packed.size() {
+            return Err(wrong_size(name, answer.meta.size, packed));
+        }
+        let (mut check, mut pace) = (ObjectCheck::new(packed), self.pace());
+        let mut stream = answer.into_stream();
+        while let Some(bytes) = stream.try_next().await.map_err(|error| self.error(&error, Some(name)))? {
+            check.feed(&bytes).map_err(|fault| BucketError::fault(name, &fault))?;
+            if read(bytes.len() as u64).is_break() {
+                return Err(BucketError::Stopped);
+            }
+            pace.spend(bytes.len() as u64).await;
+        }
+        check.end().map_err(|fault| BucketError::fault(name, &fault))
+    }
+
+    /// All of an answer.
+    async fn bytes(&self, answer: GetResult, name: &ObjectName, most: u64) -> Result<Bytes, BucketError> {
+        let mut read = BytesMut::new();
+        let mut stream = answer.into_stream();
+        while let Some(bytes) = stream.try_next().await.map_err(|error| self.error(&error, Some(name)))? {
+            read.extend_from_slice(&bytes);
+            if read.len() as u64 > most {
+                return Err(BucketError::Unexpected {
+                    at: self.at.to_string(),
+                    expected: "the part that was asked for",
+                });
+            }
+        }
+        Ok(read.freeze())
+    }
+
+    /// What an object is called in the bucket.
+    pub(super) fn key(&self, name: &ObjectName) -> Result<Key, BucketError> {
+        let text = format!("{}{name}", self.settings.prefix());
+        Key::parse(&text).ok().filter(|key| *key.as_ref() == *text).ok_or_else(|| BucketError::Name(text.clone()))
+    }
+
+    pub(super) fn at(&self) -> &str {
+        &self.at
+    }
+
+    pub(super) fn error(&self, error: &(dyn std::error::Error + 'static), name: Option<&ObjectName>) -> BucketError {
+        let key = self.settings.credentials.key_id();
+        let (bucket, region) = (self.settings.bucket(), self.settings.region());
+        BucketError::of(error, Asked { at: &self.at, bucket, region, key: key.as_deref(), name })
+    }
+
+    pub(super) fn pace(&self) -> LinePace {
+        LinePace { began: Instant::now(), bytes: 0, per_second: self.settings.bytes_per_second }
+    }
+}
+
+fn wrong_size(name: &ObjectName, found: u64, packed: &PackedHour) -> BucketError {
+    BucketError::fault(name, &ObjectFault::Size { found, expected: packed.size() })
+}
+
+/// What lies at a range of an object in bytes that begin elsewhere in it; `None` if they do not have all of it.
+fn offset_in(bytes: &Bytes, at: &Range<u64>, wanted: &Range<u64>) -> Option<Bytes> {
+    let from = usize::try_from(wanted.start.checked_sub(at.start)?).ok()?;
+    let to = usize::try_from(wanted.end.checked_sub(at.start)?).ok()?;
+    (from <= to && to <= bytes.len()).then(|| bytes.slice(from..to))
+}
+
+/// Keeps to a rate, on average since it began.
+pub(super) struct LinePace {
+    began: Instant,
+    bytes: u64,
+    per_second: Option<u64>,
+}
+
+impl LinePace {
+    /// Waits as long as so many bytes more take.
+    pub(super) async fn spend(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        if let Some(rate) = self.per_second.filter(|rate| *rate > 0) {
+            let whole = Duration::from_secs(self.bytes / rate);
+            let rest = Duration::from_micros((self.bytes % rate).saturating_mul(1_000_000) / rate);
+            sleep_until(self.began + whole + rest).await;
+        }
+    }
+}

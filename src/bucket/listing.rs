@@ -1,0 +1,144 @@
+//! What is in a bucket: objects, page by page in the order of their names, and uploads that nobody completed. Names that are none of ours are
+//! counted and passed over.
+//!
+//! The library's own lists end at the first name that it does not like, and it lists no uploads; so both are asked for here, signed by it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use object_store::aws::AwsAuthorizer;
+use object_store::client::{HttpErrorKind, HttpRequest, HttpRequestBody};
+use object_store::multipart::MultipartStore as _;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+
+use super::client::Bucket;
+use super::error::BucketError;
+use super::http_service::ANSWER_BYTES;
+use super::store_answer::{ObjectsDocument, UploadsDocument, parse};
+use crate::archive::object_name::OBJECTS;
+use crate::archive::{ObjectName, Span, Timestamp};
+
+/// What a signature leaves as it is.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ATTEMPTS: u32 = 4;
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// Objects on a page: what S3 gives at most.
+const PAGE: &str = "1000";
+
+/// An object that is in the bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedObject {
+    /// What it is called, without what stands before all names.
+    pub name: ObjectName,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A page of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObjectPage {
+    /// In the order of their names.
+    pub objects: Vec<ListedObject>,
+    /// Names that are none of ours.
+    pub others: u64,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
+impl Bucket {
+    /// A page of the objects whose names begin with this behind `v1/`, such as `CHANNEL/QUALITY/`; the first one, or the one that the page
+    /// before it says.
+    pub async fn list(&self, below: &str, from: Option<&str>) -> Result<ObjectPage, BucketError> {
+        let prefix = format!("{}{OBJECTS}{below}", self.settings.prefix());
+        let mut query = vec![("encoding-type", "url"), ("list-type", "2"), ("max-keys", PAGE), ("prefix", &prefix)];
+        query.extend(from.map(|token| ("continuation-token", token)));
+        // A signature is of the names in their order.
+        query.sort_unstable();
+        let answer = self.ask(&query).await?;
+        let page: ObjectsDocument = parse(&answer).ok_or_else(|| self.no_list("a list of objects"))?;
+        let mut given = ObjectPage::default();
+        for entry in &page.contents {
+            let key = page.key(entry);
+            match key.strip_prefix(self.settings.prefix()).and_then(ObjectName::parse) {
+                Some(name) => given.objects.push(ListedObject { name, size: entry.size }),
+                None => given.others += 1,
+            }
+        }
+        given.next = page.next_continuation_token.filter(|token| page.is_truncated && !token.is_empty());
+        Ok(given)
+    }
+
+    /// Ends uploads of ours that were begun so long ago and never completed; their parts cost as much as objects, and no list shows them.
+    /// Returns how many; `None` if the store does not list them, so that a rule of its own has to end them.
+    pub async fn end_abandoned(&self, older: Span, now: Timestamp) -> Result<Option<u64>, BucketError> {
+        let prefix = format!("{}{OBJECTS}", self.settings.prefix());
+        let answer = match self.ask(&[("encoding-type", "url"), ("prefix", &prefix), ("uploads", "")]).await {
+            Ok(answer) => answer,
+            Err(BucketError::Refused { .. } | BucketError::Failed { status: 501, .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(page) = parse::<UploadsDocument>(&answer) else { return Ok(None) };
+        let mut ended = 0;
+        for (key, id, begun) in page.uploads().filter(|(_, _, begun)| *begun + older < now) {
+            let Some(name) = key.strip_prefix(self.settings.prefix()).and_then(ObjectName::parse) else { continue };
+            let done = self.store.abort_multipart(&self.key(&name)?, &id.to_owned()).await;
+            done.map_err(|error| self.error(&error, Some(&name)))?;
+            tracing::info!(name: "upload_ended", object = %name, %begun, "an upload that was never completed was ended");
+            ended += 1;
+        }
+        Ok(Some(ended))
+    }
+
+    /// Asks the bucket itself.
+    async fn ask(&self, query: &[(&str, &str)]) -> Result<Bytes, BucketError> {
+        let encoded = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
+        let pairs: Vec<String> =
+            query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        let address = format!("{}?{}", self.settings.bucket_address(), pairs.join("&"));
+        let mut failures = 0;
+        loop {
+            let again = match self.ask_once(&address).await {
+                Ok(answer) => return Ok(answer),
+                Err(AskError::Library(error)) => return Err(self.error(&error, None)),
+                Err(AskError::Http(error)) if failures + 1 == ATTEMPTS || !may_pass(error.kind()) => {
+                    return Err(self.error(&error, None));
+                }
+                Err(AskError::Http(_)) => FIRST_WAIT * 2_u32.pow(failures),
+                Err(AskError::Other(expected)) => return Err(self.no_list(expected)),
+            };
+            failures += 1;
+            tokio::time::sleep(again).await;
+        }
+    }
+
+    async fn ask_once(&self, address: &str) -> Result<Bytes, AskError> {
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = address.parse().map_err(|_| AskError::Other("an address"))?;
+        let credential = self.store.credentials().get_credential().await.map_err(AskError::Library)?;
+        let authorizer = AwsAuthorizer::new(&credential, "s3", self.settings.region());
+        authorizer.try_authorize(&mut request, None).map_err(AskError::Library)?;
+        let answer = self.http.execute(request).await.map_err(AskError::Http)?;
+        let whole = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
+        whole.map(http_body_util::Collected::to_bytes).map_err(|error| match error.downcast() {
+            Ok(error) => AskError::Http(*error),
+            Err(_) => AskError::Other("a list of that size"),
+        })
+    }
+
+    fn no_list(&self, expected: &'static str) -> BucketError {
+        BucketError::Unexpected { at: self.at().to_owned(), expected }
+    }
+}
+
+enum AskError {
+    Library(object_store::Error),
+    Http(object_store::client::HttpError),
+    Other(&'static str),
+}
+
+fn may_pass(kind: HttpErrorKind) -> bool {
+    !matches!(kind, HttpErrorKind::Unknown | HttpErrorKind::Decode)
+}

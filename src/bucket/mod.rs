@@ -1,0 +1,27 @@
+//! A bucket of an object store as a place for sealed hours: the only user of `object_store`.
+//!
+//! 1. An object is called after what is in it, so uploading twice is the same object, and nothing is deleted or renamed here.
+//! 2. A bucket is trusted with nothing. What it holds is right when it was read back: the name tells the manifest's hash, and the manifest tells
+//!    everything else ([`Bucket::check`]).
+//! 3. Requests go to the address that the operator gave and nowhere else; what is no object is read to a bound.
+//! 4. One failure is one error with a reason ([`BucketError`]). Secrets are in none.
+//!
+//! When an hour is uploaded, and what may be done because it was, is not decided here.
+
+mod client;
+mod credentials;
+mod error;
+mod http_service;
+mod listing;
+mod local_hour;
+mod settings;
+mod store_answer;
+mod upload;
+
+pub use client::Bucket;
+pub use credentials::{AccessKeys, CredentialError, CredentialSource};
+pub use error::BucketError;
+pub use listing::{ListedObject, ObjectPage};
+pub use local_hour::{LocalHour, LocalHourError};
+pub use settings::{BadBucket, BucketIdentity, BucketSettings, PART_BYTES};
+pub use upload::UploadError;
