@@ -5,6 +5,7 @@
 //! file as somebody wrote it (notes, reports of the quarantine), what was asked for and is answered about as it was given (places, paths),
 //! and words of which a later version may know more (states, kinds of jobs and problems): an earlier one still reads the rest.
 
+mod archiving;
 pub mod bundle;
 mod coverage;
 mod crawl;
@@ -30,6 +31,10 @@ use crate::archive::{Channel, Hash, Hour, Quality, SegmentKind, Timestamp};
 
 pub use bundle::BundleRequest;
 
+pub use archiving::{
+    ArchiveLine, ArchiveObject, ArchiveObjects, ArchiveOrder, ArchiveReport, ArchiveRestoreOrder, ArchiveShare,
+    ArchiveSummary, ArchiveVerifyOrder, ArchivedHour,
+};
 pub use coverage::{
     ClosedHole, ClosedHoleList, CoverageList, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage,
     TimeExtent, Timeline, TimelineRun, Timespan, TimespanList, microseconds, seconds,

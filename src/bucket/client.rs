@@ -124,6 +124,39 @@ impl Bucket {
         Ok(bytes)
     }
 
+    /// Gives the bytes of a range to `take`, as they come.
+    pub async fn read<E: From<BucketError>>(
+        &self,
+        name: &ObjectName,
+        range: Range<u64>,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (length, mut came) = (range.end.saturating_sub(range.start), 0);
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let answer = self.store.get_opts(&self.key(name)?, options).await;
+        let mut stream = answer.map_err(|error| self.error(&error, Some(name)))?.into_stream();
+        let mut pace = self.pace();
+        while let Some(bytes) = stream.try_next().await.map_err(|error| self.error(&error, Some(name)))? {
+            came += bytes.len() as u64;
+            if came > length {
+                break;
+            }
+            take(&bytes)?;
+            pace.spend(bytes.len() as u64).await;
+        }
+        if came == length {
+            return Ok(());
+        }
+        Err(BucketError::damaged(name, "it does not have the bytes that it should have").into())
+    }
+
+    /// Requests that bring so many bytes into the bucket and read them back.
+    pub fn requests_of(&self, bytes: u64) -> u64 {
+        let parts = bytes.div_ceil(self.settings.part_bytes.max(1));
+        // It is looked whether the object is there; an upload in parts is begun and completed; one reads it back.
+        if parts > 1 { 1 + parts + 2 + 1 } else { 3 }
+    }
+
     /// Reads an object back, all of it: every header, every file and the manifest. `read` receives bytes as they come, and says whether to go on.
     pub async fn check(
         &self,

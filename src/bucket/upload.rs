@@ -51,6 +51,7 @@ impl Bucket {
             let done = unless_stopped(stop, sending).await?;
             done.map_err(|error| self.error(&error, Some(&name)))?;
             sent(size);
+            unless_stopped(stop, self.pace().spend(size)).await?;
             return Ok(());
         }
         let begun = unless_stopped(stop, self.store.create_multipart(&key)).await?;

@@ -4,6 +4,7 @@ mod examples;
 
 use clap::{Parser, Subcommand};
 
+use super::archiving::ArchiveArgs;
 use super::args::Common;
 use super::backfill::BackfillArgs;
 use super::config::GivenSettings;
@@ -123,6 +124,9 @@ pub enum Verb {
     /// Write manifests of hours that are over, with the SHA-256 of every file
     #[command(after_help = examples::SEAL)]
     Seal(SealArgs),
+    /// Take sealed hours to a bucket, read them back, and bring back what is missing here
+    #[command(after_help = examples::ARCHIVE)]
+    Archive(ArchiveArgs),
     /// Print the manifest of a sealed hour, for `sha256sum -c`
     #[command(after_help = examples::MANIFEST)]
     Manifest(ManifestArgs),
@@ -195,6 +199,7 @@ impl Args {
             Verb::Demo(_)
             | Verb::Scrub(_)
             | Verb::Seal(_)
+            | Verb::Archive(_)
             | Verb::Manifest(_)
             | Verb::Quarantine(_)
             | Verb::Flagged

@@ -237,14 +237,34 @@ settings! {
             "How long damaged files are kept in the quarantine before they are deleted; 0 keeps them for ever. Those whose hash is right are never deleted.";
     }
 
-    /// The archive tier: sealed hours.
+    /// The archive tier: sealed hours, and a bucket.
     archive: ArchiveConfig in "archive" {
         seal: YesNo = "false" =>
             "Whether hours are sealed: a manifest of each with the SHA-256 of every file, under `.gapless/sealed`. Every byte is read once for it, within the bounds of `[scrub]`.";
         seal_after: TimeLength = "6h", "0s" to "365days" =>
             "How long an hour must be over, and nothing have changed in it, before it is sealed.";
         minimum_cycle: TimeLength = "1h", "1s" to "365days" =>
-            "Least time from the start of one look for hours that can be sealed to the start of the next.";
+            "Least time from the start of one look for hours that can be sealed, or uploaded, to the start of the next.";
+        bucket: OptionalText = "" =>
+            "The bucket that sealed hours are uploaded to, each read back afterwards; nothing here is deleted. Without one nothing is uploaded.";
+        endpoint: OptionalText = "" =>
+            "Where the object store is, such as `https://s3.example.org:9000`; Amazon's of the region without it.";
+        region: NonEmptyText = "us-east-1" =>
+            "The region that requests are signed for. Stores that have none take any.";
+        prefix: OptionalText = "" =>
+            "What stands before the names of all objects, such as `gapless/`, in a bucket that is shared with something else.";
+        bucket_in_host: YesNo = "false" =>
+            "Whether the bucket stands in the name of the host (BUCKET.HOST) instead of in the path, which nearly every store takes.";
+        allow_http: YesNo = "false" =>
+            "Whether a store on another machine may be asked without encryption: whoever reads along could see what is uploaded. Signatures hold either way.";
+        credentials: OptionalFile = "" =>
+            "A file with the access key: `[default]`, `aws_access_key_id = …`, `aws_secret_access_key = …`; read again when it changes. Without one, `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, a web identity, or the machine gives it. Only its owner may write it and nobody but owner and group read it.";
+        ca_file: OptionalFile = "" =>
+            "Certificates of the authorities, in PEM form, that the store must be certified by, instead of those that the system trusts.";
+        part_size: ByteSize = "64MiB", "5MiB" to "5GiB" =>
+            "Bytes that one request of an upload sends. Two of these are in memory while an hour is uploaded; S3 takes none below 5 MiB but the last.";
+        bandwidth: ByteSize = "0B", "0B" to "1TiB" =>
+            "Bytes a second at which hours are uploaded and read back, on average over each; 0 is no bound, and less than 64 KiB counts as that, as stores give up slower lines.";
     }
 
     /// The census: totals of each day, verified against the hours that they are made of.

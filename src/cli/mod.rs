@@ -7,6 +7,7 @@
 mod absent;
 mod api;
 mod archive_client;
+mod archiving;
 mod args;
 mod backfill;
 mod command;
@@ -117,6 +118,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Retention(retention) => retention::run(&config, retention).await,
             Verb::Scrub(scrub) => scrub::run(&config, scrub).await,
             Verb::Seal(seal) => seal::run(&config, seal).await,
+            Verb::Archive(archive) => archiving::run(&config, archive).await,
             Verb::Manifest(manifest) => seal::manifest(&config, manifest).await,
             Verb::Flagged => scrub::flagged(&config),
             Verb::Quarantine(quarantine) => scrub::quarantine(&config, quarantine).await,

@@ -11,15 +11,19 @@ use crate::archive::origins::ConfiguredStreams;
 use crate::archive::problems::video::ProblemThresholds;
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{Hour, Span};
+use crate::bucket::{Bucket, BucketSettings, CredentialSource};
 use crate::http::{Hosts, RequestBounds};
 use crate::index::IndexOptions;
 use crate::lifecycle::retention::RetentionOptions;
+use crate::net::tls;
 use crate::play::ffmpeg::PoolOptions;
 use crate::play::playback::PlaybackOptions;
 use crate::replicate::backfill::{BackfillOptions, Wants};
 use crate::sync::crawl::{CrawlPace, ReadAllowance, StrangersBudget, WatchOptions};
 use crate::sync::scrub::ScrubOptions;
 
+/// Bytes a second below which a store gives up a connection.
+const SLOWEST: u64 = 64 << 10;
 /// How long fetching may take once a segment is old enough.
 const AFTER_CUTOFF: Duration = Duration::from_secs(180);
 
@@ -55,6 +59,28 @@ pub fn scrub(config: &Config) -> ScrubOptions {
 
 pub fn seal_after(config: &Config) -> Span {
     Span::from_us(i64::try_from(config.archive.seal_after.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Where sealed hours are uploaded to, if anywhere. Nobody is asked yet.
+pub fn bucket(config: &Config) -> anyhow::Result<Option<Bucket>> {
+    let archive = &config.archive;
+    let Some(bucket) = &archive.bucket else { return Ok(None) };
+    let wrong = |error: &dyn std::fmt::Display| UsageError(format!("[archive]: {error}"));
+    let credentials = match &archive.credentials {
+        Some(file) => CredentialSource::of_file(file),
+        None => CredentialSource::of_environment(&|name| std::env::var(name).ok()),
+    };
+    let credentials = credentials.map_err(|error| wrong(&error))?;
+    let amazon = || format!("https://s3.{}.amazonaws.com", archive.region);
+    let endpoint = archive.endpoint.clone().unwrap_or_else(amazon);
+    let prefix = archive.prefix.as_deref().unwrap_or_default();
+    let settings = BucketSettings::new(&endpoint, bucket, &archive.region, prefix, archive.allow_http, credentials);
+    let mut settings = settings.map_err(|error| wrong(&error))?;
+    settings.part_bytes = archive.part_size;
+    settings.bytes_per_second = Some(archive.bandwidth).filter(|rate| *rate > 0).map(|rate| rate.max(SLOWEST));
+    let settings = if archive.bucket_in_host { settings.in_host() } else { settings };
+    let tls = tls::trusting(archive.ca_file.as_deref()).map_err(|error| wrong(&error))?;
+    Ok(Some(Bucket::new(settings, &tls).map_err(|error| wrong(&error))?))
 }
 
 pub fn bounds(config: &Config) -> RequestBounds {

@@ -67,7 +67,7 @@ pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCo
         }
         _ => Vec::new(),
     };
-    let needs = OpenNeeds { every_hour: true, retention: true, new_index: false };
+    let needs = OpenNeeds { every_hour: true, retention: true, ..OpenNeeds::default() };
     Api::with(config, needs, async |api| match &args.verb {
         RetentionVerb::Plan => print_plan(config, &plan(config, api).await?),
         RetentionVerb::List => print_list(config, &api.get("api/v1/retention").json().await?),

@@ -52,7 +52,7 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
         return Err(UsageError(why.to_owned()).into());
     }
     let paths = resolve(&config.base_dir, &given(&args.paths)?)?;
-    let needs = OpenNeeds { every_hour: true, new_index: true, retention: false };
+    let needs = OpenNeeds { every_hour: true, new_index: true, ..OpenNeeds::default() };
     with(config, &args.node, needs, async |api| hide(config, args, api, paths).await).await
 }
 
@@ -257,7 +257,7 @@ async fn purge(config: &Config, args: &PurgeArgs) -> anyhow::Result<ExitCode> {
         return Err(UsageError(why.to_owned()).into());
     }
     check(&args.targets)?;
-    let needs = OpenNeeds { every_hour: true, retention: true, new_index: true };
+    let needs = OpenNeeds { every_hour: true, retention: true, new_index: true, ..OpenNeeds::default() };
     with(config, &args.node, needs, async |api| {
         let mut exit = Exit::Done;
         let mut goes_on = true;

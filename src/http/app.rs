@@ -29,6 +29,7 @@ use crate::archive::problems::video::ProblemThresholds;
 use crate::disk::DiskError;
 use crate::index::IndexError;
 use crate::jobs::JobRegistry;
+use crate::lifecycle::archiving::Archiver;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionError};
 use crate::lifecycle::tombstones::MakeStay;
@@ -78,6 +79,8 @@ pub struct ServedNode {
     pub(crate) scrub: Arc<Scrub>,
     /// How long an hour must have been over, and unchanged, to be sealed.
     pub(crate) seal_after: Span,
+    /// Takes sealed hours to the bucket, if one is named.
+    pub(crate) archiver: Option<Arc<Archiver>>,
     /// What is recorded here; a command has none.
     pub(crate) recorders: Option<Arc<Recorders>>,
     pub(crate) deleted: Arc<DeletionCounter>,
@@ -116,6 +119,8 @@ pub struct App {
     pub(super) check: Arc<Semaphore>,
     /// One scrub that was asked for at a time, or one sealing.
     pub(super) scrubbing: Arc<Semaphore>,
+    /// One order about the bucket at a time.
+    pub(super) archiving: Arc<Semaphore>,
     /// One source to record from is tested at a time.
     pub(super) probing: Arc<Semaphore>,
     pub(super) budget: Arc<AnswerBudget>,
@@ -185,6 +190,7 @@ impl App {
             files: Arc::new(Semaphore::new(super::limits::files_sent_at_once())),
             check: Arc::new(Semaphore::new(1)),
             scrubbing: Arc::new(Semaphore::new(1)),
+            archiving: Arc::new(Semaphore::new(1)),
             probing: Arc::new(Semaphore::new(1)),
             budget: AnswerBudget::new(node.bounds.held),
             exposition: Exposition::default(),

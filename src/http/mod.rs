@@ -12,6 +12,7 @@
 
 pub mod api;
 pub mod app;
+mod archiving;
 pub mod auth;
 mod budget;
 pub mod bundle;

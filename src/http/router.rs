@@ -19,8 +19,8 @@ use super::app::App;
 use super::metrics::track;
 use super::parameters::KnownParameters;
 use super::{
-    HttpMetrics, Problem, api, auth, budget, bundle, changes, chat, check, compress, cors, coverage, crawl, cut,
-    digests, entrance, events, explain, ffmpeg, hole_reasons, listing, map, master, operator_actions, page, pages,
+    HttpMetrics, Problem, api, archiving, auth, budget, bundle, changes, chat, check, compress, cors, coverage, crawl,
+    cut, digests, entrance, events, explain, ffmpeg, hole_reasons, listing, map, master, operator_actions, page, pages,
     parameters, peers, playlist, problem, recorders, retention, scrub, seal, segments, sequence, status, text_schemas,
     thumbnail, timeline, tombstones, videos,
 };
@@ -116,6 +116,11 @@ fn routes(app: &Arc<App>, metrics: &HttpMetrics) -> OpenApiRouter<Arc<App>> {
         .routes(measured("scrub", writes(routes!(scrub::run))))
         .routes(measured("seal", writes(routes!(seal::run))))
         .routes(measured("manifest", routes!(seal::manifest)))
+        .routes(measured("archive", routes!(archiving::view)))
+        .routes(measured("archive_objects", writes(routes!(archiving::objects))))
+        .routes(measured("archive_run", writes(routes!(archiving::run))))
+        .routes(measured("archive_verify", writes(routes!(archiving::verify))))
+        .routes(measured("archive_restore", writes(routes!(archiving::restore))))
         .routes(measured("recorders", routes!(recorders::list)))
         .routes(measured("recorder_start", writes(routes!(recorders::start))))
         .routes(measured("recorder_stop", writes(routes!(recorders::stop))))

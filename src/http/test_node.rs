@@ -242,6 +242,7 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
             NodeEvents::default(),
         )),
         seal_after: crate::archive::Span::from_us(0),
+        archiver: None,
         retention,
         accept_bursts: Box::new(|_| 0),
         instance,

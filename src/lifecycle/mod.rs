@@ -2,6 +2,7 @@
 //!
 //! What deletes here goes by limits, the journal and the witnesses of the clock (`docs/guards.md`), never by what it is about to delete.
 
+pub mod archiving;
 pub mod clock;
 pub mod deleted;
 pub mod retention;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::archive::Span;
 use crate::archive::origins::ConfiguredStreams;
 use crate::archive::problems::video::ProblemThresholds;
+use crate::bucket::Bucket;
 use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
 use crate::index::IndexOptions;
 use crate::lifecycle::retention::RetentionOptions;
@@ -38,6 +39,8 @@ pub struct NodeOptions {
     pub seal: bool,
     /// How long they must have been over and unchanged.
     pub seal_after: Span,
+    /// Where sealed hours are uploaded to, if anywhere, and how often it is looked for some.
+    pub bucket: Option<(Bucket, Duration)>,
     /// Files of a channel that may be missing at once without confirmation.
     pub doubt_above: u64,
     /// From where on something is a problem.

@@ -20,6 +20,7 @@ use crate::disk::BaseGuard;
 use crate::http::{App, ServedNode};
 use crate::index::Index;
 use crate::jobs::{ForegroundLoad, Job, JobRegistry, NodeEvents, Stop, SystemClock, Wake};
+use crate::lifecycle::archiving::{Archiver, UploadJob};
 use crate::lifecycle::clock::SystemClocks;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionParts, Runs, free_space};
@@ -48,6 +49,7 @@ pub(super) struct Services {
     pub(super) busy: Arc<ForegroundLoad>,
     pub(super) stop: Stop,
     pub(super) recorders: Arc<Recorders>,
+    archiver: Option<Arc<Archiver>>,
     scrub: Arc<Scrub>,
     playback: Arc<Playback>,
     sources: Arc<Sources>,
@@ -165,7 +167,16 @@ impl Services {
             let parts = MapParts { keeper: Arc::clone(&keeper), ready: crawl.ready(), nodes };
             jobs.push((Box::new(MapWriter::new(parts, every, stop.clone())), Wake::new(&stop)));
         }
+        let archiver = options.bucket.as_ref().map(|(bucket, _)| {
+            let (keeper, keep_free) = (Arc::clone(&keeper), options.thresholds.keep_free);
+            Arc::new(Archiver::new(keeper, bucket.clone(), keep_free, tokio::runtime::Handle::current()))
+        });
+        if let (Some(archiver), Some((_, every))) = (&archiver, &options.bucket) {
+            let uploads = UploadJob::new(Arc::clone(archiver), *every, crawl.ready(), stop.clone());
+            jobs.push((Box::new(uploads), Wake::new(&stop)));
+        }
         let services = Self {
+            archiver,
             keeper,
             watch,
             crawl,
@@ -212,6 +223,7 @@ impl Services {
             retention: Arc::clone(&self.retention),
             scrub: Arc::clone(&self.scrub),
             seal_after: options.seal_after,
+            archiver: self.archiver.clone(),
             coverage: options.gauges.map(|(hours, series)| LiveGauges::new(hours, series)),
             recorders: Some(Arc::clone(&self.recorders)),
             playback: Arc::clone(&self.playback),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use prometheus::Registry;
 use reqwest::{Body, Request, Response};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::ApiError;
@@ -15,6 +16,7 @@ use crate::cli::offline::Offline;
 use crate::cli::{options, peer_access};
 use crate::http::{Auth, Hosts, InProcess, RequestBounds, ServedNode};
 use crate::jobs::{NodeEvents, Stop, SystemClock};
+use crate::lifecycle::archiving::Archiver;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::Retention;
 use crate::net::tls;
@@ -27,6 +29,7 @@ use crate::sync::scrub::{QuarantineContents, Scrub};
 
 /// What a verb needs of an archive that is opened for it. Without any of it, hours are brought into line with the disk when they are asked
 /// about, and no index is made where there is none.
+#[expect(clippy::struct_excessive_bools, reason = "each is a need of its own")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenNeeds {
     /// Every hour is in line with the disk before anything is asked.
@@ -35,6 +38,8 @@ pub struct OpenNeeds {
     pub retention: bool,
     /// An index is made if it is missing.
     pub new_index: bool,
+    /// The bucket is asked, if one is named.
+    pub bucket: bool,
 }
 
 pub struct LocalArchive {
@@ -87,6 +92,7 @@ impl LocalArchive {
         let retention =
             if needs.retention { opened.retention(config, peers.clone())? } else { opened.unread_retention(config)? };
         let making = Arc::clone(&retention);
+        let bucket = if needs.bucket { options::bucket(config)? } else { None };
         let services = ServedNode {
             name: config.node.name.clone(),
             base_dir: config.base_dir.clone(),
@@ -106,6 +112,10 @@ impl LocalArchive {
                 NodeEvents::default(),
             )),
             seal_after: options::seal_after(config),
+            archiver: bucket.map(|bucket| {
+                let keep_free = config.backfill.keep_free;
+                Arc::new(Archiver::new(Arc::clone(&keeper), bucket, keep_free, Handle::current()))
+            }),
             sources: Box::new(Vec::new),
             recorders: None,
             coverage: None,

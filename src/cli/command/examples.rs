@@ -89,6 +89,11 @@ pub const SEAL: &str = "Examples:
   gapless seal --plan          what would be sealed, and why the rest is not
   gapless seal mine/source     each hour that has been quiet for 6 hours";
 
+pub const ARCHIVE: &str = "Examples:
+  gapless archive plan                    what would be uploaded, with bytes and requests
+  gapless archive verify --sample 1%      read some objects back
+  gapless archive restore mine/source/2019-11-13T02";
+
 pub const MANIFEST: &str = "Examples:
   gapless manifest mine/source/2019-11-13T02 > hour.sha256
   cd /srv/archive && sha256sum -c hour.sha256";

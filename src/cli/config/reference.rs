@@ -108,7 +108,7 @@ fn titles(table: &str) -> &'static str {
         "watch" => "`[watch]`: the watcher",
         "crawl" => "`[crawl]`: the crawl",
         "scrub" => "`[scrub]`: verifying the bytes of segments",
-        "archive" => "`[archive]`: sealing hours",
+        "archive" => "`[archive]`: sealing hours, and a bucket for them",
         "census" => "`[census]`: totals of each day",
         "facts" => "`[facts]`: reading the ends of segments",
         "housekeeping" => "`[housekeeping]`: removing leftovers",

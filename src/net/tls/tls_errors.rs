@@ -40,7 +40,7 @@ fn words(error: &Tls) -> String {
 fn words_of_certificate(error: &C) -> String {
     match error {
         C::UnknownIssuer | C::BadSignature => {
-            "its certificate is not signed by an authority that is trusted here; if the authority is your own, give its certificate with backfill.ca_file or --ca-file"
+            "its certificate is not signed by an authority that is trusted here; if the authority is your own, give its certificate with backfill.ca_file or --ca-file (of an object store, archive.ca_file)"
                 .to_owned()
         }
         C::Expired => "its certificate has expired; it has to be renewed there (or the clock here is wrong)".to_owned(),

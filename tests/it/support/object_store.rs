@@ -113,6 +113,11 @@ impl TestStore {
         self.line.rules.lock().clear();
     }
 
+    /// The same, without forgetting them.
+    pub fn seen(&self) -> Vec<(Method, String)> {
+        self.line.requests.lock().clone()
+    }
+
     /// Requests since the last time that this was asked.
     pub fn requests(&self) -> Vec<(Method, String)> {
         std::mem::take(&mut self.line.requests.lock())

@@ -1,0 +1,270 @@
+//! The verb `archive`: takes sealed hours to the bucket, says what is there, reads it back, and brings back what is missing here.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::absent;
+use super::api::{Api, OpenNeeds};
+use super::args::ArchiveTarget;
+use super::config::Config;
+use super::cut::end_by_signal;
+use super::exit::Exit;
+use super::out::stdout;
+use super::progress::Progress;
+use crate::archive::escape::shown;
+use crate::archive::quantity::{count, size};
+use crate::wire::{
+    ArchiveLine, ArchiveObjects, ArchiveOrder, ArchiveReport, ArchiveRestoreOrder, ArchiveSummary, ArchiveVerifyOrder,
+    ArchivedHour,
+};
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct ArchiveArgs {
+    #[command(subcommand)]
+    pub verb: ArchiveVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum ArchiveVerb {
+    /// Say what would be uploaded, with bytes and requests; send nothing
+    Plan {
+        /// What to look at; everything by default
+        #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+        targets: Vec<ArchiveTarget>,
+    },
+    /// Upload sealed hours now, and read each of them back
+    Run {
+        /// What to upload; everything by default
+        #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+        targets: Vec<ArchiveTarget>,
+    },
+    /// Say how many hours lie in the bucket
+    Status,
+    /// Read objects back; exit code 1 if one is damaged or gone
+    Verify {
+        /// Which hours; everything by default
+        #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+        targets: Vec<ArchiveTarget>,
+        /// Only a share of them, chosen by chance, such as 1%
+        #[arg(long, value_name = "SHARE", value_parser = share)]
+        sample: Option<f64>,
+    },
+    /// Bring files that are missing here back from the bucket
+    Restore {
+        /// Which hours
+        #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]", required = true)]
+        targets: Vec<ArchiveTarget>,
+    },
+    /// List the objects in the bucket
+    Ls {
+        /// What to list; everything by default
+        #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+        target: Option<ArchiveTarget>,
+    },
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let (number, per) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    let read = number.trim().parse::<f64>().ok().map(|number| number / per);
+    read.filter(|share| *share > 0.0 && *share <= 1.0).ok_or_else(|| "expected a share such as 1% or 0.01".to_owned())
+}
+
+pub async fn run(config: &Config, args: &ArchiveArgs) -> anyhow::Result<ExitCode> {
+    let words = |targets: &[ArchiveTarget]| targets.iter().map(ArchiveTarget::to_string).collect::<Vec<_>>();
+    match &args.verb {
+        ArchiveVerb::Status => status(config).await,
+        ArchiveVerb::Ls { target } => list(config, target.as_ref()).await,
+        ArchiveVerb::Plan { targets } => {
+            let order = ArchiveOrder { places: words(targets), dry_run: true };
+            work(config, "api/v1/archive/run", &order, targets, Verbs::PLAN).await
+        }
+        ArchiveVerb::Run { targets } => {
+            let order = ArchiveOrder { places: words(targets), dry_run: false };
+            work(config, "api/v1/archive/run", &order, targets, Verbs::RUN).await
+        }
+        ArchiveVerb::Verify { targets, sample } => {
+            let order = ArchiveVerifyOrder { places: words(targets), sample: *sample };
+            work(config, "api/v1/archive/verify", &order, targets, Verbs::VERIFY).await
+        }
+        ArchiveVerb::Restore { targets } => {
+            let order = ArchiveRestoreOrder { places: words(targets) };
+            // What is gone from here is in the bucket's list alone.
+            work(config, "api/v1/archive/restore", &order, &[], Verbs::RESTORE).await
+        }
+    }
+}
+
+fn needs() -> OpenNeeds {
+    OpenNeeds { every_hour: true, new_index: true, bucket: true, ..OpenNeeds::default() }
+}
+
+async fn work(
+    config: &Config,
+    address: &str,
+    order: &(impl Serialize + Sync),
+    targets: &[ArchiveTarget],
+    verbs: Verbs,
+) -> anyhow::Result<ExitCode> {
+    let stop = end_by_signal()?;
+    let mut report = Report { json: config.json, verbs, progress: Progress::stderr(), hours: Vec::new() };
+    let summary = Api::with(config, needs(), async |api| {
+        for target in targets {
+            absent::require_target(api, target).await?;
+        }
+        // The work ends when the answer is not read.
+        tokio::select! {
+            done = ask(api, address, order, &mut report) => done,
+            () = stop.cancelled() => anyhow::bail!("stopped by a signal; what was done stays done"),
+        }
+    })
+    .await;
+    report.progress.finish();
+    let summary = summary?;
+    report.end(&summary)?;
+    Ok(if summary.errors == 0 { Exit::Done.into() } else { Exit::DataWrong.into() })
+}
+
+async fn ask(
+    api: &Api,
+    address: &str,
+    order: &(impl Serialize + Sync),
+    report: &mut Report,
+) -> anyhow::Result<ArchiveSummary> {
+    let mut lines = api.post(address, order)?.ask().await?;
+    while let Some(line) = lines.line().await? {
+        match serde_json::from_str(&line).context("the node answered something else than expected")? {
+            ArchiveLine::Begin { bytes, .. } if report.verbs.ways > 0 => {
+                report.progress.start(Some(bytes * report.verbs.ways), "bytes");
+            }
+            ArchiveLine::Begin { .. } => {}
+            ArchiveLine::Progress { bytes } => report.progress.advance(bytes),
+            ArchiveLine::Hour(hour) => report.hour(hour),
+            ArchiveLine::Done(summary) => return Ok(summary),
+            ArchiveLine::Failed { why, .. } => anyhow::bail!("{why}"),
+        }
+    }
+    anyhow::bail!("the node ended before all was done")
+}
+
+/// How the end of each verb reads.
+#[derive(Debug, Clone, Copy)]
+struct Verbs {
+    done: &'static str,
+    before: &'static str,
+    open: &'static str,
+    /// How often the bytes of an hour go over the line.
+    ways: u64,
+}
+
+impl Verbs {
+    const PLAN: Self = Self { done: "would be uploaded", before: "in the bucket", open: "not sealed", ways: 0 };
+    const RUN: Self = Self { done: "uploaded and read back", ways: 2, ..Self::PLAN };
+    const VERIFY: Self = Self { done: "right", before: "in the bucket", open: "not in the bucket", ways: 1 };
+    const RESTORE: Self = Self { done: "restored", before: "complete", open: "left out", ways: 1 };
+}
+
+/// Prints what becomes of each hour on stdout, and how far it is on stderr.
+struct Report {
+    json: bool,
+    verbs: Verbs,
+    progress: Progress,
+    hours: Vec<ArchivedHour>,
+}
+
+impl Report {
+    fn hour(&mut self, hour: ArchivedHour) {
+        if self.json {
+            self.hours.push(hour);
+            return;
+        }
+        let files = hour.files.map_or_else(String::new, |files| format!(", {}", count(files, "file")));
+        let bytes = hour.bytes.map_or_else(String::new, |bytes| format!(", {}", size(bytes)));
+        let why = hour.why.as_ref().map_or_else(String::new, |why| format!(": {}", shown(why)));
+        let (place, state) = (shown(&hour.hour), shown(&hour.state));
+        // A disk that is full where this goes is no reason to end.
+        writeln!(stdout(), "{place}: {state}{files}{bytes}{why}").unwrap_or_default();
+    }
+
+    fn end(&self, summary: &ArchiveSummary) -> anyhow::Result<()> {
+        let mut out = stdout();
+        if self.json {
+            return Ok(out.json(&serde_json::json!({ "summary": summary, "hours": self.hours }))?);
+        }
+        let ArchiveSummary { done, before, open, errors, bytes, requests } = summary;
+        let (verbs, hours) = (self.verbs, count(*done, "hour"));
+        let wrong = if *errors == 0 { String::new() } else { format!(", something is wrong with {errors}") };
+        let over = match requests {
+            Some(requests) => format!("about {} over the line in {}", size(*bytes), count(*requests, "request")),
+            None => format!("{} over the line", size(*bytes)),
+        };
+        writeln!(out, "{hours} {} ({over}); {before} {}, {open} {}{wrong}", verbs.done, verbs.before, verbs.open)?;
+        Ok(())
+    }
+}
+
+async fn status(config: &Config) -> anyhow::Result<ExitCode> {
+    let report: ArchiveReport =
+        Api::with(config, needs(), async |api| Ok(api.get("api/v1/archive").json().await?)).await?;
+    let mut out = stdout();
+    if config.json {
+        out.json(&report)?;
+        return Ok(Exit::Done.into());
+    }
+    let bucket = report.bucket.as_deref().map_or_else(|| "no bucket is named".into(), |bucket| shown(bucket));
+    writeln!(out, "{bucket}")?;
+    for (share, what) in
+        [(report.archived, "in the bucket"), (report.waiting, "sealed, to be uploaded"), (report.open, "not sealed")]
+    {
+        writeln!(out, "{}, {}: {what}", count(share.hours, "hour"), size(share.bytes))?;
+    }
+    Ok(Exit::Done.into())
+}
+
+async fn list(config: &Config, target: Option<&ArchiveTarget>) -> anyhow::Result<ExitCode> {
+    let mut all = ArchiveObjects::default();
+    let needs = OpenNeeds { new_index: true, bucket: true, ..OpenNeeds::default() };
+    Api::with(config, needs, async |api| {
+        let question = api.get("api/v1/archive/objects").with_some("below", target);
+        let each = |page: ArchiveObjects| {
+            all.others += page.others;
+            if config.json {
+                all.objects.extend(page.objects);
+                return Ok(());
+            }
+            let mut out = stdout();
+            for object in page.objects {
+                writeln!(out, "{:>12}  {}", object.bytes, shown(&object.name))?;
+            }
+            Ok(())
+        };
+        question.pages("from", |page: &ArchiveObjects| page.next.clone(), each).await
+    })
+    .await?;
+    if config.json {
+        stdout().json(&all)?;
+    }
+    Ok(Exit::Done.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_a_number_or_a_percentage() {
+        for (text, expected) in [
+            ("1%", Some(0.01)),
+            ("0.5", Some(0.5)),
+            ("100%", Some(1.0)),
+            ("0", None),
+            ("x%", None),
+            ("101%", None),
+            ("nan", None),
+        ] {
+            assert_eq!(share(text).ok(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Takes one sealed hour to the bucket, or looks whether it is there.
+//!
+//! What is already there under the same name with the right size is not sent again: the name is the content's, and whether the content is
+//! right is seen when it is read back, which always comes before a receipt. What is there and wrong is written over.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::receipt::{LARGEST, Receipt};
+use crate::archive::object_trailer::LARGEST_MANIFEST;
+use crate::archive::{HourManifest, HourPlace, ObjectName, PackedHour, Timestamp};
+use crate::bucket::{Bucket, BucketError, LocalHour, LocalHourError, UploadError};
+use crate::disk::{AwayReason, Base, DiskError, Manifests, Receipts};
+use crate::lifecycle::seal::{SealState, Sealer};
+use crate::sync::crawl::{CrawlError, Keeper};
+
+/// How often it is looked whether whoever asked has enough.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long what goes over the line is given to end in order then.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Whoever waits for something that goes over the line.
+pub trait ArchiveWatch: Sync {
+    /// So many bytes went over it.
+    fn moved(&self, bytes: u64);
+    fn is_stopped(&self) -> bool;
+}
+
+/// Where an hour is on its way into the bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyState {
+    /// It is not sealed.
+    Open,
+    /// It is sealed, and was not read back from this bucket.
+    Waiting,
+    /// It was, and has not changed since.
+    Archived,
+}
+
+/// What became of an hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArchiveOutcome {
+    /// It was read back.
+    Archived {
+        object: ObjectName,
+        bytes: u64,
+    },
+    WasArchived,
+    /// It is not sealed.
+    Open,
+    /// Something changed in it while it was sent; what was sent is the hour as it was.
+    Changed,
+}
+
+/// Why an hour is not in the bucket, or does not come back.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error(transparent)]
+    Crawl(#[from] CrawlError),
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    #[error(transparent)]
+    Local(#[from] LocalHourError),
+    #[error("{0}")]
+    Unwritable(String),
+    #[error(
+        "there is not enough room: {needed} bytes come back, {free} are free, and {keep} of them are kept free (backfill.keep_free)"
+    )]
+    Room { needed: u64, free: u64, keep: u64 },
+}
+
+impl ArchiveError {
+    /// A word for it, where the bucket is the reason.
+    pub fn reason(&self) -> Option<&'static str> {
+        if let Self::Bucket(error) = self { Some(error.reason()) } else { None }
+    }
+
+    /// Whether other hours may go well all the same.
+    pub fn is_about_the_hour(&self) -> bool {
+        match self {
+            Self::Bucket(error) => error.is_about_the_object(),
+            Self::Local(LocalHourError::Changed { .. }) | Self::Crawl(CrawlError::Doubt(_)) | Self::Unwritable(_) => {
+                true
+            }
+            Self::Local(LocalHourError::Disk(error)) | Self::Crawl(CrawlError::Disk(error)) => !error.is_shortage(),
+            Self::Crawl(_) | Self::Room { .. } => false,
+        }
+    }
+}
+
+impl From<AwayReason> for ArchiveError {
+    fn from(away: AwayReason) -> Self {
+        Self::Crawl(away.into())
+    }
+}
+
+impl From<UploadError> for ArchiveError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Bucket(error) => error.into(),
+            UploadError::Local(error) => error.into(),
+        }
+    }
+}
+
+/// Takes hours of one archive to one bucket.
+pub struct Archiver {
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) bucket: Bucket,
+    pub(super) keep_free: u64,
+    sealer: Sealer,
+    runtime: Handle,
+    /// One hour at a time: what is sent takes memory, and the line.
+    turn: Mutex<()>,
+}
+
+impl Archiver {
+    /// Of this archive and bucket. What comes back leaves so many bytes free.
+    pub fn new(keeper: Arc<Keeper>, bucket: Bucket, keep_free: u64, runtime: Handle) -> Self {
+        Self { sealer: Sealer::new(Arc::clone(&keeper)), keeper, bucket, keep_free, runtime, turn: Mutex::default() }
+    }
+
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// A few looks at the disk.
+    pub fn state(&self, place: &HourPlace) -> Result<CopyState, CrawlError> {
+        if self.sealer.state(place)? != SealState::Sealed {
+            return Ok(CopyState::Open);
+        }
+        let base = self.keeper.guard().base()?;
+        let Some(noted) = self.disk(Receipts::of(&base).read(place, LARGEST))? else { return Ok(CopyState::Waiting) };
+        let receipt = Receipt::read(place, &noted.bytes).filter(|receipt| receipt.bucket == self.bucket.identity());
+        let Some(receipt) = receipt else { return Ok(CopyState::Waiting) };
+        let described = self.disk(Manifests::of(&base).describes(place))?;
+        if described == Some(noted.describes_ns) {
+            return Ok(CopyState::Archived);
+        }
+        // The same hour in another directory, such as a copy of the archive, or another hour.
+        let Some((packed, now_ns)) = self.sealed(&base, place)? else { return Ok(CopyState::Open) };
+        if packed.object_name() != receipt.object {
+            return Ok(CopyState::Waiting);
+        }
+        self.disk(Receipts::of(&base).date(place, now_ns))?;
+        Ok(CopyState::Archived)
+    }
+
+    /// Brings an hour into the bucket, and reads it back.
+    pub fn archive(&self, place: &HourPlace, watch: &dyn ArchiveWatch) -> Result<ArchiveOutcome, ArchiveError> {
+        let _turn = self.turn(watch)?;
+        match self.state(place)? {
+            CopyState::Open => return Ok(ArchiveOutcome::Open),
+            CopyState::Archived => return Ok(ArchiveOutcome::WasArchived),
+            CopyState::Waiting => {}
+        }
+        let base = self.keeper.guard().base()?;
+        let Some((packed, describes)) = self.sealed(&base, place)? else { return Ok(ArchiveOutcome::Open) };
+        let packed = Arc::new(packed);
+        let open = || LocalHour::open(&base, Arc::clone(&packed));
+        self.wait(watch, async |stop| {
+            let name = packed.object_name();
+            let is_there = self.bucket.size_of(&name).await? == Some(packed.size());
+            if is_there && !self.is_damaged(&packed, stop, watch).await? {
+                return Ok(());
+            }
+            self.bucket.upload(open()?, stop, |bytes| watch.moved(bytes)).await?;
+            Ok::<(), ArchiveError>(self.check(&packed, stop, watch).await?)
+        })?;
+        // What was read back is the hour as it was when it was read here.
+        if self.sealer.state(place)? != SealState::Sealed
+            || self.sealed(&base, place)?.is_none_or(|now| now.1 != describes)
+        {
+            return Ok(ArchiveOutcome::Changed);
+        }
+        self.note(&base, &packed, describes)?;
+        let (object, bytes) = (packed.object_name(), packed.size());
+        tracing::info!(name: "hour_archived", hour = %place, bytes, "a sealed hour was read back from the bucket");
+        Ok(ArchiveOutcome::Archived { object, bytes })
+    }
+
+    /// Reads the object of an archived hour back again. Where it is lost or damaged the receipt goes, so that nobody relies on it, and the hour is
+    /// uploaded again; whatever else is wrong says nothing of the object, and changes nothing. Says how many bytes it has; `None` if the hour
+    /// is not archived.
+    pub fn verify(
+        &self,
+        place: &HourPlace,
+        watch: &dyn ArchiveWatch,
+    ) -> Result<Option<(ObjectName, u64)>, ArchiveError> {
+        let _turn = self.turn(watch)?;
+        if self.state(place)? != CopyState::Archived {
+            return Ok(None);
+        }
+        let base = self.keeper.guard().base()?;
+        let Some((packed, describes)) = self.sealed(&base, place)? else { return Ok(None) };
+        match self.wait(watch, async |stop| self.check(&packed, stop, watch).await) {
+            Ok(()) => self.note(&base, &packed, describes)?,
+            Err(ArchiveError::Bucket(error)) if error.is_loss() => {
+                tracing::error!(name: "object_lost", hour = %place, %error, "the object of an archived hour is not what it should be; it is uploaded again from here");
+                self.disk(Receipts::remove(&base, place))?;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Some((packed.object_name(), packed.size())))
+    }
+
+    fn turn(&self, watch: &dyn ArchiveWatch) -> Result<MutexGuard<'_, ()>, BucketError> {
+        loop {
+            if let Some(turn) = self.turn.try_lock_for(LOOK) {
+                return Ok(turn);
+            }
+            if watch.is_stopped() {
+                return Err(BucketError::Stopped);
+            }
+            // Whoever has it is at work.
+            watch.moved(0);
+        }
+    }
+
+    async fn is_damaged(
+        &self,
+        packed: &PackedHour,
+        stop: &CancellationToken,
+        watch: &dyn ArchiveWatch,
+    ) -> Result<bool, BucketError> {
+        match self.check(packed, stop, watch).await {
+            Ok(()) => Ok(false),
+            Err(error) if error.is_loss() => {
+                tracing::warn!(name: "object_replaced", object = %packed.object_name(), %error, "an object in the bucket is not what it is called after; it is written over");
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn check(
+        &self,
+        packed: &PackedHour,
+        stop: &CancellationToken,
+        watch: &dyn ArchiveWatch,
+    ) -> Result<(), BucketError> {
+        let read = |bytes| {
+            watch.moved(bytes);
+            if stop.is_cancelled() { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        };
+        self.bucket.check(packed, read).await
+    }
+
+    fn note(&self, base: &Base, packed: &PackedHour, describes: i64) -> Result<(), CrawlError> {
+        let receipt = Receipt {
+            object: packed.object_name(),
+            bytes: packed.size(),
+            bucket: self.bucket.identity(),
+            read_back: Timestamp::from(SystemTime::now()),
+        };
+        self.disk(Receipts::of(base).write(packed.manifest().place(), &receipt.to_bytes(), describes))
+    }
+
+    /// The hour as its manifest says it, and which directory that describes.
+    fn sealed(&self, base: &Base, place: &HourPlace) -> Result<Option<(PackedHour, i64)>, CrawlError> {
+        let Some(stored) = self.disk(Manifests::of(base).read(place, LARGEST_MANIFEST))? else { return Ok(None) };
+        let manifest = HourManifest::parse(&stored.bytes).ok().filter(|manifest| manifest.place() == place);
+        Ok(manifest.map(|manifest| (PackedHour::plan(manifest), stored.describes_ns)))
+    }
+
+    /// Waits for what goes over the line, as long as whoever asked does. A store that says nothing does not hold up the end.
+    pub(super) fn wait<T, E: Into<ArchiveError>>(
+        &self,
+        watch: &dyn ArchiveWatch,
+        doing: impl AsyncFnOnce(&CancellationToken) -> Result<T, E>,
+    ) -> Result<T, ArchiveError> {
+        let stop = CancellationToken::new();
+        self.runtime.block_on(async {
+            let mut doing = std::pin::pin!(doing(&stop));
+            let mut stopped = None;
+            loop {
+                tokio::select! {
+                    done = &mut doing => return done.map_err(Into::into),
+                    () = tokio::time::sleep(LOOK) => {}
+                }
+                if watch.is_stopped() {
+                    stop.cancel();
+                    let since = *stopped.get_or_insert_with(Instant::now);
+                    if since.elapsed() > GRACE {
+                        return Err(BucketError::Stopped.into());
+                    }
+                }
+            }
+        })
+    }
+
+    /// An error may mean that the disk is away: the guard is told.
+    pub(super) fn disk<T>(&self, done: Result<T, DiskError>) -> Result<T, CrawlError> {
+        done.map_err(|error| {
+            self.keeper.guard().report(&error);
+            CrawlError::Disk(error)
+        })
+    }
+}

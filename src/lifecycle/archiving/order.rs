@@ -1,0 +1,199 @@
+//! Archiving that somebody asked for: some hours, now.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::archiver::{ArchiveError, ArchiveOutcome, ArchiveWatch, Archiver, CopyState};
+use crate::archive::HourPlace;
+use crate::sync::crawl::CrawlError;
+use crate::wire::{ArchiveLine, ArchiveReport, ArchiveShare, ArchiveSummary, ArchivedHour};
+
+/// Receives what is done.
+pub trait ArchiveObserver: Sync {
+    fn tell(&self, line: ArchiveLine);
+    fn is_stopped(&self) -> bool;
+}
+
+/// Bytes between two lines about progress.
+const TELL_EVERY: u64 = 16 << 20;
+
+impl Archiver {
+    /// Uploads these hours, or only says which it would, the oldest first.
+    pub fn run(
+        &self,
+        places: &[HourPlace],
+        is_dry: bool,
+        observer: &dyn ArchiveObserver,
+    ) -> Result<ArchiveSummary, ArchiveError> {
+        let mut work = Work::begin(self, places, observer)?;
+        if is_dry {
+            work.summary.requests = Some(0);
+        }
+        for place in places.iter().rev().filter(|_| !observer.is_stopped()) {
+            if is_dry {
+                self.plan(place, &mut work)?;
+                continue;
+            }
+            let done = self.archive(place, &work);
+            work.told();
+            match done {
+                Ok(ArchiveOutcome::Open) => work.summary.open += 1,
+                Ok(ArchiveOutcome::WasArchived) => work.summary.before += 1,
+                Ok(ArchiveOutcome::Changed) => {
+                    work.summary.open += 1;
+                    work.hour(place, "changed", |_| ());
+                }
+                Ok(ArchiveOutcome::Archived { object, bytes }) => {
+                    work.summary.done += 1;
+                    work.hour(place, "archived", |hour| {
+                        (hour.object, hour.bytes) = (Some(object.to_string()), Some(bytes));
+                    });
+                }
+                Err(error) => work.failed(place, error)?,
+            }
+        }
+        Ok(work.end())
+    }
+
+    /// Reads the objects of these hours back, or those of a share of them that chance chooses.
+    pub fn verify_all(
+        &self,
+        places: &[HourPlace],
+        sample: Option<f64>,
+        observer: &dyn ArchiveObserver,
+    ) -> Result<ArchiveSummary, ArchiveError> {
+        let chosen: Vec<HourPlace> =
+            places.iter().filter(|_| sample.is_none_or(|share| rand::random::<f64>() < share)).cloned().collect();
+        let mut work = Work::begin(self, &chosen, observer)?;
+        for place in chosen.iter().rev().filter(|_| !observer.is_stopped()) {
+            let done = self.verify(place, &work);
+            work.told();
+            match done {
+                Ok(None) => work.summary.open += 1,
+                Ok(Some((object, bytes))) => {
+                    work.summary.done += 1;
+                    work.hour(place, "right", |hour| {
+                        (hour.object, hour.bytes) = (Some(object.to_string()), Some(bytes));
+                    });
+                }
+                Err(error) => work.failed(place, error)?,
+            }
+        }
+        Ok(work.end())
+    }
+
+    /// What of these hours lies in the bucket.
+    pub fn report(&self, places: &[HourPlace]) -> Result<ArchiveReport, CrawlError> {
+        let mut report = ArchiveReport { bucket: Some(self.bucket.identity().to_string()), ..ArchiveReport::default() };
+        for place in places {
+            let share: &mut ArchiveShare = match self.state(place)? {
+                CopyState::Open => &mut report.open,
+                CopyState::Waiting => &mut report.waiting,
+                CopyState::Archived => &mut report.archived,
+            };
+            share.hours += 1;
+            share.bytes += self.bytes(place)?;
+        }
+        Ok(report)
+    }
+
+    fn plan(&self, place: &HourPlace, work: &mut Work<'_>) -> Result<(), CrawlError> {
+        match self.state(place)? {
+            CopyState::Open => work.summary.open += 1,
+            CopyState::Archived => work.summary.before += 1,
+            CopyState::Waiting => {
+                let bytes = self.bytes(place)?;
+                work.summary.done += 1;
+                // Sent, and read back.
+                work.summary.bytes += 2 * bytes;
+                let requests = self.bucket.requests_of(bytes);
+                work.summary.requests = work.summary.requests.map(|before| before + requests);
+                work.hour(place, "planned", |hour| hour.bytes = Some(bytes));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of an hour's files, as the index has them.
+    pub(super) fn bytes(&self, place: &HourPlace) -> Result<u64, CrawlError> {
+        let row = self.keeper.index().hour_row(&place.stream.to_string(), place.hour)?;
+        let tallies = row.iter().flat_map(|row| row.totals.video.iter().chain([&row.totals.chat]));
+        Ok(tallies.map(|tally| tally.bytes).sum())
+    }
+}
+
+/// What was asked for, and how far it is.
+pub(super) struct Work<'o> {
+    observer: &'o dyn ArchiveObserver,
+    pub(super) summary: ArchiveSummary,
+    /// Over the line, and those of them that were not told yet.
+    moved: AtomicU64,
+    untold: AtomicU64,
+}
+
+impl<'o> Work<'o> {
+    fn begin(archiver: &Archiver, places: &[HourPlace], observer: &'o dyn ArchiveObserver) -> Result<Self, CrawlError> {
+        let mut bytes = 0;
+        for place in places {
+            bytes += archiver.bytes(place)?;
+        }
+        Ok(Self::new(observer, places.len() as u64, bytes))
+    }
+
+    pub(super) fn new(observer: &'o dyn ArchiveObserver, hours: u64, bytes: u64) -> Self {
+        observer.tell(ArchiveLine::Begin { hours, bytes });
+        Self { observer, summary: ArchiveSummary::default(), moved: AtomicU64::new(0), untold: AtomicU64::new(0) }
+    }
+
+    pub(super) fn hour(&self, place: &HourPlace, state: &str, fill: impl FnOnce(&mut ArchivedHour)) {
+        let mut hour = ArchivedHour {
+            hour: place.to_string(),
+            state: state.to_owned(),
+            object: None,
+            bytes: None,
+            files: None,
+            reason: None,
+            why: None,
+        };
+        fill(&mut hour);
+        self.observer.tell(ArchiveLine::Hour(hour));
+    }
+
+    /// Tells of an hour with which something is wrong; an error if it is not the hour's.
+    pub(super) fn failed(&mut self, place: &HourPlace, error: ArchiveError) -> Result<(), ArchiveError> {
+        if !error.is_about_the_hour() {
+            return Err(error);
+        }
+        self.summary.errors += 1;
+        let reason = error.reason();
+        let state = reason.filter(|reason| ["damaged", "gone"].contains(reason)).unwrap_or("failed");
+        self.hour(place, state, |hour| {
+            (hour.reason, hour.why) = (reason.map(str::to_owned), Some(error.to_string()));
+        });
+        Ok(())
+    }
+
+    pub(super) fn told(&self) {
+        let bytes = self.untold.swap(0, Ordering::Relaxed);
+        if bytes > 0 {
+            self.observer.tell(ArchiveLine::Progress { bytes });
+        }
+    }
+
+    pub(super) fn end(mut self) -> ArchiveSummary {
+        self.summary.bytes += self.moved.load(Ordering::Relaxed);
+        self.summary
+    }
+}
+
+impl ArchiveWatch for Work<'_> {
+    fn moved(&self, bytes: u64) {
+        self.moved.fetch_add(bytes, Ordering::Relaxed);
+        if self.untold.fetch_add(bytes, Ordering::Relaxed) + bytes >= TELL_EVERY {
+            self.told();
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.observer.is_stopped()
+    }
+}

@@ -1,0 +1,295 @@
+//! Brings files of an hour back from the bucket, under their names: those that are missing here, and no tombstone hides.
+//!
+//! 1. Each object's manifest is the one that the object is called after, and each file is hashed before it gets its name.
+//! 2. What lies here is never replaced; so an hour that was interrupted is gone on with, file by file.
+//! 3. Tombstones that lie here, and those in the manifests of all objects of the hour, keep out what they hide. They are not put back
+//!    themselves: what is hidden where is decided elsewhere.
+//! 4. Files that lie near one another in the object come in one request.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
+use std::ops::Range;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::archiver::{ArchiveError, ArchiveWatch as _, Archiver};
+use super::order::{ArchiveObserver, Work};
+use crate::archive::manifest::MOST_ENTRIES;
+use crate::archive::name::{is_tombstone, may_be_hidden, stem};
+use crate::archive::{FileName, Hash, HourPlace, ManifestFile, ObjectName, ObjectPiece, PackedHour, parse_file_name};
+use crate::bucket::{BucketError, ListedObject};
+use crate::disk::atomic::sync_dir;
+use crate::disk::{Dir, Download, DownloadError, NewFile};
+use crate::sync::crawl::CrawlError;
+use crate::wire::ArchiveSummary;
+
+/// Bytes between two missing files that are read and dropped, so that both come in one request.
+const NEAR: u64 = 1 << 20;
+/// Entries of a directory that are looked at: more than any manifest lists, hidden ones included.
+const MOST_IN_DIR: usize = 4 * MOST_ENTRIES;
+/// Objects of one order: a hundred years of hours.
+const MOST_OBJECTS: usize = 1_000_000;
+
+impl Archiver {
+    /// Brings back what is missing in these places (`CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`), as the bucket lists them.
+    pub fn restore(&self, within: &[String], observer: &dyn ArchiveObserver) -> Result<ArchiveSummary, ArchiveError> {
+        let listening = Listening(observer);
+        let found = self.wait(&listening, async |_| self.found(within).await)?;
+        let ahead = found.values().flatten().map(|object| object.size).sum();
+        let mut work = Work::new(observer, found.len() as u64, ahead);
+        for (place, objects) in found {
+            if observer.is_stopped() {
+                break;
+            }
+            let mut known = Vec::new();
+            for object in objects {
+                match self.wait(&work, async |_| self.bucket.packed(&object.name, object.size).await) {
+                    Ok(packed) => known.push(packed),
+                    Err(error) => work.failed(&place, error)?,
+                }
+            }
+            let done = self.restore_hour(&place, &known, &work);
+            work.told();
+            match done {
+                Ok((0, _)) => work.summary.before += 1,
+                Ok((files, bytes)) => {
+                    work.summary.done += 1;
+                    tracing::info!(name: "hour_restored", hour = %place, files, bytes, "files of an hour came back from the bucket");
+                    work.hour(&place, "restored", |hour| (hour.files, hour.bytes) = (Some(files), Some(bytes)));
+                }
+                Err(error) => work.failed(&place, error)?,
+            }
+        }
+        Ok(work.end())
+    }
+
+    async fn found(&self, within: &[String]) -> Result<BTreeMap<HourPlace, Vec<ListedObject>>, BucketError> {
+        let (mut found, mut count) = (BTreeMap::<HourPlace, Vec<ListedObject>>::new(), 0);
+        for part in within {
+            let (below, mut from) = (format!("{}/", part.trim_end_matches('/')), None);
+            loop {
+                let page = self.bucket.list(&below, from.as_deref()).await?;
+                count += page.objects.len();
+                for object in page.objects {
+                    let objects = found.entry(object.name.place.clone()).or_default();
+                    // Two places may lie in one another.
+                    if !objects.contains(&object) {
+                        objects.push(object);
+                    }
+                }
+                from = page.next;
+                if from.is_none() || count > MOST_OBJECTS {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Says how many files came back, and their bytes.
+    fn restore_hour(
+        &self,
+        place: &HourPlace,
+        known: &[PackedHour],
+        work: &Work<'_>,
+    ) -> Result<(u64, u64), ArchiveError> {
+        let base = self.keeper.guard().base()?;
+        let there = match self.disk(base.dir(&place.path()))? {
+            Some(dir) => self.disk(dir.entries(MOST_IN_DIR))?.into_iter().map(|(name, _)| name).collect(),
+            None => HashSet::<OsString>::new(),
+        };
+        let tombstones = known.iter().flat_map(|packed| packed.manifest().tombstones().iter().map(AsRef::as_ref));
+        let here = there.iter().filter_map(|name| name.to_str()).filter(|name| is_tombstone(name));
+        let hidden: HashSet<&str> = tombstones.chain(here).map(stem).collect();
+        let mut came = Came { there: there.clone(), files: 0, bytes: 0 };
+        for packed in known {
+            let is_missing = |file: &&ManifestFile| {
+                let is_hidden = may_be_hidden(&file.name) && hidden.contains(stem(&file.name));
+                !is_hidden && !came.there.contains(&OsString::from(&*file.name))
+            };
+            let missing: Vec<&ManifestFile> = packed.manifest().files().iter().filter(is_missing).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let needed: u64 = missing.iter().map(|file| file.size).sum();
+            let free = self.disk(base.free_space())?.0;
+            if needed.saturating_add(self.keep_free) > free {
+                return Err(ArchiveError::Room { needed, free, keep: self.keep_free });
+            }
+            let dir = Arc::new(self.disk(base.make_hour_dir(place))?);
+            let done = self.fetch(packed, &missing, &dir, &mut came, work);
+            // What came before something failed is there, and is kept.
+            let flushed = self.disk(sync_dir(&dir));
+            self.keeper.reconcile(std::slice::from_ref(place), true)?;
+            done?;
+            flushed?;
+        }
+        Ok((came.files, came.bytes))
+    }
+
+    fn fetch(
+        &self,
+        packed: &PackedHour,
+        missing: &[&ManifestFile],
+        dir: &Arc<Dir>,
+        came: &mut Came,
+        work: &Work<'_>,
+    ) -> Result<(), ArchiveError> {
+        let name = packed.object_name();
+        let wanted: HashSet<&str> = missing.iter().map(|file| &*file.name).collect();
+        for file in missing.iter().filter(|file| file.size == 0) {
+            RestoredFile::begin(dir, file)?.map_or(Ok(()), |empty| empty.finish(file, &name))?;
+            came.note(file);
+        }
+        for run in runs(packed, missing) {
+            let mut splitter = Splitter { packed, name: &name, dir, wanted: &wanted, at: run.start, file: None, came };
+            self.wait(work, async |stop: &CancellationToken| {
+                let take = |bytes: &[u8]| {
+                    work.moved(bytes.len() as u64);
+                    if stop.is_cancelled() { Err(BucketError::Stopped.into()) } else { splitter.take(bytes) }
+                };
+                self.bucket.read(&name, run.clone(), take).await
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What is here by now.
+struct Came {
+    there: HashSet<OsString>,
+    files: u64,
+    bytes: u64,
+}
+
+impl Came {
+    fn note(&mut self, file: &ManifestFile) {
+        self.there.insert(OsString::from(&*file.name));
+        self.files += 1;
+        self.bytes += file.size;
+    }
+}
+
+/// The ranges of an object that hold these files, in the order of the manifest, with little between them.
+fn runs(packed: &PackedHour, missing: &[&ManifestFile]) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for content in missing.iter().filter(|file| file.size > 0).filter_map(|file| packed.range_of(&file.name)) {
+        match runs.last_mut().filter(|last| content.start.saturating_sub(last.end) <= NEAR) {
+            Some(last) => last.end = content.end,
+            None => runs.push(content),
+        }
+    }
+    runs
+}
+
+/// Takes a run of an object apart into its files.
+struct Splitter<'a> {
+    packed: &'a PackedHour,
+    name: &'a ObjectName,
+    dir: &'a Arc<Dir>,
+    wanted: &'a HashSet<&'a str>,
+    at: u64,
+    file: Option<RestoredFile>,
+    came: &'a mut Came,
+}
+
+impl Splitter<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        let end = self.at + bytes.len() as u64;
+        let mut rest = bytes;
+        for piece in self.packed.pieces(self.at..end) {
+            let length = match &piece {
+                ObjectPiece::Bytes(between) => between.len(),
+                ObjectPiece::File(_, range) => usize::try_from(range.end - range.start).unwrap_or(usize::MAX),
+            };
+            let (content, left) = rest.split_at(length.min(rest.len()));
+            rest = left;
+            if let ObjectPiece::File(file, range) = piece
+                && self.wanted.contains(&*file.name)
+            {
+                if range.start == 0 {
+                    self.file = RestoredFile::begin(self.dir, file)?;
+                }
+                if let Some(open) = &mut self.file {
+                    open.write(content)?;
+                }
+                if range.end == file.size {
+                    if let Some(whole) = self.file.take() {
+                        whole.finish(file, self.name)?;
+                    }
+                    self.came.note(file);
+                }
+            }
+        }
+        self.at = end;
+        Ok(())
+    }
+}
+
+/// A file that comes back. Dropping it before it is finished leaves nothing.
+enum RestoredFile {
+    /// By its name it is known what is in it.
+    Segment(Download),
+    Other(NewFile, Sha256),
+}
+
+impl RestoredFile {
+    /// `None` if such a file has appeared here meanwhile.
+    fn begin(dir: &Arc<Dir>, file: &ManifestFile) -> Result<Option<Self>, ArchiveError> {
+        if matches!(parse_file_name(&file.name), FileName::Understood(_)) {
+            return Ok(Some(Self::Segment(Download::begin(Arc::clone(dir), &file.name).map_err(refused)?)));
+        }
+        let begun = NewFile::begin(Arc::clone(dir), &file.name).map_err(CrawlError::from)?;
+        Ok(begun.map(|begun| Self::Other(begun, Sha256::new())))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        let done = match self {
+            Self::Segment(download) => download.write(bytes),
+            Self::Other(file, hasher) => {
+                hasher.update(bytes);
+                file.write(bytes)
+            }
+        };
+        Ok(done.map_err(CrawlError::from)?)
+    }
+
+    fn finish(self, file: &ManifestFile, object: &ObjectName) -> Result<(), ArchiveError> {
+        let damaged = || {
+            let why = format!(
+                "the content of {} is another one than its hash says",
+                crate::archive::escape::shown(&file.name)
+            );
+            ArchiveError::from(BucketError::Damaged { name: object.clone(), why })
+        };
+        match self {
+            Self::Segment(download) => match download.finish(&file.sha256) {
+                Ok(_) => Ok(()),
+                Err(DownloadError::WrongHash { .. }) => Err(damaged()),
+                Err(error) => Err(refused(error)),
+            },
+            Self::Other(_, hasher) if Hash(hasher.clone().finalize().into()) != file.sha256 => Err(damaged()),
+            Self::Other(other, _) => Ok(other.finish().map(drop).map_err(CrawlError::from)?),
+        }
+    }
+}
+
+fn refused(error: DownloadError) -> ArchiveError {
+    match error {
+        DownloadError::Disk(error) => CrawlError::from(error).into(),
+        other => ArchiveError::Unwritable(other.to_string()),
+    }
+}
+
+/// Whoever asked, before there is anything to count.
+struct Listening<'o>(&'o dyn ArchiveObserver);
+
+impl super::archiver::ArchiveWatch for Listening<'_> {
+    fn moved(&self, _: u64) {}
+
+    fn is_stopped(&self) -> bool {
+        self.0.is_stopped()
+    }
+}

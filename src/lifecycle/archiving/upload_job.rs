@@ -1,0 +1,132 @@
+//! Uploading as a job of the node: one sealed hour after the other, the oldest first. Where the store is away it waits longer and longer; an hour
+//! that cannot be sent does not hold up the next one, and is tried again some hours later.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::watch;
+
+use super::archiver::{ArchiveOutcome, ArchiveWatch, Archiver, CopyState};
+use crate::archive::{HourPlace, Span, Timestamp};
+use crate::jobs::{Failure, Job, JobHandle, JobState, Next, Stop};
+use crate::sync::crawl::CrawlError;
+
+/// How often it is looked whether there is anything to do before the index has caught up.
+const BEFORE: Duration = Duration::from_millis(500);
+/// How long it may work without a byte over the line.
+const DEADLINE: Duration = Duration::from_secs(15 * 60);
+/// An upload that was begun so long ago and never completed is nobody's any more.
+const ABANDONED: Span = Span::from_us(24 * 3_600 * 1_000_000);
+/// After how long an hour is tried again that could not be uploaded because of itself: each attempt may send most of it.
+const AGAIN: Duration = Duration::from_secs(6 * 3_600);
+
+/// Uploads what is sealed.
+pub struct UploadJob {
+    archiver: Arc<Archiver>,
+    stop: Stop,
+    ready: watch::Receiver<bool>,
+    every: Duration,
+    looked: Option<Instant>,
+    /// The oldest last.
+    waiting: Vec<HourPlace>,
+    found: usize,
+    /// Hours that could not be uploaded because of themselves, and when that was tried.
+    failed: BTreeMap<HourPlace, Instant>,
+}
+
+impl UploadJob {
+    /// One that looks so often for hours that were sealed; not before the index has caught up.
+    pub fn new(archiver: Arc<Archiver>, every: Duration, ready: watch::Receiver<bool>, stop: Stop) -> Self {
+        Self { archiver, stop, ready, every, looked: None, waiting: Vec::new(), found: 0, failed: BTreeMap::new() }
+    }
+
+    fn look(&mut self) -> Result<(), Failure> {
+        let now = Timestamp::from(SystemTime::now());
+        let watch = Unwatched { handle: None, stop: &self.stop };
+        self.archiver.wait(&watch, async |_| self.archiver.bucket().end_abandoned(ABANDONED, now).await)?;
+        self.failed.retain(|_, failed| failed.elapsed() < AGAIN);
+        let mut unseen = None;
+        // Newest first, so that the oldest is taken from the end.
+        for place in self.archiver.keeper.places(&[]).unwrap_or_default() {
+            match self.archiver.state(&place) {
+                Ok(CopyState::Waiting) if !self.failed.contains_key(&place) => self.waiting.push(place),
+                Ok(_) => {}
+                // One that cannot be read does not hold up the others.
+                Err(CrawlError::Disk(error)) if !error.is_shortage() => unseen = Some(error),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        (self.looked, self.found) = (Some(Instant::now()), self.waiting.len());
+        match unseen.filter(|_| self.waiting.is_empty()) {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Job for UploadJob {
+    fn kind(&self) -> &'static str {
+        "archive"
+    }
+
+    fn deadline(&self) -> Duration {
+        DEADLINE
+    }
+
+    fn step(&mut self, handle: &JobHandle) -> Result<Next, Failure> {
+        if !*self.ready.borrow() {
+            handle.set_state(JobState::Waiting, "waits until the index has caught up", None);
+            return Ok(Next::WhenWoken(BEFORE));
+        }
+        if self.waiting.is_empty() {
+            let left = self.looked.map_or(Duration::ZERO, |looked| self.every.saturating_sub(looked.elapsed()));
+            if !left.is_zero() {
+                return Ok(Next::WhenWoken(left));
+            }
+            self.look()?;
+            if self.waiting.is_empty() {
+                handle.doing("all that is sealed is in the bucket");
+                return Ok(Next::WhenWoken(self.every));
+            }
+        }
+        let Some(place) = self.waiting.pop() else { return Ok(Next::Again) };
+        handle.working(format!("uploads {place}"));
+        handle.progress((self.found - self.waiting.len()) as u64, self.found as u64);
+        match self.archiver.archive(&place, &Unwatched { handle: Some(handle), stop: &self.stop }) {
+            Ok(
+                ArchiveOutcome::Archived { .. }
+                | ArchiveOutcome::WasArchived
+                | ArchiveOutcome::Open
+                | ArchiveOutcome::Changed,
+            ) => Ok(Next::Again),
+            Err(error) => {
+                let why = format!("{place}: {error}");
+                if error.is_about_the_hour() {
+                    self.failed.insert(place, Instant::now());
+                } else {
+                    self.waiting.push(place);
+                }
+                Err(why.into())
+            }
+        }
+    }
+}
+
+/// Nobody but the node, which may end.
+struct Unwatched<'a> {
+    handle: Option<&'a JobHandle>,
+    stop: &'a Stop,
+}
+
+impl ArchiveWatch for Unwatched<'_> {
+    fn moved(&self, _: u64) {
+        if let Some(handle) = self.handle {
+            handle.sign();
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_stopped()
+    }
+}
