@@ -84,7 +84,12 @@ impl Bucket {
         for (key, id, begun) in page.uploads().filter(|(_, _, begun)| *begun + older < now) {
             let Some(name) = key.strip_prefix(self.settings.prefix()).and_then(ObjectName::parse) else { continue };
             let done = self.store.abort_multipart(&self.key(&name)?, &id.to_owned()).await;
-            done.map_err(|error| self.error(&error, Some(&name)))?;
+            match done.map_err(|error| self.error(&error, Some(&name))) {
+                Ok(()) => {}
+                // Somebody else has ended it, or the list is older than its end.
+                Err(BucketError::Gone(_)) => continue,
+                Err(error) => return Err(error),
+            }
             tracing::info!(name: "upload_ended", object = %name, %begun, "an upload that was never completed was ended");
             ended += 1;
         }

@@ -19,9 +19,9 @@ use crate::support::archive::packets;
 use crate::support::object_store::{BUCKET, KEY, LineFault, REGION, SECRET, TestStore};
 use crate::support::{Kind, SOON, TestArchive, eventually, gapless};
 
-const HOUR: &str = "wüste/source/2020-01-01T00";
+pub const HOUR: &str = "wüste/source/2020-01-01T00";
 /// The least that S3 takes as a part.
-const PART: u64 = 5 << 20;
+pub const PART: u64 = 5 << 20;
 
 fn bucket_with(store: &TestStore, bucket: &str, keys: (&str, &str)) -> Bucket {
     let keys = AccessKeys::new(keys.0, keys.1, None, "the test").unwrap();
@@ -36,7 +36,7 @@ fn bucket(store: &TestStore) -> Bucket {
 }
 
 /// An archive with one sealed hour, of so many bytes besides a few segments.
-fn sealed(bytes: usize) -> (TestArchive, Arc<PackedHour>) {
+pub fn sealed(bytes: usize) -> (TestArchive, Arc<PackedHour>) {
     let archive = TestArchive::empty();
     for minute in 10..14 {
         archive.segment(HOUR, &format!("{minute}:00"), 1.0, Kind::Full);
@@ -53,16 +53,16 @@ fn sealed(bytes: usize) -> (TestArchive, Arc<PackedHour>) {
     (archive, Arc::new(packed))
 }
 
-fn local(archive: &TestArchive, packed: &Arc<PackedHour>) -> LocalHour {
+pub fn local(archive: &TestArchive, packed: &Arc<PackedHour>) -> LocalHour {
     LocalHour::open(&Base::open(archive.path()).unwrap(), Arc::clone(packed)).unwrap()
 }
 
-async fn upload(bucket: &Bucket, archive: &TestArchive, packed: &Arc<PackedHour>) -> Result<u64, UploadError> {
+pub async fn upload(bucket: &Bucket, archive: &TestArchive, packed: &Arc<PackedHour>) -> Result<u64, UploadError> {
     let mut bytes = 0;
     bucket.upload(local(archive, packed), &CancellationToken::new(), |sent| bytes += sent).await.map(|()| bytes)
 }
 
-async fn check(bucket: &Bucket, packed: &PackedHour) -> Result<u64, BucketError> {
+pub async fn check(bucket: &Bucket, packed: &PackedHour) -> Result<u64, BucketError> {
     let mut bytes = 0;
     let read = |more| {
         bytes += more;
@@ -76,7 +76,7 @@ fn key(name: &ObjectName) -> String {
 }
 
 /// What is below a directory: paths and contents.
-fn files(archive: &TestArchive) -> Vec<(String, Vec<u8>)> {
+pub fn files(archive: &TestArchive) -> Vec<(String, Vec<u8>)> {
     let names = archive.listing(HOUR, false).into_iter().map(|name| format!("{HOUR}/{name}"));
     names.map(|path| (path.clone(), archive.read(&path))).collect()
 }

@@ -19,6 +19,7 @@ mod asking;
 mod authoring;
 mod behind;
 mod bucket;
+mod bucket_of_swift;
 mod bursts;
 mod clocks;
 mod command_line;
