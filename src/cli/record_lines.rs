@@ -233,7 +233,8 @@ mod tests {
     fn recorded(quality: &str, path: Option<&str>) -> RecorderEvent {
         let (start, duration, kind, fault) = (Timestamp(0), Span::from_us(1), SegmentKind::Full, None);
         let path = path.map(str::to_owned);
-        let segment = RecordedSegment { start, duration, kind, fault, bytes: 5, hash: Hash([0; 32]), path };
+        let segment =
+            RecordedSegment { start, duration, kind, fault, bytes: 5, hash: Hash([0; 32]), is_cut: false, path };
         RecorderEvent::Recorded { stream: stream(quality), segment }
     }
 

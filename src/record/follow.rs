@@ -23,6 +23,17 @@ const STALE: u32 = 3;
 /// Times of one segment may differ by so much from one playlist to the next: some are rounded to seconds.
 const SAME_US: i64 = SECOND_US;
 
+/// The same where the times of others are counted by durations that are rounded.
+const COUNTED_US: i64 = 10 * SECOND_US;
+
+/// What a playlist is that lists the end of a stream, whatever its addresses are at the moment; never 0.
+pub fn window_print(list: &MediaList) -> u64 {
+    let mut hasher = Xxh3Default::new();
+    let last = list.segments.last().map(|last| (last.sequence, SeenSegment::of(last).print));
+    (last, list.has_ended).hash(&mut hasher);
+    hasher.finish() | 1
+}
+
 /// What has become of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowChange {
@@ -77,9 +88,10 @@ impl SeenSegment {
         Self { print: hasher.finish(), time: segment.time }
     }
 
-    fn is_same(self, other: Self) -> bool {
+    fn is_same(self, other: Self, counts_times: bool) -> bool {
+        let off = if counts_times && self.print == other.print { COUNTED_US } else { SAME_US };
         match (self.time, other.time) {
-            (Some(one), Some(two)) => (one - two).us().abs() <= SAME_US,
+            (Some(one), Some(two)) => (one - two).us().abs() <= off,
             _ => self.print == other.print,
         }
     }
@@ -126,7 +138,7 @@ impl PlaylistFollower {
         let (mut same, mut other) = (0_usize, 0_usize);
         for segment in &list.segments {
             match self.seen.get(&segment.sequence) {
-                Some(seen) if seen.is_same(SeenSegment::of(segment)) => same += 1,
+                Some(seen) if seen.is_same(SeenSegment::of(segment), list.counts_times) => same += 1,
                 Some(_) => other += 1,
                 None => {}
             }

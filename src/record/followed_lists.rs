@@ -1,6 +1,7 @@
 //! The playlists of one quality that are followed at once: where the source leads elsewhere, the old one until the new one brings segments.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
@@ -28,7 +29,7 @@ pub(super) struct FollowedLists {
 }
 
 struct FollowedPlaylist {
-    url: Url,
+    address: watch::Sender<Url>,
     state: watch::Receiver<ListState>,
     control: ListControl,
     /// When another address is asked for, as this one says that it expires, and when it does.
@@ -54,19 +55,50 @@ impl FollowedLists {
         self.lists.last().is_some_and(|newest| matches!(*newest.state.borrow(), ListState::Ends | ListState::Ended))
     }
 
+    /// What the playlists are by which streams have ended that are followed, and the addresses that are asked.
+    pub(super) fn ended(&self) -> Vec<u64> {
+        self.lists
+            .iter()
+            .map(|list| list.control.ended_as.load(Ordering::Relaxed))
+            .filter(|print| *print != 0)
+            .collect()
+    }
+
+    pub(super) fn is_followed(&self, url: &Url) -> bool {
+        self.lists.iter().any(|list| is_same_place(&list.address.borrow(), url))
+    }
+
     /// When another address will be needed, whatever happens until then.
     pub(super) fn needs_another_at(&self) -> Option<Instant> {
         let (asked, _) = self.lists.last()?.renewal?;
         Some(asked).filter(|asked| *asked > Instant::now())
     }
 
-    /// Follows the first address that is not asked yet; of several, not the same one first each time.
+    /// Follows the first address that is not asked yet; of several, not the same one first each time. Where only what stands behind `?` is another, it
+    /// is the same playlist, which goes on under that.
     pub(super) fn begin(&mut self, found: &[Url], turn: usize) {
-        let is_followed = |url: &Url| self.lists.iter().any(|list| list.url == *url && !list.state.borrow().is_left());
-        let unfollowed =
-            found.iter().cycle().skip(turn % found.len().max(1)).take(found.len()).find(|url| !is_followed(url));
-        let Some(url) = unfollowed.cloned() else {
-            if let Some(newest) = self.lists.last_mut().filter(|newest| found.contains(&newest.url)) {
+        let mut unfollowed = None;
+        for url in found.iter().cycle().skip(turn % found.len().max(1)).take(found.len()) {
+            let is_it = |list: &FollowedPlaylist| {
+                let is_drained = list.control.drain.is_cancelled() || list.state.borrow().is_over();
+                !is_drained && is_same_place(&list.address.borrow(), url)
+            };
+            let Some(at) = self.lists.iter().position(is_it) else {
+                unfollowed = Some(url.clone());
+                break;
+            };
+            let is_asked =
+                self.lists.get(at).is_some_and(|list| *list.address.borrow() == *url && !list.state.borrow().is_left());
+            if !is_asked {
+                let mut list = self.lists.remove(at);
+                list.renewal = renewal(url);
+                list.address.send_replace(url.clone());
+                self.lists.push(list);
+                return;
+            }
+        }
+        let Some(url) = unfollowed else {
+            if let Some(newest) = self.lists.last_mut().filter(|newest| found.contains(&newest.address.borrow())) {
                 // There is no other one yet: it is asked for again when this one is refused.
                 newest.renewal = None;
             }
@@ -80,10 +112,11 @@ impl FollowedLists {
         }
         let (sender, state) = watch::channel(ListState::default());
         let control = ListControl::default();
-        let recorder = ListRecorder::new(Arc::clone(&self.parts), url.clone(), sender, control.clone());
-        let task = AbortOnDropHandle::new(tokio::spawn(recorder.run()));
         let renewal = renewal(&url);
-        self.lists.push(FollowedPlaylist { url, state, control, renewal, task });
+        let (address, asked) = watch::channel(url);
+        let recorder = ListRecorder::new(Arc::clone(&self.parts), asked, sender, control.clone());
+        let task = AbortOnDropHandle::new(tokio::spawn(recorder.run()));
+        self.lists.push(FollowedPlaylist { address, state, control, renewal, task });
     }
 
     /// Waits for news of any of them, at most until then. Those that are over are followed no more, and those before one that works are drained.
@@ -141,6 +174,17 @@ impl FollowedLists {
     fn tell(&self, event: impl FnOnce(Stream) -> RecorderEvent) {
         self.parts.events.tell(&event(self.parts.quality.stream.clone()));
     }
+}
+
+/// What stands behind `?` holds for a time only, and says who asks.
+fn is_same_place(one: &Url, other: &Url) -> bool {
+    let place = |url: &Url| {
+        let mut place = url.clone();
+        place.set_query(None);
+        place.set_fragment(None);
+        place
+    };
+    place(one) == place(other)
 }
 
 /// When another address is asked for before this one expires, and when it does, where it says so.

@@ -5,12 +5,14 @@
 //! 3. A segment is tried again, later each time: as long as it is listed if the origin does not have it, else for [`TRIED_FOR`]. What is not
 //!    `full` is kept, and tried again until the same bytes come twice. Its address is the one of the newest playlist.
 //! 4. Where no time is told, all segments of a run are placed by the first that comes ([`RunPlacement`]). Later on, [`AgreedTimes`] moves them.
-//! 5. When it is drained, or is there no more, it is asked no more, and what is listed is fetched to its end; what has not come after
+//! 5. When its address is refused, another one is waited for; what is known stays known under that.
+//! 6. When it is drained, or is there no more, it is asked no more, and what is listed is fetched to its end; what has not come after
 //!    [`DRAINS_FOR`] is given up.
-//! 6. When the stream has ended, all that its last playlist lists is fetched to its end. It is asked further on, less and less often: an encoder that
+//! 7. When the stream has ended, all that its last playlist lists is fetched to its end. It is asked further on, less and less often: an encoder that
 //!    is started anew may go on with it, and what is known already does not come again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
@@ -20,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::events::RecorderEvent;
-use super::follow::{PlaylistFollower, WindowChange};
+use super::follow::{PlaylistFollower, WindowChange, window_print};
 use super::init_segment::InitSegments;
 use super::origin::OriginError;
 use super::peer_times::AgreedTimes;
@@ -46,6 +48,14 @@ const UNLISTED_FOR: Duration = Duration::from_secs(60);
 const LEAST_POLL: Duration = Duration::from_millis(250);
 /// The longest wait before a playlist that failed is asked again: less than what real windows hold.
 const LONGEST_RETRY: Duration = Duration::from_secs(4);
+/// How long another address of a playlist is waited for that is refused.
+const LINGERS_FOR: Duration = Duration::from_secs(60);
+/// Segments in a row that are refused until another address of their playlist is asked for.
+const REFUSALS: u32 = 4;
+/// After how long the same bytes once more are all that will come of a segment that came whole: some list it before they have written it.
+const SETTLED_AFTER: Duration = Duration::from_secs(8);
+/// The attempt after which it is waited for seconds.
+const SLOW_ATTEMPT: u32 = 5;
 /// How long what is listed may take when nothing more is asked: a segment that comes slowly may take as long.
 const DRAINS_FOR: Duration = Duration::from_secs(5 * 60);
 /// The shortest wait before a stream that has ended is asked for again, and the longest.
@@ -96,6 +106,8 @@ enum Step {
 /// What whoever follows a playlist tells its recorder.
 #[derive(Debug, Clone, Default)]
 pub struct ListControl {
+    /// What the playlist is that says that the stream has ended; 0 if none does.
+    pub ended_as: Arc<AtomicU64>,
     /// Another one works: nothing more is asked.
     pub drain: CancellationToken,
     /// Nothing of it comes any more.
@@ -104,7 +116,8 @@ pub struct ListControl {
 
 pub struct ListRecorder {
     parts: Arc<QualityParts>,
-    url: Url,
+    /// Where the playlist is by now.
+    address: watch::Receiver<Url>,
     state: watch::Sender<ListState>,
     control: ListControl,
     follower: PlaylistFollower,
@@ -133,14 +146,23 @@ pub struct ListRecorder {
     until: Option<Instant>,
     /// When it was read that the stream has ended, if it has.
     ended: Instant,
+    /// Until when another address is waited for, where this one was refused.
+    lingers: Option<Instant>,
+    /// Segments that were refused since one came.
+    refused: u32,
 }
 
 impl ListRecorder {
-    pub fn new(parts: Arc<QualityParts>, url: Url, state: watch::Sender<ListState>, control: ListControl) -> Self {
+    pub fn new(
+        parts: Arc<QualityParts>,
+        address: watch::Receiver<Url>,
+        state: watch::Sender<ListState>,
+        control: ListControl,
+    ) -> Self {
         let now = Instant::now();
         Self {
             parts,
-            url,
+            address,
             state,
             control,
             follower: PlaylistFollower::default(),
@@ -163,6 +185,8 @@ impl ListRecorder {
             end: None,
             until: None,
             ended: now,
+            lingers: None,
+            refused: 0,
         }
     }
 
@@ -185,7 +209,8 @@ impl ListRecorder {
             }
             let wake = self.fetch_due();
             let wake = if asks && !self.is_polling { wake.min(self.next_poll) } else { wake };
-            let wake = self.until.filter(|_| !self.wanted.is_empty()).map_or(wake, |until| wake.min(until));
+            let until = self.until.filter(|_| !self.wanted.is_empty());
+            let wake = until.into_iter().chain(self.lingers).fold(wake, Instant::min);
             tokio::select! {
                 Some(step) = self.steps.join_next(), if !self.steps.is_empty() => match step {
                     Ok(Step::Polled(asked, appeared, answer)) => self.polled(asked, appeared, answer).await,
@@ -195,7 +220,11 @@ impl ListRecorder {
                 },
                 () = sleep_until(wake) => {}
                 () = self.control.leave.cancelled() => return self.give_up_the_rest(),
-                () = self.control.drain.cancelled(), if asks => self.end = Some(ListState::Gone("another one works".to_owned())),
+                () = self.control.drain.cancelled(), if asks || self.lingers.is_some() => {
+                    self.end = Some(ListState::Gone("another one works".to_owned()));
+                    self.lingers = None;
+                }
+                Ok(()) = self.address.changed() => self.goes_on_elsewhere(),
             }
         }
     }
@@ -204,7 +233,17 @@ impl ListRecorder {
     fn is_drained(&mut self) -> bool {
         let may_take = if self.has_ended() { TRIED_FOR } else { DRAINS_FOR };
         let until = *self.until.get_or_insert_with(|| Instant::now() + may_take);
-        self.wanted.is_empty() || Instant::now() >= until
+        let now = Instant::now();
+        self.wanted.is_empty() && self.lingers.is_none_or(|lingers| now >= lingers) || now >= until
+    }
+
+    /// The playlist has another address: what was listed is known, and what still comes is tried further on.
+    fn goes_on_elsewhere(&mut self) {
+        self.next_poll = Instant::now();
+        if self.lingers.take().is_some() {
+            (self.end, self.until) = (None, None);
+            self.state.send_replace(ListState::Begins);
+        }
     }
 
     fn has_ended(&self) -> bool {
@@ -213,7 +252,8 @@ impl ListRecorder {
 
     fn poll(&mut self) {
         self.is_polling = true;
-        let (parts, url, asked) = (Arc::clone(&self.parts), self.url.clone(), Instant::now());
+        let url = self.address.borrow_and_update().clone();
+        let (parts, asked) = (Arc::clone(&self.parts), Instant::now());
         self.steps.spawn(async move {
             let answer = parts.client.playlist(&url).await;
             Step::Polled(asked, parts.clock.now(), answer)
@@ -241,7 +281,7 @@ impl ListRecorder {
                 self.end = Some(ListState::Refused("the master playlist leads to another master playlist".to_owned()));
             }
             Err(error) if error.is_gone() => {
-                self.until = None;
+                (self.until, self.lingers) = (None, Some(began + LINGERS_FOR));
                 // Another address is not to wait until all that this one listed has come.
                 self.state.send_replace(ListState::Leaves(error.to_string()));
                 self.end = Some(ListState::Gone(error.to_string()));
@@ -261,10 +301,12 @@ impl ListRecorder {
     fn observe_end(&mut self, list: &MediaList, has_grown: bool) {
         if list.has_ended && (self.end.is_none() || self.has_ended() && has_grown) {
             (self.end, self.until, self.ended) = (Some(ListState::Ended), None, Instant::now());
+            self.control.ended_as.store(window_print(list), Ordering::Relaxed);
             // Another address, or another encoder, is not to wait until all that this one listed has come.
             self.state.send_replace(ListState::Ends);
         } else if self.has_ended() && !list.has_ended {
             (self.end, self.until) = (None, None);
+            self.control.ended_as.store(0, Ordering::Relaxed);
         }
         if self.has_ended() {
             self.next_poll = Instant::now() + wait_after_the_end(self.ended);
@@ -309,14 +351,19 @@ impl ListRecorder {
         self.compare_clocks(&fresh);
         let ended = self.reached.map_or(Timestamp::MIN, |(_, _, end)| end);
         self.tell_of_what_is_left_out(run, &fresh);
-        if let Some(refused) = fresh.iter().find_map(|(segment, _)| refusal(segment)) {
+        if let Some(refused) = list.segments.iter().map(refusal).reduce(Option::and).flatten() {
             self.end = Some(ListState::Refused(refused));
             return lasts;
         }
         let begins = matches!(change, WindowChange::First | WindowChange::Restarted);
         if begins {
             let is_untold = fresh.iter().any(|(_, time)| !time.source.is_told());
-            self.placement = Arc::new(if is_untold { RunPlacement::begin(ended) } else { RunPlacement::told() });
+            let is_old = list.has_ended && change == WindowChange::First;
+            self.placement = Arc::new(match is_untold {
+                true if is_old => RunPlacement::of_what_has_ended(),
+                true => RunPlacement::begin(ended),
+                false => RunPlacement::told(),
+            });
             self.leave_out_what_is_here(&mut fresh).await;
         }
         let now = Instant::now();
@@ -326,15 +373,14 @@ impl ListRecorder {
                 self.tell(|stream| RecorderEvent::AdLeftOut { stream, start, duration });
                 continue;
             }
-            if segment.is_gap {
-                let why = "the source has marked it as missing".to_owned();
-                self.tell(|stream| RecorderEvent::GivenUp {
-                    stream,
-                    start: time.start,
-                    duration: segment.duration,
-                    reason: HoleReason::SourceSkipped,
-                    why,
-                });
+            let left_out = if segment.is_gap {
+                Some((HoleReason::SourceSkipped, "the source has marked it as missing".to_owned()))
+            } else {
+                refusal(segment).map(|why| (HoleReason::NotReceived, why))
+            };
+            if let Some((reason, why)) = left_out {
+                let (start, duration) = (time.start, segment.duration);
+                self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
                 continue;
             }
             self.wanted.insert(WantedSegment {
@@ -348,6 +394,7 @@ impl ListRecorder {
                 attempts: 0,
                 no_room: None,
                 before: None,
+                is_cut: false,
             });
         }
         lasts
@@ -438,6 +485,7 @@ impl ListRecorder {
         match attempt {
             Ok(Some(recorded)) => {
                 self.agree(&wanted, &recorded);
+                self.refused = 0;
                 let is_asked = self.end.is_none();
                 if is_asked && (recorded.path.is_some() || recorded.kind == SegmentKind::Full) {
                     self.state.send_if_modified(|state| {
@@ -447,29 +495,35 @@ impl ListRecorder {
                         }
                     });
                 }
-                let is_over = recorded.kind == SegmentKind::Full
-                    || wanted.before == Some((recorded.hash, recorded.bytes))
-                    || self.is_unlisted_for_long(&wanted);
+                let is_full = recorded.kind == SegmentKind::Full;
+                let is_same = wanted.before == Some((recorded.hash, recorded.bytes));
+                if is_same {
+                    // Whoever still writes it is given some time.
+                    wanted.attempts = wanted.attempts.max(SLOW_ATTEMPT);
+                }
+                wanted.is_cut = recorded.is_cut;
+                let is_settled = is_same && !wanted.is_cut && wanted.since.elapsed() > SETTLED_AFTER;
                 let most = wanted.before.map_or(0, |(_, bytes)| bytes).max(recorded.bytes);
                 wanted.before = Some((recorded.hash, most));
                 self.tell(|stream| RecorderEvent::Recorded { stream, segment: recorded });
-                if !is_over {
-                    self.wanted.again(*wanted, Instant::now());
+                if !is_full && !is_settled {
+                    self.again_or_leave(wanted);
                 }
             }
             // Less of it came than is here.
-            Ok(None) => {
-                if !self.is_unlisted_for_long(&wanted) {
-                    self.wanted.again(*wanted, Instant::now());
-                }
-            }
+            Ok(None) => self.again_or_leave(wanted),
             Err(error) => {
                 if let FetchFailure::Disk(disk) = &error
                     && disk.is_full()
                 {
                     wanted.no_room.get_or_insert_with(|| error.to_string());
                 }
+                self.observe_refusal(&error);
                 if let Some(last) = self.gives_up(&wanted, &error) {
+                    if wanted.before.is_some() && !wanted.is_cut {
+                        // All that there is of it is here.
+                        return;
+                    }
                     let (start, duration) = (wanted.placement.start(&wanted.time), wanted.listed.duration);
                     let (reason, why) = match wanted.no_room.take() {
                         Some(no_room) => (HoleReason::DiskFull, no_room),
@@ -481,6 +535,34 @@ impl ListRecorder {
                     self.wanted.again(*wanted, Instant::now());
                 }
             }
+        }
+    }
+
+    /// What is not `full` is tried for a while after it was listed.
+    fn again_or_leave(&mut self, wanted: Box<WantedSegment>) {
+        if !self.is_unlisted_for_long(&wanted) && !self.has_ended_for_long() {
+            self.wanted.again(*wanted, Instant::now());
+        } else if wanted.is_cut {
+            let (start, duration) = (wanted.placement.start(&wanted.time), wanted.listed.duration);
+            let (reason, why) = (HoleReason::NotReceived, "only a part of it came".to_owned());
+            self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
+        }
+    }
+
+    /// Addresses of segments may have expired although the playlist answers: then another address of it may be better.
+    fn observe_refusal(&mut self, error: &FetchFailure) {
+        let FetchFailure::Origin(refusal) = error else { return };
+        if !refusal.is_gone() || self.end.is_some() {
+            return;
+        }
+        self.refused = self.refused.saturating_add(1);
+        if self.refused >= REFUSALS {
+            let why = format!("its segments do not come: {refusal}");
+            self.state.send_if_modified(|state| {
+                let is_new = !matches!(state, ListState::Fails { .. });
+                *state = ListState::Fails { reason: HoleReason::NotReceived, why };
+                is_new
+            });
         }
     }
 
@@ -506,7 +588,8 @@ impl ListRecorder {
     }
 
     fn is_listed(&self, wanted: &WantedSegment) -> bool {
-        wanted.number() >= self.window && (self.end.is_none() || self.has_ended())
+        let may_go_on = self.end.is_none() || self.has_ended() || self.lingers.is_some();
+        wanted.number() >= self.window && may_go_on
     }
 
     fn is_unlisted_for_long(&self, wanted: &WantedSegment) -> bool {

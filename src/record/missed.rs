@@ -191,6 +191,7 @@ mod tests {
             fault: None,
             bytes: 1,
             hash: Hash([0; 32]),
+            is_cut: false,
             path: Some("x".to_owned()),
         };
         RecorderEvent::Recorded { stream: stream(), segment }

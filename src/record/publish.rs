@@ -9,7 +9,7 @@
 //! 6. Nothing is replaced, and nothing is deleted.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,7 +32,9 @@ const NEAR: Span = Span::from_us(30 * SECOND_US);
 /// With this much, neither a hole nor an overlap appears, whatever else is let out.
 const ALIKE: Span = Span::from_us(5_000);
 /// By so much do starts differ that are counted by rounded durations from the times of different segments.
-const ROUNDED: Span = Span::from_us(50_000);
+const ROUNDED: Span = Span::from_us(500_000);
+/// And so far is the start of another node taken.
+const FOLLOWED: Span = Span::from_us(50_000);
 /// Segments of this process that are remembered by their hash.
 const REMEMBERED: usize = 256;
 /// Before the newest segment, so long may be missing what was still tried when its recorder was stopped.
@@ -63,6 +65,8 @@ pub struct RecordedSegment {
     pub fault: Option<String>,
     pub bytes: u64,
     pub hash: Hash,
+    /// The connection broke before all of it had come.
+    pub is_cut: bool,
     /// `CHANNEL/QUALITY/HOUR/NAME`; none where its bytes were here already.
     pub path: Option<String>,
 }
@@ -107,9 +111,10 @@ impl RecordedQuality {
         source: StartSource,
     ) -> Result<RecordedSegment, FetchFailure> {
         let (bytes, hash, kind) = (fetched.file.bytes(), fetched.file.hash(), fetched.kind);
+        let rounded = Span::from_us(ROUNDED.us().min(duration.us() / 2));
         let (near, alike) = match source {
-            StartSource::Told => (NEAR, None),
-            StartSource::Counted => (ROUNDED, Some(ROUNDED)),
+            StartSource::Told => (rounded, None),
+            StartSource::Counted => (rounded, Some(FOLLOWED)),
             StartSource::Untold => (NEAR, Some(ALIKE)),
         };
         // Two playlists may list the same.
@@ -120,11 +125,24 @@ impl RecordedQuality {
         };
         if let Some(there) = there {
             self.remember(hash, there, kind);
-            let fault = fetched.fault;
-            return Ok(RecordedSegment { start: there, duration, kind, fault, bytes, hash, path: None });
+            let FetchedSegment { fault, is_cut, .. } = fetched;
+            return Ok(RecordedSegment { start: there, duration, kind, fault, bytes, hash, is_cut, path: None });
         }
         let start = alike.map_or(start, |alike| self.as_the_leader_has_it(&hash, start, alike));
         self.publish_anyway(fetched, start, duration)
+    }
+
+    /// When the same bytes began that are here from whatever time, where they are here once. Blocks.
+    pub fn long_before(&self, fetched: &FetchedSegment) -> Result<Option<Timestamp>, FetchFailure> {
+        let (hash, kind) = (fetched.file.hash(), fetched.kind);
+        let mut starts: BTreeSet<Timestamp> =
+            self.recent.lock().iter().filter(|(known, ..)| *known == hash).map(|(_, at, _)| *at).collect();
+        let base = self.archive.base()?;
+        for hour in self.newest_hours(&base)? {
+            let keys = self.keys(&base, hour)?;
+            starts.extend(keys.iter().filter(|key| key.hash == hash && key.kind == kind).map(|key| key.start(hour)));
+        }
+        Ok(starts.first().copied().filter(|_| starts.len() == 1))
     }
 
     fn as_the_leader_has_it(&self, hash: &Hash, start: Timestamp, alike: Span) -> Timestamp {
@@ -140,7 +158,7 @@ impl RecordedQuality {
         start: Timestamp,
         duration: Span,
     ) -> Result<RecordedSegment, FetchFailure> {
-        let FetchedSegment { file, container, kind, fault } = fetched;
+        let FetchedSegment { file, container, kind, fault, is_cut } = fetched;
         let (bytes, hash) = (file.bytes(), file.hash());
         let base = self.archive.base()?;
         let (hour, name) = recorded_name(start, duration, kind, container, hash);
@@ -152,7 +170,7 @@ impl RecordedQuality {
         })?;
         self.remember(hash, start, kind);
         let path = (published == Published::New).then(|| format!("{place}/{name}"));
-        Ok(RecordedSegment { start, duration, kind, fault, bytes, hash, path })
+        Ok(RecordedSegment { start, duration, kind, fault, bytes, hash, is_cut, path })
     }
 
     /// Which of these are here, `full`, by start and duration; what tells no times never is. Blocks.
@@ -163,7 +181,7 @@ impl RecordedQuality {
         for (StartTime { start, source, .. }, duration) in wanted {
             let off = match source {
                 StartSource::Told => Span::default(),
-                StartSource::Counted => ROUNDED,
+                StartSource::Counted => Span::from_us(ROUNDED.us().min(duration.us() / 4)),
                 StartSource::Untold => {
                     found.push(false);
                     continue;
@@ -188,12 +206,7 @@ impl RecordedQuality {
     /// Where the newest segment on the disk ends. Blocks.
     pub fn newest_end(&self) -> Result<Option<Timestamp>, FetchFailure> {
         let base = self.archive.base()?;
-        let Some(dir) = base.dir(&PathBuf::from(self.stream.to_string()))? else { return Ok(None) };
-        let names = dir.subdirectories()?;
-        let mut hours: Vec<Hour> = names.iter().filter_map(|name| Hour::parse(name.to_str()?).ok()).collect();
-        hours.sort_unstable_by(|one, other| other.cmp(one));
-        // Directories are made before there is anything in them.
-        for hour in hours.into_iter().take(NEWEST_HOURS) {
+        for hour in self.newest_hours(&base)? {
             let keys = self.keys(&base, hour)?;
             let ends = keys.iter().filter(|key| !key.tombstone && key.kind.is_video()).map(|key| key.end(hour));
             if let Some(newest) = ends.max() {
@@ -201,6 +214,16 @@ impl RecordedQuality {
             }
         }
         Ok(None)
+    }
+
+    /// Directories are made before there is anything in them, so these are some.
+    fn newest_hours(&self, base: &Base) -> Result<Vec<Hour>, DiskError> {
+        let Some(dir) = base.dir(&PathBuf::from(self.stream.to_string()))? else { return Ok(Vec::new()) };
+        let names = dir.subdirectories()?;
+        let mut hours: Vec<Hour> = names.iter().filter_map(|name| Hour::parse(name.to_str()?).ok()).collect();
+        hours.sort_unstable_by(|one, other| other.cmp(one));
+        hours.truncate(NEWEST_HOURS);
+        Ok(hours)
     }
 
     /// What is not there of the time right before this end of the newest segment. Blocks.
@@ -320,7 +343,7 @@ mod tests {
             let mut file = NewSegment::begin(hour).unwrap();
             file.write(bytes).unwrap();
             let (container, kind) = (Container::Ts, SegmentKind::Full);
-            let fetched = FetchedSegment { file, container, kind, fault: None };
+            let fetched = FetchedSegment { file, container, kind, fault: None, is_cut: false };
             self.quality.publish(fetched, start, Span::from_us(2_000_000), source).unwrap()
         }
     }
@@ -376,9 +399,10 @@ mod tests {
             assert_eq!((again.path, again.start.us()), (None, START + to_the_hour - 4_000));
             recorded.quality = Recorded::again(&recorded.tree);
         }
-        let asked = [(to_the_hour + 6_000, Counted), (to_the_hour + 6_000, Told), (to_the_hour + 60_000, Counted)];
+        let asked = [(to_the_hour + 6_000, Counted), (to_the_hour + 6_000, Told), (to_the_hour + 600_000, Counted)];
         assert_eq!(recorded.full_at(asked), [true, false, false]);
-        assert!(recorded.record(b"one", to_the_hour + 60_000, Counted).path.is_some(), "content that recurs");
+        assert!(recorded.record(b"one", to_the_hour + 600_000, Counted).path.is_some(), "content that recurs");
+        assert!(recorded.record(b"one", to_the_hour + 3_600_000, Told).path.is_some(), "a slate");
         let other = recorded.record(b"two", to_the_hour + 6_000, Counted);
         assert!(other.path.is_some(), "another content, whatever its time");
     }

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::address_command::{AddressCommand, CommandError};
 use super::events::{RecorderEvent, RecorderEvents};
+use super::follow::window_print;
 use super::followed_lists::FollowedLists;
 use super::list_recorder::{ListState, wait_after_the_end};
 use super::not_offered::NotOffered;
@@ -239,7 +240,10 @@ impl Recorder {
             if followed.needs_another() && Instant::now() >= next {
                 let mut waits = Backoff::new(RETRY.0, RETRY.1).wait(failures.saturating_add(1));
                 match self.addresses(&quality, sounds).await {
-                    Ok(found) => {
+                    Ok(mut found) => {
+                        if followed.has_ended() {
+                            found = self.those_that_go_on(found, &followed).await;
+                        }
                         followed.begin(&found, turn);
                         turn = turn.wrapping_add(1);
                         if followed.has_ended() {
@@ -281,6 +285,20 @@ impl Recorder {
                 _ => {}
             }
         }
+    }
+
+    /// Without those where the stream has ended as it has elsewhere: other addresses of what is known bring nothing.
+    async fn those_that_go_on(&self, found: Vec<Url>, followed: &FollowedLists) -> Vec<Url> {
+        let ended = followed.ended();
+        let mut going_on = Vec::new();
+        for url in found {
+            let goes_on = followed.is_followed(&url)
+                || matches!(self.client.playlist(&url).await, Ok((_, HlsPlaylist::Media(list))) if !ended.contains(&window_print(&list)));
+            if goes_on {
+                going_on.push(url);
+            }
+        }
+        going_on
     }
 
     /// Where the stream is now. A command is run again, but not once for each quality.

@@ -19,18 +19,24 @@ pub struct RunPlacement {
     /// Where the run before ended: it does not begin earlier.
     floor: Timestamp,
     began: Instant,
+    is_old: bool,
     shift: Mutex<Option<Span>>,
 }
 
 impl RunPlacement {
     /// Of a run that begins now, of which nothing has come.
     pub fn begin(floor: Timestamp) -> Self {
-        Self { floor, began: Instant::now(), shift: Mutex::new(None) }
+        Self { floor, began: Instant::now(), is_old: false, shift: Mutex::new(None) }
+    }
+
+    /// Of a stream that had ended before anybody asked: what is here of it from before may be old.
+    pub fn of_what_has_ended() -> Self {
+        Self { is_old: true, ..Self::begin(Timestamp::MIN) }
     }
 
     /// Of a run whose times are told.
     pub fn told() -> Self {
-        Self { floor: Timestamp::MIN, began: Instant::now(), shift: Mutex::new(Some(Span::default())) }
+        Self { shift: Mutex::new(Some(Span::default())), ..Self::begin(Timestamp::MIN) }
     }
 
     /// Until when its oldest segment comes alone; none if it need not any more.
@@ -65,7 +71,8 @@ impl RunPlacement {
             return quality.publish(fetched, time.start + shift, duration, time.source);
         }
         let recorded = if fetched.kind == SegmentKind::Full {
-            quality.publish_first(fetched, time.start, duration, self.floor)?
+            let old = if self.is_old { quality.long_before(&fetched)? } else { None };
+            quality.publish_first(fetched, old.unwrap_or(time.start), duration, self.floor)?
         } else {
             quality.publish(fetched, time.start, duration, time.source)?
         };

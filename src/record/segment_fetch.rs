@@ -112,6 +112,8 @@ pub struct FetchedSegment {
     pub kind: SegmentKind,
     /// Why it is not `full`.
     pub fault: Option<String>,
+    /// The connection broke before all of it had come.
+    pub is_cut: bool,
 }
 
 /// Fetches a segment. What was cut off is there as well, as `partial`; an error means that nothing of use came.
@@ -247,9 +249,10 @@ impl Intake {
         let judged = judged_kind(container, verdict, &head, bytes, took);
         let judged =
             judged.map_err(|looks_like| FetchFailure::OtherMedia { url: url.clone(), container, looks_like })?;
+        let is_cut = cut.is_some();
         let (kind, fault) = cut.map_or(judged, |error| (SegmentKind::Partial, Some(error.to_string())));
         tracing::debug!(name: "segment_fetched", url, kind = kind.as_str(), size = size(bytes), "a segment came");
-        Ok(FetchedSegment { file, container, kind, fault })
+        Ok(FetchedSegment { file, container, kind, fault, is_cut })
     }
 }
 

@@ -57,6 +57,7 @@ struct ChainEnd {
     run: u64,
     sequence: u64,
     end: Timestamp,
+    is_told: bool,
 }
 
 /// The times of one playlist's segments.
@@ -101,6 +102,8 @@ impl StartTimes {
         let late = goes_on.map(|last| (beginning(rest, appeared) - last.end).us());
         let (anew, step) = match late {
             _ if rest.iter().any(|segment| segment.time.is_some()) => (goes_on.is_none().then_some(by_clock), Span(0)),
+            // They are as late by the clock here as the source always is.
+            _ if goes_on.is_some_and(|last| last.is_told) => (None, Span(0)),
             Some(late) if late <= (3 * list.target.us()).max(BREAK_US) => (None, self.late.step(late)),
             _ => {
                 self.late.clear();
@@ -145,7 +148,8 @@ impl StartTimes {
             let before = last.filter(|last| last.run == run && last.sequence.checked_add(1) == Some(sequence));
             let contradicts = before.is_some_and(|before| (before.end - start).us() > CONTRADICTS_US);
             let is_doubtful = segment.time.is_some() && !segment.is_discontinuous && contradicts;
-            self.last = Some(ChainEnd { run, sequence, end: start + segment.duration });
+            let is_told = segment.time.is_some() || before.is_some_and(|before| before.is_told);
+            self.last = Some(ChainEnd { run, sequence, end: start + segment.duration, is_told });
             StartTime { start, source: self.source(segment), is_doubtful, moved: Span(0) }
         };
         segments.iter().enumerate().map(place).collect()
@@ -231,6 +235,20 @@ mod tests {
         let mut anew = of(0..4);
         anew.segments.iter_mut().for_each(|segment| segment.uri.insert(0, 'b'));
         assert_eq!(placing.starts(181 * S, &anew), [180 * S, 182 * S, 184 * S, 186 * S]);
+    }
+
+    #[test]
+    fn what_goes_on_from_a_told_time_goes_on_by_its_durations_however_late_the_source_is() {
+        let mut placing = Placing::default();
+        let of = |numbers: std::ops::Range<u64>, told: Option<i64>| {
+            let time = |number| told.filter(|_| number == numbers.start);
+            list(numbers.clone().map(|number| segment(number, 2 * S, time(number))).collect())
+        };
+        assert_eq!(placing.starts(160 * S, &of(0..2, Some(100 * S))), [100 * S, 102 * S]);
+        for number in 2..9 {
+            let begins = 100 + 2 * i64::try_from(number).unwrap();
+            assert_eq!(placing.starts((begins + 60) * S, &of(number - 1..number + 1, None)), [begins * S]);
+        }
     }
 
     #[test]

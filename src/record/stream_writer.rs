@@ -226,6 +226,6 @@ impl OpenFile {
         if kind == SegmentKind::Full && !cut.plays_alone {
             (kind, fault) = (SegmentKind::Suspect, Some("it does not begin with a key frame".to_owned()));
         }
-        Ok(FetchedSegment { file, container: Container::Ts, kind, fault })
+        Ok(FetchedSegment { file, container: Container::Ts, kind, fault, is_cut: false })
     }
 }

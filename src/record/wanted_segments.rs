@@ -16,6 +16,10 @@ use crate::archive::{Hash, Span, Timestamp};
 /// The first wait before a segment is tried again, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
 
+/// What takes longer keeps nobody from coming, as far as there are no more than [`MOST_UNDER_WAY`].
+const SLOW_AFTER: Duration = Duration::from_secs(10);
+const MOST_UNDER_WAY: usize = 16;
+
 /// The run of a segment, and its number.
 pub type SegmentNumber = (u64, u64);
 
@@ -35,6 +39,8 @@ pub struct WantedSegment {
     pub no_room: Option<String>,
     /// Of what came last and is not `full`.
     pub before: Option<(Hash, u64)>,
+    /// That was cut off.
+    pub is_cut: bool,
 }
 
 impl WantedSegment {
@@ -64,6 +70,7 @@ pub struct MissingSegment {
 /// One that is fetched now.
 #[derive(Debug)]
 struct UnderWay {
+    begun: Instant,
     /// If it does not come.
     missing: MissingSegment,
     /// Where the playlist says by now that it is.
@@ -97,14 +104,19 @@ impl WantedSegments {
         if alone.is_none() {
             due.reverse();
         }
-        due.truncate(most.saturating_sub(self.under_way.len()));
+        // What takes long is not to keep others from coming.
+        let quick = self.under_way.values().filter(|one| now < one.begun + SLOW_AFTER).count();
+        let room = most.saturating_sub(quick).min(MOST_UNDER_WAY.saturating_sub(self.under_way.len()));
+        let slow = self.under_way.values().map(|one| one.begun + SLOW_AFTER).filter(|slow| *slow > now).min();
+        let slow = slow.filter(|_| due.len() > room);
+        due.truncate(room);
         let begun: Vec<_> = due.iter().filter_map(|number| self.waiting.remove(number)).collect();
         for wanted in &begun {
             let missing = wanted.missing("it had not come when its playlist was given up");
-            self.under_way.insert(wanted.number(), UnderWay { missing, renewed: None });
+            self.under_way.insert(wanted.number(), UnderWay { begun: now, missing, renewed: None });
         }
         let later = self.waiting.values().map(|wanted| wanted.not_before).filter(|later| *later > now).min();
-        (begun, later.into_iter().chain(alone.map(|(_, until)| until)).min())
+        (begun, later.into_iter().chain(alone.map(|(_, until)| until)).chain(slow).min())
     }
 
     /// It is under way no more. Where the playlist has named another address meanwhile, it has that now.
@@ -192,6 +204,7 @@ mod tests {
                 attempts: 0,
                 no_room: None,
                 before: None,
+                is_cut: false,
             });
         }
     }
@@ -254,6 +267,22 @@ mod tests {
         assert_eq!((&*one.listed.uri, one.base.host_str()), ("b?sig=2", Some("two")));
         let rest = begun(&mut all);
         assert_eq!((uris(&rest), rest[0].base.host_str()), (vec!["a?sig=2"], Some("two")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn segments_that_trickle_do_not_keep_others_from_coming_for_long() {
+        let mut all = WantedSegments::default();
+        let names: Vec<String> = (0..40).map(|number| format!("s{number}")).collect();
+        wanted(&mut all, 0, &list(&names.join(" ")), &Arc::new(RunPlacement::told()));
+        let mut counts = vec![begun(&mut all).len()];
+        for _ in 0..4 {
+            let (none, wake) = all.begin_due(Instant::now(), 4);
+            assert!(none.is_empty());
+            let Some(wake) = wake else { break };
+            tokio::time::sleep_until(wake).await;
+            counts.push(begun(&mut all).len());
+        }
+        assert_eq!(counts, [4, 4, 4, 4, 0], "and no more than sixteen");
     }
 
     #[tokio::test(start_paused = true)]

@@ -213,3 +213,102 @@ fn a_recorder_that_is_started_anew_finds_what_rounded_durations_have_shifted() {
     let there = recorded(&archive, "c/source");
     assert!(there.len() == 8 && there.contains_key(&other), "{:?}", there.keys());
 }
+
+#[test]
+fn an_ended_stream_behind_addresses_that_differ_each_time_is_recorded_once() {
+    for in_path in [false, true] {
+        let content = contents();
+        let tokens = Arc::new(Mutex::new(0));
+        let origin = ScriptedOrigin::begin(move |path| {
+            let name = path.rsplit('/').next().unwrap();
+            if let Some(at) = number(name) {
+                return Answer::Is(content.content(at));
+            }
+            if path.starts_with("master") {
+                *tokens.lock() += 1;
+                let token = *tokens.lock();
+                let address = if in_path { format!("{token}/live.m3u8") } else { format!("live.m3u8?token={token}") };
+                return Answer::Is(format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{address}\n").into_bytes());
+            }
+            Answer::Is(list(0, &names(0..12), None, true))
+        });
+        let archive = TestArchive::empty();
+        let done = gapless(archive.path(), &["record", "c", &origin.url("master")]);
+        assert!(done.code == 0 && recorded(&archive, "c/source").len() == 12, "{done:?}");
+        let section = format!("[[record]]\nchannel = \"c\"\nsource = \"{}\"\n", origin.url("master"));
+        let node = TestNode::plan(&archive).config(&section).start();
+        let begun = Instant::now();
+        let before = origin.counts()["master"];
+        eventually(SOON, || origin.counts()["master"] > before + 4);
+        let (took, counts) = (begun.elapsed().as_secs(), origin.counts());
+        let segments: usize = counts.iter().filter(|(path, _)| path.contains(".ts")).map(|(_, count)| count).sum();
+        // Once by each recorder.
+        assert!(segments <= 24, "{segments} after {took} s: {counts:?}");
+        assert_eq!(recorded(&archive, "c/source").len(), 12, "in a path: {in_path}");
+        node.terminate();
+    }
+}
+
+#[test]
+fn a_segment_that_is_cut_off_until_its_server_has_all_of_it_comes_whole() {
+    let content = contents();
+    let begun = Instant::now();
+    let origin = ScriptedOrigin::begin(move |path| match number(path) {
+        Some(1) if begun.elapsed() < Duration::from_secs(2) => Answer::BreaksOff(content.content(1)),
+        Some(2) if begun.elapsed() < Duration::from_secs(2) => Answer::Is(content.content(2)[..188 * 3].to_vec()),
+        Some(at) => Answer::Is(content.content(at)),
+        None => Answer::Is(list(0, &names(0..4), Some(DateTime::UNIX_EPOCH), false)),
+    });
+    let archive = TestArchive::empty();
+    let said = tempfile::tempfile().unwrap();
+    let mut recording = gapless_begun(archive.path(), &["record", "c", &origin.url("live.m3u8"), "--for", "5m"], said);
+    eventually(SOON, || of_kind(&recorded(&archive, "c/source"), "full").len() == 4);
+    recording.kill().unwrap();
+    recording.wait().unwrap();
+}
+
+#[test]
+fn where_segments_are_refused_although_the_playlist_answers_another_address_of_it_is_asked_for() {
+    let content = contents();
+    let given = Arc::new(Mutex::new(0));
+    let origin = ScriptedOrigin::begin(move |path| {
+        let now = *given.lock();
+        if let Some(at) = number(path) {
+            // The first session has run out behind the second segment.
+            let is_held = path.ends_with("=2") || at < 2;
+            return if is_held { Answer::Is(content.content(at)) } else { Answer::Status(403) };
+        }
+        let Some(session) = path.strip_prefix("live.m3u8?session=") else {
+            *given.lock() = (now + 1).min(2);
+            let master = format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlive.m3u8?session={}\n", (now + 1).min(2));
+            return Answer::Is(master.into_bytes());
+        };
+        let signed: Vec<String> = names(0..8).iter().map(|name| format!("{name}?session={session}")).collect();
+        Answer::Is(list(0, &signed, Some(DateTime::UNIX_EPOCH), false))
+    });
+    let archive = TestArchive::empty();
+    let said = tempfile::tempfile().unwrap();
+    let mut recording = gapless_begun(archive.path(), &["record", "c", &origin.url("master"), "--for", "5m"], said);
+    eventually(SOON, || of_kind(&recorded(&archive, "c/source"), "full").len() == 8);
+    recording.kill().unwrap();
+    recording.wait().unwrap();
+}
+
+#[test]
+fn a_slate_that_is_the_same_again_and_again_is_recorded_each_time_where_times_are_told() {
+    let content = contents();
+    let origin = ScriptedOrigin::begin(move |path| match number(path) {
+        Some(_) => Answer::Is(content.content(0)),
+        None => {
+            let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n".to_owned();
+            for number in 0..6 {
+                writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:2026-11-29T10:00:{number:02}Z").unwrap();
+                writeln!(text, "#EXTINF:1,\ns{number}.ts").unwrap();
+            }
+            Answer::Is((text + "#EXT-X-ENDLIST\n").into_bytes())
+        }
+    });
+    let archive = TestArchive::empty();
+    let done = gapless(archive.path(), &["record", "c", &origin.url("live.m3u8")]);
+    assert_eq!(recorded(&archive, "c/source").len(), 6, "{done:?}");
+}

@@ -17,6 +17,8 @@ use super::origin::read_head;
 pub enum Answer {
     Is(Vec<u8>),
     Status(u16),
+    /// Half of it, and the connection ends.
+    BreaksOff(Vec<u8>),
     /// A byte now and then, for as long as anybody waits.
     Trickles(Vec<u8>),
 }
@@ -91,6 +93,10 @@ fn serve(
                 stream.write_all(&bytes)?;
             }
             Answer::Status(status) => write!(stream, "HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n")?,
+            Answer::BreaksOff(bytes) => {
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len())?;
+                return stream.write_all(&bytes[..bytes.len() / 2]);
+            }
             Answer::Trickles(bytes) => {
                 write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len())?;
                 for byte in bytes {
