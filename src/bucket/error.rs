@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use super::credentials::CredentialError;
+use super::access_keys::CredentialError;
 use super::http_service::{NoAnswer, NoAnswerReason, StoreRefusal};
 use crate::archive::escape::shown;
 use crate::archive::{ObjectFault, ObjectName};

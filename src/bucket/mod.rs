@@ -8,8 +8,10 @@
 //!
 //! When an hour is uploaded, and what may be done because it was, is not decided here.
 
+mod access_keys;
 mod client;
 mod credentials;
+mod credentials_file;
 mod error;
 mod http_service;
 mod listing;
@@ -18,8 +20,9 @@ mod settings;
 mod store_answer;
 mod upload;
 
+pub use access_keys::{AccessKeys, CredentialError};
 pub use client::Bucket;
-pub use credentials::{AccessKeys, CredentialError, CredentialSource};
+pub use credentials::CredentialSource;
 pub use error::BucketError;
 pub use listing::{ListedObject, ObjectPage};
 pub use local_hour::{LocalHour, LocalHourError};

@@ -1,7 +1,7 @@
 //! A distributed object store with an S3 interface: `OpenStack` Swift, with a device in each of three zones.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -60,10 +60,15 @@ impl Swift {
         fs::remove_file(file).unwrap();
     }
 
+    /// Where one of its devices keeps what it has.
+    pub fn device(&self, number: u32) -> PathBuf {
+        self.dir.path().join(format!("d{number}"))
+    }
+
     /// Changes the bytes of everything that one device has.
     pub fn damage_device(&self, number: u32) -> usize {
         let mut damaged = 0;
-        let mut dirs = vec![self.dir.path().join(format!("d{number}/objects"))];
+        let mut dirs = vec![self.device(number).join("objects")];
         while let Some(dir) = dirs.pop() {
             for entry in fs::read_dir(&dir).unwrap().map(Result::unwrap) {
                 let path = entry.path();
