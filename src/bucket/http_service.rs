@@ -27,7 +27,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long the store may say nothing, beside what the request itself takes.
 const SILENCE: Duration = Duration::from_secs(60);
 /// Bytes a second at which a request must get through at least: a line that is slower does not carry a stream that is recorded.
-const LEAST_RATE: u64 = 64 << 10;
+const LEAST_RATE: u64 = 128 << 10;
 /// Idle connections are closed after this.
 const IDLE: Duration = Duration::from_secs(45);
 const IDLE_CONNECTIONS: usize = 4;

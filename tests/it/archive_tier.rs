@@ -161,6 +161,30 @@ fn what_a_tombstone_hides_does_not_come_back_and_a_changed_hour_is_another_objec
 }
 
 #[test]
+fn a_restore_that_is_interrupted_keeps_what_it_has_and_goes_on() {
+    let (store, archive) = (TestStore::start(), archive());
+    with_bucket(&archive, &store);
+    seal_all(&archive);
+    ask(&archive, &["run", HOURS[0]]).json(0);
+    let before = files(&archive);
+    let empty = TestArchive::empty();
+    with_bucket(&empty, &store);
+    // Its manifest comes, then half of its files, and then nobody may have the rest.
+    store.fails(Method::GET, ".tar", LineFault::Passes, 1);
+    store.fails(Method::GET, ".tar", LineFault::HalfBody, 1);
+    store.fails(Method::GET, ".tar", LineFault::Refuses(403, "AccessDenied"), 9);
+    let broken = ask(&empty, &["restore", "c"]);
+    assert!(broken.code == 3 && broken.err.contains("AccessDenied"), "{broken:?}");
+    let came = empty.listing(HOURS[0], false).len();
+    assert!((1..6).contains(&came), "{came} of 6 files came");
+    store.is_well();
+    let done = ask(&empty, &["restore", "c"]).json(0);
+    assert_eq!(done["hours"][0]["files"], 6 - came, "{done}");
+    let is_of_it = |(path, _): &&(String, Vec<u8>)| path.starts_with(HOURS[0]);
+    assert!(files(&empty).iter().eq(before.iter().filter(is_of_it)));
+}
+
+#[test]
 fn an_object_that_is_damaged_or_gone_is_found_and_uploaded_again() {
     let (store, archive) = (TestStore::start(), archive());
     with_bucket(&archive, &store);

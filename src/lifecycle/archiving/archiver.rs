@@ -160,6 +160,8 @@ impl Archiver {
         }
         let base = self.keeper.guard().base()?;
         let Some((packed, describes)) = self.sealed(&base, place)? else { return Ok(ArchiveOutcome::Open) };
+        // Nothing is sent for a receipt that could not be written.
+        self.disk(Receipts::of(&base).prepare(place))?;
         let packed = Arc::new(packed);
         let open = || LocalHour::open(&base, Arc::clone(&packed));
         self.wait(watch, async |stop| {

@@ -30,6 +30,8 @@ pub const REGION: &str = "us-east-1";
 /// What the line does with one request.
 #[derive(Debug, Clone)]
 pub enum LineFault {
+    /// Nothing.
+    Passes,
     /// Answers with this status and code, without asking the store.
     Refuses(u16, &'static str),
     /// Ends the connection in the middle of the answer.
