@@ -7,8 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use super::archiver::{ArchiveOutcome, ArchiveWatch, Archiver, CopyState};
+use super::archiver::{ArchiveError, ArchiveOutcome, ArchiveWatch, Archiver, CopyState};
 use crate::archive::{HourPlace, Span, Timestamp};
+use crate::bucket::BucketError;
 use crate::jobs::{Failure, Job, JobHandle, JobState, Next, Stop};
 use crate::sync::crawl::CrawlError;
 
@@ -44,7 +45,13 @@ impl UploadJob {
     fn look(&mut self) -> Result<(), Failure> {
         let now = Timestamp::from(SystemTime::now());
         let watch = Unwatched { handle: None, stop: &self.stop };
-        self.archiver.wait(&watch, async |_| self.archiver.bucket().end_abandoned(ABANDONED, now).await)?;
+        match self.archiver.wait(&watch, async |_| self.archiver.bucket().end_abandoned(ABANDONED, now).await) {
+            // It need not be allowed for hours to be uploaded.
+            Err(ArchiveError::Bucket(error @ (BucketError::Denied { .. } | BucketError::Unexpected { .. }))) => {
+                tracing::debug!(name: "uploads_unlisted", %error, "uploads that were never completed cannot be listed; a rule of the bucket has to end them");
+            }
+            done => drop(done?),
+        }
         self.failed.retain(|_, failed| failed.elapsed() < AGAIN);
         let mut unseen = None;
         // Newest first, so that the oldest is taken from the end.
