@@ -87,7 +87,7 @@ impl Bucket {
             match done.map_err(|error| self.error(&error, Some(&name))) {
                 Ok(()) => {}
                 // Somebody else has ended it, or the list is older than its end.
-                Err(BucketError::Gone(_)) => continue,
+                Err(BucketError::Gone(_) | BucketError::Refused { status: 404, .. }) => continue,
                 Err(error) => return Err(error),
             }
             tracing::info!(name: "upload_ended", object = %name, %begun, "an upload that was never completed was ended");

@@ -29,8 +29,8 @@ const COUNTED_US: i64 = 10 * SECOND_US;
 /// What a playlist is that lists the end of a stream, whatever its addresses are at the moment; never 0.
 pub fn window_print(list: &MediaList) -> u64 {
     let mut hasher = Xxh3Default::new();
-    let last = list.segments.last().map(|last| (last.sequence, SeenSegment::of(last).print));
-    (last, list.has_ended).hash(&mut hasher);
+    let newest = list.segments.last().map(|newest| (newest.sequence, SeenSegment::of(newest).print));
+    (newest, list.has_ended).hash(&mut hasher);
     hasher.finish() | 1
 }
 

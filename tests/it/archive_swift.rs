@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use gapless::archive::{HourManifest, PackedHour, Span, Timestamp};
 use gapless::bucket::{AccessKeys, Bucket, BucketSettings, CredentialSource, LocalHour};
@@ -22,6 +22,7 @@ use crate::support::{SOON, TestArchive, eventually, gapless};
 const BUCKET: &str = Swift::BUCKET;
 const KEY: &str = Swift::KEY;
 const SECRET: &str = Swift::SECRET;
+const PATIENCE: Duration = Duration::from_secs(90);
 const LARGE: &str = "large/source/2020-01-01T00";
 
 fn bucket(swift: &Swift, name: &str, secret: &str) -> Bucket {
@@ -112,7 +113,7 @@ fn an_archive_goes_to_swift_and_comes_back_with_a_device_gone_in_the_middle() {
     });
 
     // One of three devices is gone.
-    fs::rename(swift.device(1), swift.device(1).with_extension("gone")).unwrap();
+    swift.kill_device(1);
     assert_eq!(count(&archive, &["run"]), hours.len() as u64 - 1);
     assert_eq!(count(&archive, &["verify"]), hours.len() as u64);
 
@@ -135,12 +136,12 @@ fn an_archive_goes_to_swift_and_comes_back_with_a_device_gone_in_the_middle() {
     // All of it comes back from there alone.
     let empty = TestArchive::empty();
     with_bucket(&empty, &swift);
-    let args: Vec<&str> = ["restore"].into_iter().chain(["desertbus", "large"]).collect();
-    let back = gapless(empty.path(), &[&["archive"], &args[..], &["--json"]].concat());
-    let restored = back.json(0)["summary"]["done"].as_u64().unwrap();
-    let filled: Vec<String> = hours.iter().filter(|hour| !archive.listing(hour, false).is_empty()).cloned().collect();
-    assert_eq!(restored, filled.len() as u64, "{}", back.out);
-    assert!(files(&empty, &hours) == files(&archive, &hours));
+    // Lists of the store may lag behind; what is asked again goes on.
+    eventually(PATIENCE, || {
+        let back = gapless(empty.path(), &["archive", "restore", "desertbus", "large", "--json"]);
+        assert!([0, 3].contains(&back.code), "{back:?}");
+        files(&empty, &hours) == files(&archive, &hours)
+    });
 
     // A bit that flips on every device is never taken for right.
     let mut all = Vec::new();

@@ -185,6 +185,60 @@ fn a_restore_that_is_interrupted_keeps_what_it_has_and_goes_on() {
 }
 
 #[test]
+fn one_damaged_file_keeps_no_other_from_coming_back_and_an_unread_object_hides_all_of_its_hour() {
+    let (store, one) = (TestStore::start(), archive());
+    with_bucket(&one, &store);
+    seal_all(&one);
+    assert_eq!(ask(&one, &["run", HOURS[0]]).json(0)["summary"]["done"], 1);
+    let first = object_of(&one, &store, HOURS[0]);
+    let whole = fs::read(&first).unwrap();
+    let mut damaged = whole.clone();
+    damaged[600] ^= 1;
+    fs::write(&first, &damaged).unwrap();
+    let empty = TestArchive::empty();
+    with_bucket(&empty, &store);
+    let there = || empty.listing(HOURS[0], true).len();
+    let all = one.listing(HOURS[0], true).len();
+    let said = ask(&empty, &["restore", HOURS[0]]);
+    assert!(said.code == 1 && said.out.contains("than its hash says"), "{said:?}");
+    assert_eq!(there(), all - 1);
+
+    // Another object of the hour has it.
+    one.segment(HOURS[0], "30:00", 1.0, Kind::Full);
+    seal_all(&one);
+    assert_eq!(ask(&one, &["run", HOURS[0]]).json(0)["summary"]["done"], 1);
+    assert_eq!(ask(&empty, &["restore", HOURS[0]]).json(0)["summary"]["done"], 1);
+    assert_eq!(there(), all + 1);
+
+    // A third one knows of a tombstone, and cannot be read: nothing of the hour comes back, as what it hides is not known.
+    let hidden = one.listing(HOURS[0], false)[0].clone();
+    one.tombstone(&format!("{}/{hidden}", HOURS[0]));
+    seal_all(&one);
+    let before: Vec<String> = objects(&one, HOURS[0]);
+    assert_eq!(ask(&one, &["run", HOURS[0]]).json(0)["summary"]["done"], 1);
+    let third = objects(&one, HOURS[0]).into_iter().find(|name| !before.contains(name)).unwrap();
+    let other = TestArchive::empty();
+    with_bucket(&other, &store);
+    store.fails(Method::GET, &third[third.len() - 20..], LineFault::Refuses(403, "InvalidObjectState"), 9);
+    let said = ask(&other, &["restore", HOURS[0]]);
+    assert!(said.code == 1 && !other.at(HOURS[0]).exists(), "{said:?}");
+    store.is_well();
+    let said = ask(&other, &["restore", HOURS[0]]);
+    assert!(!other.listing(HOURS[0], true).contains(&hidden), "{said:?}");
+    let nowhere = ask(&other, &["restore", "nobody/source"]);
+    assert!(
+        nowhere.code != 0 && format!("{}{}", nowhere.out, nowhere.err).contains("no hour of nobody/source"),
+        "{nowhere:?}"
+    );
+}
+
+fn objects(archive: &TestArchive, hour: &str) -> Vec<String> {
+    let listed = ask(archive, &["ls", hour]).json(0);
+    let names = listed["objects"].as_array().unwrap().iter().map(|object| object["name"].as_str().unwrap().to_owned());
+    names.collect()
+}
+
+#[test]
 fn an_object_that_is_damaged_or_gone_is_found_and_uploaded_again() {
     let (store, archive) = (TestStore::start(), archive());
     with_bucket(&archive, &store);

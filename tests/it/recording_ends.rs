@@ -297,16 +297,16 @@ fn where_segments_are_refused_although_the_playlist_answers_another_address_of_i
 #[test]
 fn a_slate_that_is_the_same_again_and_again_is_recorded_each_time_where_times_are_told() {
     let content = contents();
-    let origin = ScriptedOrigin::begin(move |path| match number(path) {
-        Some(_) => Answer::Is(content.content(0)),
-        None => {
-            let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n".to_owned();
-            for number in 0..6 {
-                writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:2026-11-29T10:00:{number:02}Z").unwrap();
-                writeln!(text, "#EXTINF:1,\ns{number}.ts").unwrap();
-            }
-            Answer::Is((text + "#EXT-X-ENDLIST\n").into_bytes())
+    let origin = ScriptedOrigin::begin(move |path| {
+        if number(path).is_some() {
+            return Answer::Is(content.content(0));
         }
+        let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n".to_owned();
+        for number in 0..6 {
+            writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:2026-11-29T10:00:{number:02}Z").unwrap();
+            writeln!(text, "#EXTINF:1,\ns{number}.ts").unwrap();
+        }
+        Answer::Is((text + "#EXT-X-ENDLIST\n").into_bytes())
     });
     let archive = TestArchive::empty();
     let done = gapless(archive.path(), &["record", "c", &origin.url("live.m3u8")]);

@@ -71,6 +71,12 @@ pub enum ArchiveError {
         "there is not enough room: {needed} bytes come back, {free} are free, and {keep} of them are kept free (backfill.keep_free)"
     )]
     Room { needed: u64, free: u64, keep: u64 },
+    #[error("the bucket has no hour of {0}; `gapless archive ls` shows what it has")]
+    NotThere(String),
+    #[error(
+        "the bucket has {0} objects of this hour, and more than 16 are not read: remove the older ones, whose hour has changed since"
+    )]
+    TooMany(usize),
 }
 
 impl ArchiveError {
@@ -79,15 +85,21 @@ impl ArchiveError {
         if let Self::Bucket(error) = self { Some(error.reason()) } else { None }
     }
 
+    /// Whether an object is not what it should be, or not there.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Bucket(error) if error.is_loss())
+    }
+
     /// Whether other hours may go well all the same.
     pub fn is_about_the_hour(&self) -> bool {
         match self {
             Self::Bucket(error) => error.is_about_the_object(),
-            Self::Local(LocalHourError::Changed { .. }) | Self::Crawl(CrawlError::Doubt(_)) | Self::Unwritable(_) => {
-                true
-            }
+            Self::Local(LocalHourError::Changed { .. })
+            | Self::Crawl(CrawlError::Doubt(_))
+            | Self::Unwritable(_)
+            | Self::TooMany(_) => true,
             Self::Local(LocalHourError::Disk(error)) | Self::Crawl(CrawlError::Disk(error)) => !error.is_shortage(),
-            Self::Crawl(_) | Self::Room { .. } => false,
+            Self::Crawl(_) | Self::Room { .. } | Self::NotThere(_) => false,
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! 1. Each object's manifest is the one that the object is called after, and each file is hashed before it gets its name.
 //! 2. What lies here is never replaced; so an hour that was interrupted is gone on with, file by file.
-//! 3. Tombstones that lie here, and those in the manifests of all objects of the hour, keep out what they hide. They are not put back
-//!    themselves: what is hidden where is decided elsewhere.
-//! 4. Files that lie near one another in the object come in one request.
+//! 3. A file that is damaged in one object is passed over, and taken from another one of the hour if that has it.
+//! 4. Tombstones that lie here, and those in the manifests of all objects of the hour, keep out what they hide. They are not put back
+//!    themselves: what is hidden where is decided elsewhere. While one of the objects cannot be read, nothing of its hour comes back.
+//! 5. Files that lie near one another in the object come in one request.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -29,6 +30,8 @@ use crate::wire::ArchiveSummary;
 const NEAR: u64 = 1 << 20;
 /// Entries of a directory that are looked at: more than any manifest lists, hidden ones included.
 const MOST_IN_DIR: usize = 4 * MOST_ENTRIES;
+/// Objects of one hour whose manifests are read; each has changed once more since.
+const MOST_OF_AN_HOUR: usize = 16;
 /// Objects of one order: a hundred years of hours.
 const MOST_OBJECTS: usize = 1_000_000;
 
@@ -37,18 +40,28 @@ impl Archiver {
     pub fn restore(&self, within: &[String], observer: &dyn ArchiveObserver) -> Result<ArchiveSummary, ArchiveError> {
         let listening = Listening(observer);
         let found = self.wait(&listening, async |_| self.found(within).await)?;
-        let ahead = found.values().flatten().map(|object| object.size).sum();
+        let ahead = found.values().flatten().fold(0, |sum: u64, object| sum.saturating_add(object.size));
         let mut work = Work::new(observer, found.len() as u64, ahead);
         for (place, objects) in found {
             if observer.is_stopped() {
                 break;
             }
+            if objects.len() > MOST_OF_AN_HOUR {
+                work.failed(&place, ArchiveError::TooMany(objects.len()))?;
+                continue;
+            }
             let mut known = Vec::new();
+            let mut unread = None;
             for object in objects {
                 match self.wait(&work, async |_| self.bucket.packed(&object.name, object.size).await) {
                     Ok(packed) => known.push(packed),
-                    Err(error) => work.failed(&place, error)?,
+                    Err(error) => unread = Some(error),
                 }
+            }
+            if let Some(error) = unread {
+                // It may know of tombstones that hide what the others have.
+                work.failed(&place, error)?;
+                continue;
             }
             let done = self.restore_hour(&place, &known, &work);
             work.told();
@@ -65,14 +78,19 @@ impl Archiver {
         Ok(work.end())
     }
 
-    async fn found(&self, within: &[String]) -> Result<BTreeMap<HourPlace, Vec<ListedObject>>, BucketError> {
+    async fn found(&self, within: &[String]) -> Result<BTreeMap<HourPlace, Vec<ListedObject>>, ArchiveError> {
         let (mut found, mut count) = (BTreeMap::<HourPlace, Vec<ListedObject>>::new(), 0);
         for part in within {
             let (below, mut from) = (format!("{}/", part.trim_end_matches('/')), None);
+            let mut is_there = false;
             loop {
                 let page = self.bucket.list(&below, from.as_deref()).await?;
-                count += page.objects.len();
-                for object in page.objects {
+                count += page.objects.len() + 1;
+                // Not all stores list what they are asked for.
+                for object in
+                    page.objects.into_iter().filter(|object| format!("{}/", object.name.place).starts_with(&below))
+                {
+                    is_there = true;
                     let objects = found.entry(object.name.place.clone()).or_default();
                     // Two places may lie in one another.
                     if !objects.contains(&object) {
@@ -83,6 +101,9 @@ impl Archiver {
                 if from.is_none() || count > MOST_OBJECTS {
                     break;
                 }
+            }
+            if !is_there {
+                return Err(ArchiveError::NotThere(part.clone()));
             }
         }
         Ok(found)
@@ -103,7 +124,8 @@ impl Archiver {
         let tombstones = known.iter().flat_map(|packed| packed.manifest().tombstones().iter().map(AsRef::as_ref));
         let here = there.iter().filter_map(|name| name.to_str()).filter(|name| is_tombstone(name));
         let hidden: HashSet<&str> = tombstones.chain(here).map(stem).collect();
-        let mut came = Came { there: there.clone(), files: 0, bytes: 0 };
+        let mut came = Came { there: there.clone(), files: 0, bytes: 0, damaged: BTreeMap::new() };
+        let mut failed = None;
         for packed in known {
             let is_missing = |file: &&ManifestFile| {
                 let is_hidden = may_be_hidden(&file.name) && hidden.contains(stem(&file.name));
@@ -123,10 +145,18 @@ impl Archiver {
             // What came before something failed is there, and is kept.
             let flushed = self.disk(sync_dir(&dir));
             self.keeper.reconcile(std::slice::from_ref(place), true)?;
-            done?;
+            match done {
+                // Another object may have what this one lost meanwhile.
+                Err(error) if error.is_loss() => drop(failed.get_or_insert(error)),
+                done => done?,
+            }
             flushed?;
         }
-        Ok((came.files, came.bytes))
+        let damaged = came.damaged.into_iter().find(|(name, _)| !came.there.contains(&OsString::from(&**name)));
+        match damaged.map(|(_, error)| error).or(failed) {
+            Some(error) => Err(error),
+            None => Ok((came.files, came.bytes)),
+        }
     }
 
     fn fetch(
@@ -162,6 +192,8 @@ struct Came {
     there: HashSet<OsString>,
     files: u64,
     bytes: u64,
+    /// What was another one than its hash says, by name.
+    damaged: BTreeMap<Box<str>, ArchiveError>,
 }
 
 impl Came {
@@ -216,10 +248,11 @@ impl Splitter<'_> {
                     open.write(content)?;
                 }
                 if range.end == file.size {
-                    if let Some(whole) = self.file.take() {
-                        whole.finish(file, self.name)?;
+                    match self.file.take().map_or(Ok(()), |whole| whole.finish(file, self.name)) {
+                        Ok(()) => self.came.note(file),
+                        Err(error) if error.is_loss() => drop(self.came.damaged.insert(file.name.clone(), error)),
+                        Err(error) => return Err(error),
                     }
-                    self.came.note(file);
                 }
             }
         }

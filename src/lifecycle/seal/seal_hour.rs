@@ -11,11 +11,13 @@ use super::rules::{NotSealed, SETTLED, is_awaited, is_quiet};
 use crate::archive::coverage::Window;
 use crate::archive::object_trailer::LARGEST_MANIFEST;
 use crate::archive::{Hash, HourContents, HourManifest, HourPlace, ManifestFile, Span, Stamp, Timestamp};
-use crate::disk::{Base, Dir, DiskError, Manifests, WholeFile};
+use crate::disk::{Base, Dir, DiskError, Manifests, Receipts, WholeFile};
 use crate::sync::crawl::{CrawlError, Keeper};
 
 /// Open holes of an hour that are looked at.
 const MOST_HOLES: usize = 10_000;
+/// Bytes of a receipt that are looked at.
+const LARGEST_RECEIPT: u64 = 16 << 10;
 
 /// What was sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,6 +259,12 @@ impl Sealer {
             Ok(manifest) => manifest,
             Err(error) => return not(NotSealed::Unlistable(error)),
         };
+        let noted = self.disk(Receipts::of(&base).read(&hour.place, LARGEST_RECEIPT))?;
+        let is_this = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(&manifest.object_name().to_string());
+        if noted.is_some_and(|noted| !is_this(&noted.bytes)) {
+            // What was read back from a bucket was another hour than this, whatever times say.
+            self.disk(Receipts::remove(&base, &hour.place))?;
+        }
         self.disk(Manifests::of(&base).write(&hour.place, &manifest.to_bytes(), hour.stamp.ctime_ns))?;
         let sealed = SealedHour { files: manifest.files().len() as u64, bytes: manifest.bytes(), id: manifest.id() };
         tracing::info!(name: "hour_sealed", hour = %hour.place, files = sealed.files, bytes = sealed.bytes, "an hour was sealed");
