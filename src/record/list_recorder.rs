@@ -193,6 +193,7 @@ impl ListRecorder {
     /// Records until the playlist is over, or it was drained.
     pub async fn run(mut self) {
         loop {
+            self.lingers.take_if(|lingers| *lingers <= Instant::now());
             if let Some(end) = self.end.clone()
                 && self.is_drained()
             {
@@ -233,8 +234,7 @@ impl ListRecorder {
     fn is_drained(&mut self) -> bool {
         let may_take = if self.has_ended() { TRIED_FOR } else { DRAINS_FOR };
         let until = *self.until.get_or_insert_with(|| Instant::now() + may_take);
-        let now = Instant::now();
-        self.wanted.is_empty() && self.lingers.is_none_or(|lingers| now >= lingers) || now >= until
+        self.wanted.is_empty() && self.lingers.is_none() || Instant::now() >= until
     }
 
     /// The playlist has another address: what was listed is known, and what still comes is tried further on.
