@@ -98,7 +98,7 @@ fn what_is_pushed_to_nginx_is_recorded_from_its_playlist_and_by_its_rtmp() {
     // An address in figures is waited on.
     let url = format!("rtmp://127.0.0.1:{port}/live/key-of-mine");
     let done = gapless(pulling.path(), &["record", "c", &url, "--for", "1s"]);
-    assert!(done.err.contains("call it localhost"), "{done:?}");
+    assert!(done.err.contains("is called localhost"), "{done:?}");
     let pull = Recording::begin(&pulling, &format!("rtmp://localhost:{port}/live/key-of-mine"));
     let mut sender = Sender::begin(6, "flv", &format!("rtmp\\://127.0.0.1\\:{port}/live/key-of-mine"));
     eventually(SOON, || dir.path().join("key-of-mine.m3u8").exists());
