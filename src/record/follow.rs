@@ -71,6 +71,8 @@ pub struct PlaylistFollower {
     forgotten: Option<u64>,
     /// How often in a row a stale window has grown, and up to which number.
     stale: (u32, u64),
+    /// How many segments the last playlist listed that said that the stream has ended, until one goes on.
+    ended_with: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +108,9 @@ impl PlaylistFollower {
         let newest = self.seen.last_key_value().map(|(number, _)| *number);
         let mut change = match newest {
             None => WindowChange::First,
-            Some(_) if self.is_other(list) => WindowChange::Restarted,
+            Some(newest) if self.is_other(list) || latest.sequence < newest && self.begins_after_the_end(list) => {
+                WindowChange::Restarted
+            }
             Some(newest) if latest.sequence < newest => self.stale(latest.sequence),
             Some(newest) if latest.sequence == newest => WindowChange::Still,
             Some(newest) => match oldest.sequence.saturating_sub(newest).saturating_sub(1) {
@@ -119,6 +123,7 @@ impl PlaylistFollower {
         }
         if change != WindowChange::Stale {
             self.stale = (0, 0);
+            self.ended_with = list.has_ended.then_some(list.segments.len());
         }
         let is_new = |segment: &&ListedSegment| {
             let is_forgotten = self.forgotten.is_some_and(|forgotten| segment.sequence <= forgotten);
@@ -149,6 +154,12 @@ impl PlaylistFollower {
         let is_before = is_before.is_some_and(|((oldest, _), last)| last.sequence.saturating_add(cached) < *oldest);
         // Some servers correct the duration of the last one.
         other > same || is_before
+    }
+
+    /// An encoder that begins anew under the old names has ended its playlist before, and lists little at first; no cache lags so far behind the end.
+    fn begins_after_the_end(&self, list: &MediaList) -> bool {
+        let is_short = self.ended_with.is_some_and(|count| 2 * list.segments.len() <= count);
+        is_short && !list.has_ended && list.segments.iter().all(|segment| segment.time.is_none())
     }
 
     fn stale(&mut self, last: u64) -> WindowChange {
@@ -230,6 +241,25 @@ mod tests {
             assert_eq!(seen(&mut follower, &window("a", 0..last)), (WindowChange::Stale, vec![]));
         }
         assert_eq!(seen(&mut follower, &window("a", 0..4)), (WindowChange::Restarted, vec![0, 1, 2, 3]));
+    }
+
+    #[test]
+    fn a_short_playlist_after_the_end_is_an_encoder_that_begins_anew_under_the_old_names() {
+        use WindowChange::{First, Grew, Restarted, Stale};
+        let ended = |list| MediaList { has_ended: true, ..list };
+        let mut follower = PlaylistFollower::default();
+        for (list, change, new) in [
+            (window("a", 0..4), First, vec![0, 1, 2, 3]),
+            (ended(window("a", 0..5)), Grew, vec![4]),
+            // A cache that lags a little.
+            (window("a", 0..4), Stale, vec![]),
+            (ended(window("a", 0..5)), WindowChange::Still, vec![]),
+            (window("a", 0..2), Restarted, vec![0, 1]),
+            (window("a", 0..3), Grew, vec![2]),
+            (window("a", 0..1), Stale, vec![]),
+        ] {
+            assert_eq!(seen(&mut follower, &list), (change, new), "{list:?}");
+        }
     }
 
     #[test]
