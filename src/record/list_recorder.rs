@@ -3,7 +3,8 @@
 //! 1. It is asked again after as long as its newest segment lasts, or half its target duration ([`PollPace`]).
 //! 2. At most [`FETCHES`] segments come at once, the newest first: where the line is too slow for all, what is live is there.
 //! 3. A segment is tried again, later each time: as long as it is listed if the origin does not have it, else for [`TRIED_FOR`]. What is not
-//!    `full` is kept, and tried again until the same bytes come twice. Its address is the one of the newest playlist.
+//!    `full` is kept, and tried again: what was cut off until it is whole, and what came whole until the same bytes come once more after
+//!    [`SETTLED_AFTER`]. Its address is the one of the newest playlist.
 //! 4. Where no time is told, all segments of a run are placed by the first that comes ([`RunPlacement`]). Later on, [`AgreedTimes`] moves them.
 //! 5. When its address is refused, another one is waited for; what is known stays known under that.
 //! 6. When it is drained, or is there no more, it is asked no more, and what is listed is fetched to its end; what has not come after
@@ -383,19 +384,8 @@ impl ListRecorder {
                 self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
                 continue;
             }
-            self.wanted.insert(WantedSegment {
-                listed: segment.clone(),
-                base: Arc::clone(&base),
-                run,
-                placement: Arc::clone(&self.placement),
-                time,
-                since: now,
-                not_before: now,
-                attempts: 0,
-                no_room: None,
-                before: None,
-                is_cut: false,
-            });
+            let number = (run, segment.clone());
+            self.wanted.insert(WantedSegment::new(number, Arc::clone(&base), Arc::clone(&self.placement), time, now));
         }
         lasts
     }

@@ -44,6 +44,29 @@ pub struct WantedSegment {
 }
 
 impl WantedSegment {
+    /// One of a run that was listed just now.
+    pub fn new(
+        (run, listed): (u64, ListedSegment),
+        base: Arc<Url>,
+        placement: Arc<RunPlacement>,
+        time: StartTime,
+        now: Instant,
+    ) -> Self {
+        Self {
+            listed,
+            base,
+            run,
+            placement,
+            time,
+            since: now,
+            not_before: now,
+            attempts: 0,
+            no_room: None,
+            before: None,
+            is_cut: false,
+        }
+    }
+
     pub fn number(&self) -> SegmentNumber {
         (self.run, self.listed.sequence)
     }
@@ -193,19 +216,7 @@ mod tests {
                 moved: Span::default(),
             };
             let now = Instant::now();
-            all.insert(WantedSegment {
-                listed: listed.clone(),
-                base: base("one"),
-                run,
-                placement: Arc::clone(placement),
-                time,
-                since: now,
-                not_before: now,
-                attempts: 0,
-                no_room: None,
-                before: None,
-                is_cut: false,
-            });
+            all.insert(WantedSegment::new((run, listed.clone()), base("one"), Arc::clone(placement), time, now));
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,9 +14,10 @@ use gapless::net::tls;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive_tier::{name_bucket, seal_all};
 use crate::support::archive::packets;
 use crate::support::swift::Swift;
-use crate::support::{SOON, TestArchive, eventually, gapless};
+use crate::support::{TestArchive, eventually, gapless};
 
 const BUCKET: &str = Swift::BUCKET;
 const KEY: &str = Swift::KEY;
@@ -33,22 +33,7 @@ fn bucket(swift: &Swift, name: &str, secret: &str) -> Bucket {
 }
 
 fn with_bucket(archive: &TestArchive, swift: &Swift) {
-    let credentials = archive.outside().join("credentials");
-    let keys = format!("[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n");
-    fs::write(&credentials, keys).unwrap();
-    fs::set_permissions(&credentials, fs::Permissions::from_mode(0o600)).unwrap();
-    fs::create_dir_all(archive.at(".gapless")).unwrap();
-    let settings = format!(
-        "[archive]\nbucket = \"{BUCKET}\"\nendpoint = \"{}\"\nprefix = \"here\"\npart_size = \"5MiB\"\ncredentials = {credentials:?}\n",
-        swift.url()
-    );
-    fs::write(archive.at(".gapless/config.toml"), settings).unwrap();
-}
-
-fn seal_all(archive: &TestArchive) -> u64 {
-    let seal = |more: &[&str]| gapless(archive.path(), &[&["seal", "--after", "0s", "--json"], more].concat()).json(0);
-    eventually(SOON, || !seal(&["--plan"])["hours"].to_string().contains("lately"));
-    seal(&[])["summary"]["sealed"].as_u64().unwrap()
+    name_bucket(archive, &swift.url(), BUCKET, (KEY, SECRET), "part_size = \"5MiB\"\n");
 }
 
 fn count(archive: &TestArchive, args: &[&str]) -> u64 {
@@ -89,7 +74,7 @@ fn an_archive_goes_to_swift_and_comes_back_with_a_device_gone_in_the_middle() {
     with_bucket(&archive, &swift);
     archive.named(LARGE, "20:00-2.0-full", "ts", &packets("much", (12 << 20) / 188));
     let hours = archive.all_hours();
-    assert_eq!(seal_all(&archive), hours.len() as u64);
+    assert_eq!(seal_all(&archive)["summary"]["sealed"], hours.len());
     assert_eq!(count(&archive, &["run", "large"]), 1);
 
     // It lists what was begun and never completed, and what is young stays.

@@ -29,21 +29,24 @@ fn archive() -> TestArchive {
     archive
 }
 
-/// The archive's settings name the bucket.
-fn with_bucket(archive: &TestArchive, store: &TestStore) {
+/// The archive's settings name the bucket of a store, with other settings of `[archive]` behind.
+pub fn name_bucket(archive: &TestArchive, url: &str, bucket: &str, (key, secret): (&str, &str), more: &str) {
     let credentials = archive.outside().join("credentials");
-    let keys = format!("[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n");
+    let keys = format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
     fs::write(&credentials, keys).unwrap();
     fs::set_permissions(&credentials, fs::Permissions::from_mode(0o600)).unwrap();
     fs::create_dir_all(archive.at(".gapless")).unwrap();
     let settings = format!(
-        "[archive]\nbucket = \"{BUCKET}\"\nendpoint = \"{}\"\nprefix = \"here\"\ncredentials = {credentials:?}\n",
-        store.url()
+        "[archive]\nbucket = \"{bucket}\"\nendpoint = \"{url}\"\nprefix = \"here\"\ncredentials = {credentials:?}\n{more}"
     );
     fs::write(archive.at(".gapless/config.toml"), settings).unwrap();
 }
 
-fn seal_all(archive: &TestArchive) -> Value {
+fn with_bucket(archive: &TestArchive, store: &TestStore) {
+    name_bucket(archive, &store.url(), BUCKET, (KEY, SECRET), "");
+}
+
+pub fn seal_all(archive: &TestArchive) -> Value {
     let seal = |more: &[&str]| gapless(archive.path(), &[&["seal", "--after", "0s", "--json"], more].concat()).json(0);
     eventually(SOON, || !seal(&["--plan"])["hours"].to_string().contains("lately"));
     seal(&[])

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,22 @@ fn list(first: u64, uris: &[impl AsRef<str>], time: Option<DateTime<Utc>>, has_e
     text.into_bytes()
 }
 
+/// A recorder that nobody waits for; it ends with the value.
+struct Begun(Child);
+
+impl Begun {
+    fn record(archive: &TestArchive, url: &str) -> Self {
+        Self(gapless_begun(archive.path(), &["record", "c", url, "--for", "5m"], tempfile::tempfile().unwrap()))
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 /// The number in `sNUMBER.ts`, with or without a query.
 fn number(path: &str) -> Option<usize> {
     path.split('?').next()?.strip_prefix('s')?.strip_suffix(".ts")?.parse().ok()
@@ -53,15 +70,13 @@ fn a_first_segment_that_trickles_does_not_hold_up_the_others() {
         None => Answer::Is(list(0, &names(0..6), None, false)),
     });
     let archive = TestArchive::empty();
-    let said = tempfile::tempfile().unwrap();
-    let mut recording = gapless_begun(archive.path(), &["record", "c", &origin.url("live.m3u8"), "--for", "5m"], said);
+    let recording = Begun::record(&archive, &origin.url("live.m3u8"));
     eventually(SOON, || of_kind(&recorded(&archive, "c/source"), "full").len() == 5);
     // One after the other, as they are.
     let starts: Vec<i64> =
         crate::recording::in_order(&recorded(&archive, "c/source")).iter().map(|(start, ..)| *start).collect();
     assert!(starts.windows(2).all(|pair| pair[1] - pair[0] == 500_000), "{starts:?}");
-    recording.kill().unwrap();
-    recording.wait().unwrap();
+    drop(recording);
 }
 
 #[test]
@@ -129,11 +144,9 @@ fn a_segment_is_asked_for_where_the_newest_playlist_says_that_it_is() {
         }
     });
     let archive = TestArchive::empty();
-    let said = tempfile::tempfile().unwrap();
-    let mut recording = gapless_begun(archive.path(), &["record", "c", &origin.url("live.m3u8"), "--for", "5m"], said);
+    let recording = Begun::record(&archive, &origin.url("live.m3u8"));
     eventually(SOON, || of_kind(&recorded(&archive, "c/source"), "full").len() == 4);
-    recording.kill().unwrap();
-    recording.wait().unwrap();
+    drop(recording);
 }
 
 #[test]
@@ -260,11 +273,9 @@ fn a_segment_that_is_cut_off_until_its_server_has_all_of_it_comes_whole() {
         None => Answer::Is(list(0, &names(0..4), Some(DateTime::UNIX_EPOCH), false)),
     });
     let archive = TestArchive::empty();
-    let said = tempfile::tempfile().unwrap();
-    let mut recording = gapless_begun(archive.path(), &["record", "c", &origin.url("live.m3u8"), "--for", "5m"], said);
+    let recording = Begun::record(&archive, &origin.url("live.m3u8"));
     eventually(SOON, || of_kind(&recorded(&archive, "c/source"), "full").len() == 4);
-    recording.kill().unwrap();
-    recording.wait().unwrap();
+    drop(recording);
 }
 
 #[test]
@@ -287,11 +298,9 @@ fn where_segments_are_refused_although_the_playlist_answers_another_address_of_i
         Answer::Is(list(0, &signed, Some(DateTime::UNIX_EPOCH), false))
     });
     let archive = TestArchive::empty();
-    let said = tempfile::tempfile().unwrap();
-    let mut recording = gapless_begun(archive.path(), &["record", "c", &origin.url("master"), "--for", "5m"], said);
+    let recording = Begun::record(&archive, &origin.url("master"));
     eventually(SOON, || of_kind(&recorded(&archive, "c/source"), "full").len() == 8);
-    recording.kill().unwrap();
-    recording.wait().unwrap();
+    drop(recording);
 }
 
 #[test]
