@@ -163,7 +163,9 @@ async fn test(config: &Config, args: &RecordArgs) -> anyhow::Result<ExitCode> {
 fn source(args: &RecordArgs, given: Option<&String>) -> Result<RecordSource, UsageError> {
     if !args.resolve.is_empty() {
         let command = AddressCommand::new(args.resolve.clone());
-        return command.map(RecordSource::Command).map_err(|why| UsageError(format!("--resolve: {why}")));
+        return command
+            .map(RecordSource::Command)
+            .map_err(|expected| UsageError(format!("--resolve: expected {expected}")));
     }
     let given = given.ok_or_else(|| {
         UsageError("record needs the address of a stream, such as https://live.example/live.m3u8".to_owned())

@@ -210,7 +210,7 @@ impl RecordCounts {
     fn exit(&self) -> Exit {
         let is_empty = |one: &StreamCounts| !one.has_come;
         let is_silent = self.is_silent && self.segments == 0;
-        if self.is_refused || is_silent || self.given_up == 0 && self.streams.values().all(is_empty) {
+        if self.is_refused || is_silent || self.streams.values().all(is_empty) {
             Exit::Failed
         } else if self.given_up > 0 || self.streams.values().any(is_empty) {
             Exit::DataWrong
@@ -263,7 +263,7 @@ mod tests {
             (vec![ended], Exit::Failed),
             (vec![fails()], Exit::Failed),
             (vec![given_up(), fails()], Exit::Failed),
-            (vec![given_up()], Exit::DataWrong),
+            (vec![given_up()], Exit::Failed),
             (vec![one.clone(), given_up()], Exit::DataWrong),
             (vec![one.clone(), refused], Exit::Failed),
             (vec![fails(), here], Exit::Done),

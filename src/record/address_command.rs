@@ -70,10 +70,10 @@ impl AddressCommand {
     pub fn new(words: Vec<String>) -> Result<Self, &'static str> {
         let bytes: usize = words.iter().map(String::len).sum();
         if words.first().is_none_or(String::is_empty) {
-            return Err("expected a program and its arguments, such as streamlink --stream-url URL best");
+            return Err("a program and its arguments, such as streamlink --stream-url URL best");
         }
         if words.len() > WORDS.0 || bytes > WORDS.1 || words.iter().any(|word| word.contains('\0')) {
-            return Err("expected at most 64 words and 16 KiB");
+            return Err("at most 64 words and 16 KiB");
         }
         Ok(Self(words))
     }

@@ -4,14 +4,17 @@
 //! 2. A window that lies before what is known is **stale** (a cache answered) where it lists what was seen, and a **restart** where it
 //!    lists something else. What is the same is told by the times of both, else by file name, part and duration. A stale window that goes on
 //!    growing three times without a fresh one in between is a restart under the old names.
-//! 3. Whatever is listed and was not seen is new, in whatever window it stands: after a gap, and in a stale one, too.
-//! 4. Memory is bounded by the window: numbers below the oldest remembered were seen.
+//! 3. A window that goes on as it was, but calls what was seen by other names, is a restart if it does so once more by the same ones. Names that
+//!    change each time are signed, and say nothing.
+//! 4. Whatever is listed and was not seen is new, in whatever window it stands: after a gap, and in a stale one, too.
+//! 5. Memory is bounded by the window: numbers below the oldest remembered were seen.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
 
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::last_listed::ListedName;
 use super::playlist::{ListedSegment, MediaList};
 use crate::archive::Timestamp;
 use crate::archive::time::SECOND_US;
@@ -58,6 +61,8 @@ pub struct NewSegments<'l> {
     pub change: WindowChange,
     /// The run that they belong to.
     pub run: u64,
+    /// It lists less than the run before did last, as only an encoder does that has just begun; a cache that lags lists as much.
+    pub is_short: bool,
     /// In the order of their numbers.
     pub segments: Vec<&'l ListedSegment>,
 }
@@ -71,13 +76,22 @@ pub struct PlaylistFollower {
     forgotten: Option<u64>,
     /// How often in a row a stale window has grown, and up to which number.
     stale: (u32, u64),
-    /// How many segments the last playlist listed that said that the stream has ended, until one goes on.
-    ended_with: Option<usize>,
+    /// The last playlist said that the stream has ended.
+    has_ended: bool,
+    /// What the last playlist called segments that had other names before.
+    renamed: Option<BTreeMap<u64, u64>>,
+    /// Names change from one playlist to the next.
+    are_names_signed: bool,
+    /// How many segments were listed last by a playlist that is no older one.
+    listed: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct SeenSegment {
+    /// Of its name and its shape.
     print: u64,
+    /// Of its part of a file, and how long it lasts.
+    shape: u64,
     time: Option<Timestamp>,
 }
 
@@ -85,9 +99,10 @@ impl SeenSegment {
     fn of(segment: &ListedSegment) -> Self {
         let path = segment.uri.split(['?', '#']).next().unwrap_or_default();
         let mut hasher = Xxh3Default::new();
-        path.rsplit('/').next().unwrap_or_default().hash(&mut hasher);
         (segment.range, segment.duration.us()).hash(&mut hasher);
-        Self { print: hasher.finish(), time: segment.time }
+        let shape = hasher.finish();
+        path.rsplit('/').next().unwrap_or_default().hash(&mut hasher);
+        Self { print: hasher.finish(), shape, time: segment.time }
     }
 
     fn is_same(self, other: Self, counts_times: bool) -> bool {
@@ -99,16 +114,29 @@ impl SeenSegment {
     }
 }
 
+/// What a segment is called in its playlist, whatever signs its address.
+pub fn listed_name(segment: &ListedSegment) -> ListedName {
+    (segment.sequence, SeenSegment::of(segment).print)
+}
+
 impl PlaylistFollower {
-    /// Takes the next playlist that was fetched.
-    pub fn observe<'l>(&mut self, list: &'l MediaList) -> NewSegments<'l> {
+    /// Takes the next playlist that was fetched. `has_stood_still`: nothing new has come for longer than the source needs for a segment.
+    pub fn observe<'l>(&mut self, list: &'l MediaList, has_stood_still: bool) -> NewSegments<'l> {
         let (Some(oldest), Some(latest)) = (list.segments.first(), list.segments.last()) else {
-            return NewSegments { change: WindowChange::Still, run: self.run, segments: Vec::new() };
+            let (change, run) = (WindowChange::Still, self.run);
+            return NewSegments { change, run, is_short: false, segments: Vec::new() };
         };
         let newest = self.seen.last_key_value().map(|(number, _)| *number);
+        let is_other = self.is_other(list);
+        if !is_other {
+            self.renamed = None;
+        }
         let mut change = match newest {
             None => WindowChange::First,
-            Some(newest) if self.is_other(list) || latest.sequence < newest && self.begins_after_the_end(list) => {
+            Some(newest) if latest.sequence < newest && self.begins_anew(list, has_stood_still) => {
+                WindowChange::Restarted
+            }
+            Some(newest) if is_other && !(latest.sequence >= newest && self.is_only_renamed(list)) => {
                 WindowChange::Restarted
             }
             Some(newest) if latest.sequence < newest => self.stale(latest.sequence),
@@ -118,12 +146,14 @@ impl PlaylistFollower {
                 missed => WindowChange::Jumped { missed },
             },
         };
+        let is_short = change == WindowChange::Restarted && list.segments.len() + 1 < self.listed;
         if change == WindowChange::Restarted {
             *self = Self { run: self.run + 1, ..Self::default() };
         }
         if change != WindowChange::Stale {
             self.stale = (0, 0);
-            self.ended_with = list.has_ended.then_some(list.segments.len());
+            self.listed = list.segments.len();
+            self.has_ended = list.has_ended;
         }
         let is_new = |segment: &&ListedSegment| {
             let is_forgotten = self.forgotten.is_some_and(|forgotten| segment.sequence <= forgotten);
@@ -135,7 +165,7 @@ impl PlaylistFollower {
         }
         self.seen.extend(segments.iter().map(|segment| (segment.sequence, SeenSegment::of(segment))));
         self.bound_memory(list.segments.len());
-        NewSegments { change, run: self.run, segments }
+        NewSegments { change, run: self.run, is_short, segments }
     }
 
     /// Whether it lists other segments under numbers that were seen, or long before all that is remembered.
@@ -144,6 +174,7 @@ impl PlaylistFollower {
         for segment in &list.segments {
             match self.seen.get(&segment.sequence) {
                 Some(seen) if seen.is_same(SeenSegment::of(segment), list.counts_times) => same += 1,
+                Some(seen) if self.are_names_signed && seen.shape == SeenSegment::of(segment).shape => same += 1,
                 Some(_) => other += 1,
                 None => {}
             }
@@ -156,9 +187,26 @@ impl PlaylistFollower {
         other > same || is_before
     }
 
-    /// An encoder that begins anew under the old names has ended its playlist before, and lists little at first; no cache lags so far behind the end.
-    fn begins_after_the_end(&self, list: &MediaList) -> bool {
-        let is_short = self.ended_with.is_some_and(|count| 2 * list.segments.len() <= count);
+    /// Whether all that was seen has the same shape under another name, for the first time or once more under others.
+    fn is_only_renamed(&mut self, list: &MediaList) -> bool {
+        let prints = || list.segments.iter().map(|segment| (segment.sequence, SeenSegment::of(segment)));
+        let mut known = prints().filter_map(|(number, listed)| Some((*self.seen.get(&number)?, listed)));
+        if !known.all(|(seen, listed)| seen.shape == listed.shape && seen.time.is_none() && listed.time.is_none()) {
+            return false;
+        }
+        let Some(before) = self.renamed.replace(prints().map(|(number, listed)| (number, listed.print)).collect())
+        else {
+            return true;
+        };
+        let is_again = |(number, listed): (u64, SeenSegment)| before.get(&number) == Some(&listed.print);
+        self.are_names_signed = !prints().any(is_again);
+        self.are_names_signed
+    }
+
+    /// An encoder that begins anew under the old names has ended its playlist before, or has left it as it was for a while, and lists little at first;
+    /// no cache lags so far behind.
+    fn begins_anew(&self, list: &MediaList, has_stood_still: bool) -> bool {
+        let is_short = (self.has_ended || has_stood_still) && 2 * list.segments.len() <= self.listed;
         is_short && !list.has_ended && list.segments.iter().all(|segment| segment.time.is_none())
     }
 
@@ -203,11 +251,17 @@ mod tests {
 
     fn window(stream: &str, numbers: std::ops::Range<u64>) -> MediaList {
         let segments = numbers.map(|number| segment(number, &format!("{stream}{number}"))).collect();
-        MediaList { target: Span::from_us(2_000_000), has_ended: false, counts_times: false, segments }
+        MediaList {
+            target: Span::from_us(2_000_000),
+            has_ended: false,
+            counts_times: false,
+            rounds_times: false,
+            segments,
+        }
     }
 
     fn seen(follower: &mut PlaylistFollower, list: &MediaList) -> (WindowChange, Vec<u64>) {
-        let new = follower.observe(list);
+        let new = follower.observe(list, false);
         (new.change, new.segments.iter().map(|segment| segment.sequence).collect())
     }
 
@@ -224,12 +278,35 @@ mod tests {
             (window("a", 103..106), Stale, vec![104, 105]),
             (window("a", 107..110), Grew, vec![109]),
             (window("b", 0..3), Restarted, vec![0, 1, 2]),
-            // A restart at numbers that were used.
+            // A restart at numbers that were used, and go on: other names alone may be signatures.
+            (window("c", 1..4), Grew, vec![3]),
             (window("c", 1..4), Restarted, vec![1, 2, 3]),
         ] {
             assert_eq!(seen(&mut follower, &list), (change, new), "{list:?}");
         }
-        assert_eq!(follower.observe(&window("c", 1..4)).run, 2);
+        assert_eq!(follower.observe(&window("c", 1..4), false).run, 2);
+    }
+
+    #[test]
+    fn names_that_are_signed_anew_each_time_are_those_of_the_same_stream() {
+        use WindowChange::{First, Grew, Restarted, Stale, Still};
+        let mut follower = PlaylistFollower::default();
+        for (list, change, new) in [
+            (window("a", 10..13), First, vec![10, 11, 12]),
+            (window("b", 10..13), Still, vec![]),
+            (window("c", 11..14), Grew, vec![13]),
+            (window("d", 12..17), Grew, vec![14, 15, 16]),
+            (window("e", 11..14), Stale, vec![]),
+            (window("f", 0..2), Restarted, vec![0, 1]),
+        ] {
+            assert_eq!(seen(&mut follower, &list), (change, new), "{list:?}");
+        }
+        let mut two_servers = PlaylistFollower::default();
+        seen(&mut two_servers, &window("a", 10..13));
+        for number in 11..20 {
+            let of = if number % 2 == 0 { "a" } else { "b" };
+            assert_eq!(seen(&mut two_servers, &window(of, number..number + 3)), (Grew, vec![number + 2]));
+        }
     }
 
     #[test]
@@ -260,6 +337,9 @@ mod tests {
         ] {
             assert_eq!(seen(&mut follower, &list), (change, new), "{list:?}");
         }
+        let mut killed = PlaylistFollower::default();
+        seen(&mut killed, &window("a", 0..3));
+        assert_eq!(killed.observe(&window("a", 0..1), true).change, Restarted, "it stood still for a while");
     }
 
     #[test]
@@ -314,7 +394,7 @@ mod tests {
                 let last = end - lag.min(length - 1).min(end - 1);
                 let list = window(&format!("{stream}-"), last.saturating_sub(length)..last);
                 listed.extend(list.segments.iter().map(|segment| (stream, segment.sequence)));
-                let found = follower.observe(&list);
+                let found = follower.observe(&list, false);
                 prop_assert_eq!(found.run, u64::from(stream));
                 new.extend(found.segments.iter().map(|segment| (stream, segment.sequence)));
             }

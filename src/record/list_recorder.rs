@@ -6,7 +6,9 @@
 //!    `full` is kept, and tried again: what was cut off until it is whole, and what came whole until the same bytes come once more after
 //!    [`SETTLED_AFTER`]. Its address is the one of the newest playlist.
 //! 4. Where no time is told, all segments of a run are placed by the first that comes ([`RunPlacement`]). Later on, [`AgreedTimes`] moves them.
-//! 5. When its address is refused, another one is waited for; what is known stays known under that.
+//! 5. What fails is asked once more at once, as one of several servers behind an address may be broken; a playlist that was good and leads elsewhere
+//!    for a moment is asked further on. When its address is refused, another one is waited for; what is known stays known under that, and under its
+//!    own, should that answer again.
 //! 6. When it is drained, or is there no more, it is asked no more, and what is listed is fetched to its end; what has not come after
 //!    [`DRAINS_FOR`] is given up.
 //! 7. When the stream has ended, all that its last playlist lists is fetched to its end. It is asked further on, less and less often: an encoder that
@@ -23,8 +25,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::events::RecorderEvent;
-use super::follow::{PlaylistFollower, WindowChange, window_print};
+use super::follow::{PlaylistFollower, WindowChange, listed_name, window_print};
 use super::init_segment::InitSegments;
+use super::last_listed::FollowedId;
 use super::origin::OriginError;
 use super::peer_times::AgreedTimes;
 use super::playlist::{HlsPlaylist, ListedSegment, MediaList, SegmentCipher};
@@ -49,6 +52,8 @@ const UNLISTED_FOR: Duration = Duration::from_secs(60);
 const LEAST_POLL: Duration = Duration::from_millis(250);
 /// The longest wait before a playlist that failed is asked again: less than what real windows hold.
 const LONGEST_RETRY: Duration = Duration::from_secs(4);
+/// A playlist that has not come by then, or after its target duration, is asked for once more besides.
+const LEAST_PATIENCE: Duration = Duration::from_secs(2);
 /// How long another address of a playlist is waited for that is refused.
 const LINGERS_FOR: Duration = Duration::from_secs(60);
 /// Segments in a row that are refused until another address of their playlist is asked for.
@@ -117,6 +122,7 @@ pub struct ListControl {
 
 pub struct ListRecorder {
     parts: Arc<QualityParts>,
+    id: FollowedId,
     /// Where the playlist is by now.
     address: watch::Receiver<Url>,
     state: watch::Sender<ListState>,
@@ -130,6 +136,8 @@ pub struct ListRecorder {
     next_poll: Instant,
     pace: PollPace,
     failures: u32,
+    /// Since when no answer was good.
+    bad_since: Option<Instant>,
     /// The first number that is listed, and its run.
     window: (u64, u64),
     /// When the playlist was read last, and how much it listed.
@@ -161,8 +169,10 @@ impl ListRecorder {
         control: ListControl,
     ) -> Self {
         let now = Instant::now();
+        let id = parts.last_listed.new_playlist();
         Self {
             parts,
+            id,
             address,
             state,
             control,
@@ -175,6 +185,7 @@ impl ListRecorder {
             next_poll: now,
             pace: PollPace::default(),
             failures: 0,
+            bad_since: None,
             window: (0, 0),
             asked: (now, Span::default()),
             reached: None,
@@ -205,7 +216,7 @@ impl ListRecorder {
                 }
                 self.state.send_if_modified(|state| std::mem::replace(state, end) != ListState::Ended);
             }
-            let asks = self.end.is_none() || self.has_ended();
+            let asks = self.end.is_none() || self.has_ended() || self.lingers.is_some();
             if asks && !self.is_polling && Instant::now() >= self.next_poll {
                 self.poll();
             }
@@ -222,7 +233,7 @@ impl ListRecorder {
                 },
                 () = sleep_until(wake) => {}
                 () = self.control.leave.cancelled() => return self.give_up_the_rest(),
-                () = self.control.drain.cancelled(), if asks || self.lingers.is_some() => {
+                () = self.control.drain.cancelled(), if asks => {
                     self.end = Some(ListState::Gone("another one works".to_owned()));
                     self.lingers = None;
                 }
@@ -241,6 +252,10 @@ impl ListRecorder {
     /// The playlist has another address: what was listed is known, and what still comes is tried further on.
     fn goes_on_elsewhere(&mut self) {
         self.next_poll = Instant::now();
+        self.goes_on();
+    }
+
+    fn goes_on(&mut self) {
         if self.lingers.take().is_some() {
             (self.end, self.until) = (None, None);
             self.state.send_replace(ListState::Begins);
@@ -254,9 +269,19 @@ impl ListRecorder {
     fn poll(&mut self) {
         self.is_polling = true;
         let url = self.address.borrow_and_update().clone();
-        let (parts, asked) = (Arc::clone(&self.parts), Instant::now());
+        let (parts, patience) = (Arc::clone(&self.parts), self.target.max(LEAST_PATIENCE));
         self.steps.spawn(async move {
-            let answer = parts.client.playlist(&url).await;
+            let ask = async || {
+                let asked = Instant::now();
+                match parts.client.playlist(&url).await {
+                    Ok(answer) => Ok((asked, answer)),
+                    Err(error) => Err((asked, error)),
+                }
+            };
+            let (asked, answer) = match first_good(ask(), ask(), patience).await {
+                Ok((asked, answer)) => (asked, Ok(answer)),
+                Err((asked, error)) => (asked, Err(error)),
+            };
             Step::Polled(asked, parts.clock.now(), answer)
         });
     }
@@ -266,7 +291,8 @@ impl ListRecorder {
         let began = Instant::now();
         match answer {
             Ok((base, HlsPlaylist::Media(list))) => {
-                self.failures = 0;
+                (self.failures, self.bad_since) = (0, None);
+                self.goes_on();
                 let new = self.listed(&base, &list, appeared).await;
                 let newest = list.segments.last().map_or(list.target, |last| last.duration);
                 self.target = length(list.target);
@@ -279,22 +305,47 @@ impl ListRecorder {
                 self.next_poll = began + wait_after_the_end(self.ended);
             }
             Ok((_, HlsPlaylist::Master(_))) => {
-                self.end = Some(ListState::Refused("the master playlist leads to another master playlist".to_owned()));
+                self.poll_again(began);
+                self.refused(began, "the master playlist leads to another master playlist".to_owned());
             }
-            Err(error) if error.is_gone() => {
-                (self.until, self.lingers) = (None, Some(began + LINGERS_FOR));
-                // Another address is not to wait until all that this one listed has come.
-                self.state.send_replace(ListState::Leaves(error.to_string()));
-                self.end = Some(ListState::Gone(error.to_string()));
+            Err(error) if error.is_final() => {
+                self.poll_again(began);
+                self.refused(began, error.to_string());
             }
-            Err(error) if error.is_final() => self.end = Some(ListState::Refused(error.to_string())),
             Err(error) => {
-                self.failures = self.failures.saturating_add(1);
-                self.inits.fetch_again();
-                let wait = (self.target / 2).max(LEAST_POLL) * self.failures.min(8);
-                self.next_poll = began + wait.min(LONGEST_RETRY);
-                self.state.send_replace(ListState::Fails { reason: HoleReason::SourceOffline, why: error.to_string() });
+                self.poll_again(began);
+                if self.failures <= 1 && self.reached.is_some() {
+                    return;
+                }
+                if !error.is_gone() {
+                    let why = error.to_string();
+                    self.state.send_replace(ListState::Fails { reason: HoleReason::SourceOffline, why });
+                } else if self.lingers.is_none() && (self.end.is_none() || self.has_ended()) {
+                    (self.until, self.lingers) = (None, Some(began + LINGERS_FOR));
+                    // Another address is not to wait until all that this one listed has come.
+                    self.state.send_replace(ListState::Leaves(error.to_string()));
+                    self.end = Some(ListState::Gone(error.to_string()));
+                }
             }
+        }
+    }
+
+    /// After an answer that was not good: at once for the first time, then later each time.
+    fn poll_again(&mut self, began: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.bad_since.get_or_insert(began);
+        self.inits.fetch_again();
+        let wait = (self.target / 2).max(LEAST_POLL) * self.failures.saturating_sub(1).min(8);
+        self.next_poll = began + wait.clamp(LEAST_POLL, LONGEST_RETRY);
+    }
+
+    /// What was good before may be so again soon, whatever answers for it now.
+    fn refused(&mut self, began: Instant, why: String) {
+        let lasts = self.bad_since.map_or(Duration::ZERO, |since| began - since);
+        if self.reached.is_none() || lasts > LINGERS_FOR {
+            self.end = Some(ListState::Refused(why));
+        } else if self.failures > 1 {
+            self.state.send_replace(ListState::Fails { reason: HoleReason::SourceOffline, why });
         }
     }
 
@@ -330,7 +381,11 @@ impl ListRecorder {
     /// How long what was new lasts.
     async fn listed(&mut self, base: &Url, list: &MediaList, appeared: Timestamp) -> Span {
         let base = Arc::new(base.clone());
-        let new = self.follower.observe(list);
+        let has_stood_still = self.news.elapsed() > self.target * 3 / 2;
+        let new = self.follower.observe(list, has_stood_still);
+        if matches!(new.change, WindowChange::Restarted | WindowChange::Jumped { .. }) {
+            self.times.shift_end(self.placement.shift());
+        }
         let mut times = self.times.place(&new, list, appeared);
         for time in times.iter_mut().filter(|time| !time.source.is_told()) {
             time.moved = self.agreed.next();
@@ -343,6 +398,7 @@ impl ListRecorder {
         }
         self.tell_of(change, list);
         let mut fresh: Vec<(&ListedSegment, StartTime)> = new.segments.into_iter().zip(times).collect();
+        self.parts.last_listed.listed(self.id, fresh.iter().map(|(segment, _)| listed_name(segment)));
         let lasts = fresh.iter().fold(Span::default(), |sum, (segment, _)| sum + segment.duration);
         if fresh.is_empty() {
             return lasts;
@@ -350,18 +406,25 @@ impl ListRecorder {
         self.news = Instant::now();
         self.parts.clock.came();
         self.compare_clocks(&fresh);
-        let ended = self.reached.map_or(Timestamp::MIN, |(_, _, end)| end);
-        self.tell_of_what_is_left_out(run, &fresh);
+        let ended = self.reached.map_or(Timestamp::MIN, |(_, _, end)| end + self.placement.shift());
+        let rounded = if list.rounds_times { Span::from_us(SECOND_US) } else { LEFT_OUT };
+        self.tell_of_what_is_left_out(run, &fresh, rounded);
         if let Some(refused) = list.segments.iter().map(refusal).reduce(Option::and).flatten() {
             self.end = Some(ListState::Refused(refused));
             return lasts;
         }
-        let begins = matches!(change, WindowChange::First | WindowChange::Restarted);
+        let is_untold = fresh.iter().any(|(_, time)| !time.source.is_told());
+        let begins = match change {
+            WindowChange::First | WindowChange::Restarted => true,
+            // A packager that numbers anew lists what is here already.
+            WindowChange::Jumped { .. } => is_untold,
+            WindowChange::Grew | WindowChange::Still | WindowChange::Stale => false,
+        };
         if begins {
-            let is_untold = fresh.iter().any(|(_, time)| !time.source.is_told());
             let is_old = list.has_ended && change == WindowChange::First;
             self.placement = Arc::new(match is_untold {
                 true if is_old => RunPlacement::of_what_has_ended(),
+                true if new.is_short => RunPlacement::after(ended),
                 true => RunPlacement::begin(ended),
                 false => RunPlacement::told(),
             });
@@ -395,6 +458,13 @@ impl ListRecorder {
         match change {
             WindowChange::Jumped { missed } => {
                 self.inits.fetch_again();
+                let shortest = list.segments.iter().map(|segment| segment.duration).min().unwrap_or_default();
+                let time = asked.0.elapsed() + length(asked.1);
+                // More than could have been listed meanwhile were not listed.
+                let most = 2 * time.as_micros() / length(shortest).as_micros().max(1) + 10;
+                if u128::from(missed) > most {
+                    return self.tell(|stream| RecorderEvent::Restarted { stream });
+                }
                 // Whoever asks in time sees each segment, unless the source leaves some out.
                 let in_time = self.failures == 0 && asked.0.elapsed() < length(asked.1) / 2;
                 let reason = if in_time { HoleReason::SourceSkipped } else { HoleReason::NotReceived };
@@ -404,7 +474,9 @@ impl ListRecorder {
                 self.inits.fetch_again();
                 self.tell(|stream| RecorderEvent::Restarted { stream });
             }
-            WindowChange::First | WindowChange::Grew | WindowChange::Still | WindowChange::Stale => {}
+            // An encoder that begins anew, for all that is known so far.
+            WindowChange::Stale => self.inits.fetch_again(),
+            WindowChange::First | WindowChange::Grew | WindowChange::Still => {}
         }
     }
 
@@ -413,11 +485,11 @@ impl ListRecorder {
     }
 
     /// Segments that follow each other by their numbers, but not by the times that the source tells.
-    fn tell_of_what_is_left_out(&mut self, run: u64, fresh: &[(&ListedSegment, StartTime)]) {
+    fn tell_of_what_is_left_out(&mut self, run: u64, fresh: &[(&ListedSegment, StartTime)], from: Span) {
         for (segment, time) in fresh {
             let follows = self.reached.is_some_and(|(of, sequence, _)| (of, sequence + 1) == (run, segment.sequence));
             let end = self.reached.map_or(time.start, |(_, _, end)| end);
-            if follows && time.source.is_told() && time.start - end > LEFT_OUT {
+            if follows && time.source.is_told() && time.start - end > from {
                 let (start, duration) = (end, time.start - end);
                 let why = "the times that the source tells leave it out".to_owned();
                 let reason = HoleReason::SourceSkipped;
@@ -514,12 +586,7 @@ impl ListRecorder {
                         // All that there is of it is here.
                         return;
                     }
-                    let (start, duration) = (wanted.placement.start(&wanted.time), wanted.listed.duration);
-                    let (reason, why) = match wanted.no_room.take() {
-                        Some(no_room) => (HoleReason::DiskFull, no_room),
-                        None => (HoleReason::NotReceived, last),
-                    };
-                    self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
+                    self.give_up(wanted.missing(&last));
                 } else {
                     self.tell(|stream| RecorderEvent::SegmentFails { stream, why: error.to_string() });
                     self.wanted.again(*wanted, Instant::now());
@@ -533,9 +600,7 @@ impl ListRecorder {
         if !self.is_unlisted_for_long(&wanted) && !self.has_ended_for_long() {
             self.wanted.again(*wanted, Instant::now());
         } else if wanted.is_cut {
-            let (start, duration) = (wanted.placement.start(&wanted.time), wanted.listed.duration);
-            let (reason, why) = (HoleReason::NotReceived, "only a part of it came".to_owned());
-            self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
+            self.give_up(wanted.missing("only a part of it came"));
         }
     }
 
@@ -572,7 +637,14 @@ impl ListRecorder {
     /// What has not come while it was drained.
     fn give_up_the_rest(&mut self) {
         for missing in self.wanted.give_up("its playlist was there no more, and it did not come") {
-            let MissingSegment { start, duration, reason, why } = missing;
+            self.give_up(missing);
+        }
+    }
+
+    /// What another address of the same playlist has listed since, comes by that, or is missed there.
+    fn give_up(&self, missing: MissingSegment) {
+        let MissingSegment { name, start, duration, reason, why } = missing;
+        if !self.parts.last_listed.is_taken_over(self.id, name) {
             self.tell(|stream| RecorderEvent::GivenUp { stream, start, duration, reason, why });
         }
     }
@@ -603,6 +675,23 @@ impl ListRecorder {
             _ => wanted.since.elapsed() > TRIED_FOR,
         };
         is_over.then(|| error.to_string())
+    }
+}
+
+/// The first good answer of two, the second of which begins after that patience; if there is none, the last one.
+async fn first_good<T, E>(
+    first: impl Future<Output = Result<T, E>>,
+    second: impl Future<Output = Result<T, E>>,
+    patience: Duration,
+) -> Result<T, E> {
+    let mut first = std::pin::pin!(first);
+    if let Ok(done) = tokio::time::timeout(patience, &mut first).await {
+        return done;
+    }
+    let mut second = std::pin::pin!(second);
+    tokio::select! {
+        done = &mut first => if done.is_ok() { done } else { second.await },
+        done = &mut second => if done.is_ok() { done } else { first.await },
     }
 }
 

@@ -26,6 +26,7 @@ mod follow;
 mod followed_lists;
 mod init_segment;
 mod job;
+mod last_listed;
 mod list_recorder;
 mod missed;
 mod not_offered;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::origin::OriginClient;
-use super::playlist::HlsPlaylist;
+use super::playlist::{HlsPlaylist, MasterList};
 use super::separate_sound::separate_sounds;
 use super::source_address::SourceAddress;
 use super::variants::{OfferedQuality, SOURCE, find_quality, offered_qualities};
@@ -23,27 +23,33 @@ pub struct NotOffered {
 impl NotOffered {
     /// None where all of these are offered.
     pub fn of(playlist: &HlsPlaylist, wanted: &[Quality]) -> Option<Self> {
-        let missing = |is_offered: &dyn Fn(&Quality) -> bool| -> Vec<String> {
-            wanted.iter().filter(|quality| !is_offered(quality)).map(ToString::to_string).collect()
+        match playlist {
+            HlsPlaylist::Media(_) => Self::unless(wanted, |one| one.as_str() == SOURCE, || None),
+            HlsPlaylist::Master(master) => Self::of_master(master, wanted),
+        }
+    }
+
+    pub fn of_master(master: &MasterList, wanted: &[Quality]) -> Option<Self> {
+        let offered = offered_qualities(master);
+        let sounds = separate_sounds(master, &offered);
+        let is_offered = |quality: &Quality| {
+            find_quality(&offered, quality).is_some() || sounds.iter().any(|sound| sound.quality == *quality)
         };
-        let found = match playlist {
-            HlsPlaylist::Media(_) => Self { wanted: missing(&|one| one.as_str() == SOURCE), offered: None },
-            HlsPlaylist::Master(master) => {
-                let offered = offered_qualities(master);
-                let sounds = separate_sounds(master, &offered);
-                let is_offered = |quality: &Quality| {
-                    find_quality(&offered, quality).is_some() || sounds.iter().any(|sound| sound.quality == *quality)
-                };
-                let called = |one: &OfferedQuality| {
-                    let is_renamed = one.is_source && one.name != SOURCE;
-                    if is_renamed { format!("{SOURCE} (also called {})", one.name) } else { one.name.clone() }
-                };
-                let names = offered.iter().map(called).chain(sounds.iter().map(|sound| sound.quality.to_string()));
-                let names = names.take(MOST_TOLD).collect();
-                Self { wanted: missing(&is_offered), offered: Some(names) }
-            }
+        let called = |one: &OfferedQuality| {
+            let is_renamed = one.is_source && one.name != SOURCE;
+            if is_renamed { format!("{SOURCE} (also called {})", one.name) } else { one.name.clone() }
         };
-        (!found.wanted.is_empty()).then_some(found)
+        let names = offered.iter().map(called).chain(sounds.iter().map(|sound| sound.quality.to_string()));
+        Self::unless(wanted, is_offered, || Some(names.take(MOST_TOLD).collect()))
+    }
+
+    fn unless(
+        wanted: &[Quality],
+        is_offered: impl Fn(&Quality) -> bool,
+        offered: impl FnOnce() -> Option<Vec<String>>,
+    ) -> Option<Self> {
+        let wanted: Vec<_> = wanted.iter().filter(|one| !is_offered(one)).map(ToString::to_string).collect();
+        (!wanted.is_empty()).then(|| Self { wanted, offered: offered() })
     }
 }
 

@@ -26,6 +26,7 @@ pub use variables::{PlaylistPlace, Variables};
 
 use crate::archive::coverage::Stretch;
 use crate::archive::time::HOUR_US;
+use crate::archive::time::SECOND_US;
 use crate::archive::{Span, Timestamp};
 
 /// Segments of one playlist: a window of twelve hours in segments of one second, and some.
@@ -113,6 +114,8 @@ pub struct MediaList {
     pub has_ended: bool,
     /// It says the times of some segments alone, and those of others are counted from there: as durations are rounded, they depend on which ones are listed.
     pub counts_times: bool,
+    /// All times that it says are whole seconds: each may be off by up to one.
+    pub rounds_times: bool,
     pub segments: Vec<ListedSegment>,
 }
 
@@ -218,6 +221,8 @@ struct PlaylistReader {
     /// When the next segment begins, if somebody has said so of one before it.
     time: Option<Timestamp>,
     times_said: usize,
+    /// One of them is no whole second.
+    says_parts: bool,
     /// Where the part before ended, and in which file.
     range_end: Option<(String, u64)>,
     cipher: Option<Arc<SegmentCipher>>,
@@ -285,6 +290,7 @@ impl PlaylistReader {
                 let time = Timestamp::parse(value.trim());
                 self.time = Some(time.ok_or("expected a time such as 2019-11-13T02:55:08.000Z")?);
                 self.times_said += 1;
+                self.says_parts |= time.is_some_and(|said| said.us() % SECOND_US != 0);
             }
             "-X-DATERANGE" => {
                 if self.ads.len() >= MOST_SEGMENTS {
@@ -441,6 +447,7 @@ impl PlaylistReader {
         }
         before_the_first_time(&mut self.media.segments);
         self.media.counts_times = self.media.segments.iter().filter(|one| one.time.is_some()).count() > self.times_said;
+        self.media.rounds_times = self.times_said > 0 && !self.says_parts;
         let ads = AdTimes::new(self.ads);
         for segment in &mut self.media.segments {
             segment.is_ad |= segment.time.is_some_and(|start| ads.is_ad(start, segment.duration));

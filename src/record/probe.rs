@@ -221,7 +221,7 @@ async fn look(client: &OriginClient, url: Url, report: &mut ProbedQuality) -> Re
     let began = Instant::now();
     let (base, list) = media_list(client, &url).await?;
     let appeared = Timestamp::from(SystemTime::now());
-    let new = follower.observe(&list);
+    let new = follower.observe(&list, false);
     let placed = times.place(&new, &list, appeared);
     let newest = new.segments.iter().zip(placed).rev().find(|(segment, _)| !segment.is_gap);
     report.playlist = Some(listed(&list, newest.map(|(segment, time)| (*segment, time)), appeared));
@@ -236,7 +236,7 @@ async fn look(client: &OriginClient, url: Url, report: &mut ProbedQuality) -> Re
     while !list.has_ended && began.elapsed() < LOOKS_FOR {
         sleep(LOOKS_EACH).await;
         let (_, later) = media_list(client, &url).await?;
-        let found = follower.observe(&later).segments.len();
+        let found = follower.observe(&later, false).segments.len();
         if let Some(listed) = &mut report.playlist {
             listed.new_segments += found;
             listed.looked_seconds = began.elapsed().as_secs_f64();
@@ -273,7 +273,8 @@ fn listed(list: &MediaList, newest: Option<(&ListedSegment, StartTime)>, appeare
     let cipher = list.segments.iter().rev().find_map(|segment| segment.cipher.as_deref());
     ProbedList {
         segments: list.segments.len(),
-        window_seconds: seconds().sum(),
+        // The sum of nothing is -0.0.
+        window_seconds: seconds().fold(0.0, |sum, one| sum + one),
         shortest_seconds: seconds().reduce(f64::min).unwrap_or_default(),
         longest_seconds: seconds().reduce(f64::max).unwrap_or_default(),
         encryption: cipher.map(|cipher| match cipher {

@@ -3,9 +3,11 @@
 //! 1. A name is made of start, duration, type and hash alone: where the source tells times, every recorder gives the same.
 //! 2. Where it tells none, the same bytes within [`NEAR`] are the same segment: what is here already keeps its name, and what follows is
 //!    placed by it. So a recorder that was started anew goes on where it was.
+//!    What belongs to an earlier run of the stream is no such measure: an encoder that begins anew may begin with the same picture.
 //! 3. The first of a run is placed by what other nodes have of the same bytes, if none is here ([`PeerTimes`]).
 //! 4. Where another node gives the time and has the segment already, at most [`ALIKE`] away, its start is taken.
-//! 5. Where a time is counted from the one of another segment ([`StartSource::Counted`]), the same holds within [`ROUNDED`].
+//! 5. Where a time is counted from the one of another segment ([`StartSource::Counted`]), the same holds within [`COUNTED`]: segments of one stream do not overlap, so
+//!    equal bytes that begin within the length of a segment are the same one.
 //! 6. Nothing is replaced, and nothing is deleted.
 
 use std::collections::hash_map::Entry;
@@ -31,8 +33,10 @@ use crate::disk::{Base, DiskError, DownloadError, Published};
 const NEAR: Span = Span::from_us(30 * SECOND_US);
 /// With this much, neither a hole nor an overlap appears, whatever else is let out.
 const ALIKE: Span = Span::from_us(5_000);
-/// By so much do starts differ that are counted by rounded durations from the times of different segments.
+/// By so much do told starts differ that are told anew and rounded.
 const ROUNDED: Span = Span::from_us(500_000);
+/// And by so much those that are counted by rounded durations from the times of different segments, which may be rounded to whole seconds.
+const COUNTED: Span = Span::from_us(SECOND_US);
 /// And so far is the start of another node taken.
 const FOLLOWED: Span = Span::from_us(50_000);
 /// Segments of this process that are remembered by their hash.
@@ -87,19 +91,19 @@ impl RecordedQuality {
     }
 
     /// Publishes the first segment of a run that tells no times, unless the same bytes are here: it begins when other nodes say, and otherwise
-    /// then, and not before `floor`. Blocks.
+    /// then, and not before `floor`. What is here counts from `here_from` on. Blocks.
     pub fn publish_first(
         &self,
         fetched: FetchedSegment,
         start: Timestamp,
         duration: Span,
-        floor: Timestamp,
+        (floor, here_from): (Timestamp, Timestamp),
     ) -> Result<RecordedSegment, FetchFailure> {
         let said = self.peer_times.of(&self.stream, &fetched.file.hash(), start);
         let mut starts = said.iter().map(|said| said.start).filter(|agreed| *agreed >= floor);
         // More than one is content that recurs, or recorders that do not agree themselves.
         let agreed = starts.next().filter(|first| starts.all(|other| other == *first));
-        self.publish(fetched, agreed.unwrap_or(start), duration, StartSource::Untold)
+        self.publish_from(here_from, fetched, agreed.unwrap_or(start), duration, StartSource::Untold)
     }
 
     /// Publishes a segment that begins then, unless the same bytes are here. Blocks.
@@ -110,11 +114,22 @@ impl RecordedQuality {
         duration: Span,
         source: StartSource,
     ) -> Result<RecordedSegment, FetchFailure> {
+        self.publish_from(Timestamp::MIN, fetched, start, duration, source)
+    }
+
+    /// The same, where what began before `here_from` is another one, whatever its bytes are. Blocks.
+    pub fn publish_from(
+        &self,
+        here_from: Timestamp,
+        fetched: FetchedSegment,
+        start: Timestamp,
+        duration: Span,
+        source: StartSource,
+    ) -> Result<RecordedSegment, FetchFailure> {
         let (bytes, hash, kind) = (fetched.file.bytes(), fetched.file.hash(), fetched.kind);
-        let rounded = Span::from_us(ROUNDED.us().min(duration.us() / 2));
         let (near, alike) = match source {
-            StartSource::Told => (rounded, None),
-            StartSource::Counted => (rounded, Some(FOLLOWED)),
+            StartSource::Told => (Span::from_us(ROUNDED.us().min(duration.us() / 2)), None),
+            StartSource::Counted => (Span::from_us(COUNTED.us().min(duration.us() / 4 * 3)), Some(FOLLOWED)),
             StartSource::Untold => (NEAR, Some(ALIKE)),
         };
         // Two playlists may list the same.
@@ -123,7 +138,7 @@ impl RecordedQuality {
             None if alike.is_some() && bytes > 0 => self.on_disk(&*self.archive.base()?, &hash, start, kind, near)?,
             known => known,
         };
-        if let Some(there) = there {
+        if let Some(there) = there.filter(|there| *there + ALIKE >= here_from) {
             self.remember(hash, there, kind);
             let FetchedSegment { fault, is_cut, .. } = fetched;
             return Ok(RecordedSegment { start: there, duration, kind, fault, bytes, hash, is_cut, path: None });
@@ -143,6 +158,27 @@ impl RecordedQuality {
             starts.extend(keys.iter().filter(|key| key.hash == hash && key.kind == kind).map(|key| key.start(hour)));
         }
         Ok(starts.first().copied().filter(|_| starts.len() == 1))
+    }
+
+    /// Whether something else is here that begins then and lasts as long, and these bytes are nowhere near. Blocks.
+    pub fn is_other_here(
+        &self,
+        fetched: &FetchedSegment,
+        start: Timestamp,
+        duration: Span,
+    ) -> Result<bool, FetchFailure> {
+        let (base, hash) = (self.archive.base()?, fetched.file.hash());
+        let mut is_other = false;
+        for hour in hours_within(start, NEAR) {
+            for key in self.keys(&base, hour)?.iter().filter(|key| key.kind == SegmentKind::Full && !key.tombstone) {
+                if key.hash == hash && is_within(key.start(hour), start, NEAR) {
+                    return Ok(false);
+                }
+                let is_there = is_within(key.start(hour), start, Span::from_us(duration.us() / 4));
+                is_other |= is_there && key.duration() == duration;
+            }
+        }
+        Ok(is_other)
     }
 
     fn as_the_leader_has_it(&self, hash: &Hash, start: Timestamp, alike: Span) -> Timestamp {
@@ -401,7 +437,8 @@ mod tests {
         }
         let asked = [(to_the_hour + 6_000, Counted), (to_the_hour + 6_000, Told), (to_the_hour + 600_000, Counted)];
         assert_eq!(recorded.full_at(asked), [true, false, false]);
-        assert!(recorded.record(b"one", to_the_hour + 600_000, Counted).path.is_some(), "content that recurs");
+        assert_eq!(recorded.record(b"one", to_the_hour + 600_000, Counted).path, None, "told in whole seconds");
+        assert!(recorded.record(b"one", to_the_hour + 2_000_000, Counted).path.is_some(), "content that recurs");
         assert!(recorded.record(b"one", to_the_hour + 3_600_000, Told).path.is_some(), "a slate");
         let other = recorded.record(b"two", to_the_hour + 6_000, Counted);
         assert!(other.path.is_some(), "another content, whatever its time");

@@ -26,6 +26,7 @@ use super::address_command::{AddressCommand, CommandError};
 use super::events::{RecorderEvent, RecorderEvents};
 use super::follow::window_print;
 use super::followed_lists::FollowedLists;
+use super::last_listed::LastListed;
 use super::list_recorder::{ListState, wait_after_the_end};
 use super::not_offered::NotOffered;
 use super::origin::{OriginClient, OriginLimits};
@@ -231,6 +232,7 @@ impl Recorder {
             events: self.events.clone(),
             skips_ads: self.options.skips_ads,
             clock: SteadyClock::new(),
+            last_listed: LastListed::default(),
             keys: parking_lot::Mutex::default(),
         });
         let mut followed = FollowedLists::new(parts);
@@ -324,7 +326,9 @@ impl Recorder {
         let is_ordered = self.options.qualities.contains(quality);
         let uris = match playlist {
             HlsPlaylist::Media(_) if quality.as_str() == SOURCE => return Ok(vec![source.url().clone()]),
-            media @ HlsPlaylist::Media(_) if is_ordered => return Err(not_offered(&media, quality)),
+            media @ HlsPlaylist::Media(_) if is_ordered => {
+                return Err(not_offered(NotOffered::of(&media, std::slice::from_ref(quality))));
+            }
             HlsPlaylist::Media(_) => return Err(NoAddress::NoSound),
             HlsPlaylist::Master(master) if is_ordered => uris(&master, quality, sounds)?,
             HlsPlaylist::Master(master) => self.uris_of_sound(&master, quality)?,
@@ -356,17 +360,14 @@ fn uris(master: &MasterList, quality: &Quality, sounds: &UnboundedSender<Quality
         return Ok(found.uris.clone());
     }
     let all_sounds = separate_sounds(master, &offered);
-    if let Some(found) = all_sounds.iter().find(|sound| sound.quality == *quality) {
-        return Ok(found.uris.clone());
-    }
-    let names = offered.iter().map(|one| &*one.name).chain(all_sounds.iter().map(|sound| sound.quality.as_str()));
-    let names = names.collect::<Vec<_>>().join(", ");
-    Err(NoAddress::Failed(format!("the source does not offer {quality} now; it offers {names}")))
+    let of_sound = all_sounds.into_iter().find(|sound| sound.quality == *quality);
+    of_sound
+        .map(|sound| sound.uris)
+        .ok_or_else(|| not_offered(NotOffered::of_master(master, std::slice::from_ref(quality))))
 }
 
 /// It may be offered again soon.
-fn not_offered(playlist: &HlsPlaylist, quality: &Quality) -> NoAddress {
-    let missing = NotOffered::of(playlist, std::slice::from_ref(quality));
+fn not_offered(missing: Option<NotOffered>) -> NoAddress {
     NoAddress::Failed(missing.map_or_else(String::new, |missing| missing.to_string()))
 }
 

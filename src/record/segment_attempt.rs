@@ -8,6 +8,7 @@ use reqwest::Url;
 
 use super::events::RecorderEvents;
 use super::init_segment::{InitOrder, InitSegments};
+use super::last_listed::LastListed;
 use super::origin::{OriginClient, OriginError};
 use super::playlist::SegmentCipher;
 use super::publish::{RecordedQuality, RecordedSegment};
@@ -26,6 +27,8 @@ pub struct QualityParts {
     pub skips_ads: bool,
     /// For what tells no times.
     pub clock: SteadyClock,
+    /// Of the playlists that are followed at once.
+    pub last_listed: LastListed,
     /// Keys by their address; they rotate, and few are used at a time.
     pub keys: Mutex<HashMap<Url, [u8; 16]>>,
 }

@@ -3,6 +3,7 @@
 //! 1. A time that is told is taken as it is: it is what makes names the same on every node.
 //! 2. Where none is told, the newest segment ends when it appeared, and each begins where the one before it ended. So times are held steady
 //!    along the numbers, whatever the network does to single playlists.
+//!    So are times that are counted from one that is rounded to whole seconds: it says where a run begins, and others find it up to a second off.
 //! 3. What durations and the clock here disagree about by and by ([`Drift`]) is let out by at most 5 ms a segment, which is neither a hole
 //!    nor an overlap in this archive. Late are only those that always are: the least lateness of the last 16 windows counts.
 //! 4. A segment that comes much too late after a window that stood still, or after numbers that nobody saw, begins anew by when it appeared,
@@ -67,20 +68,39 @@ pub struct StartTimes {
     late: Drift,
     /// The playlist tells times of some segments alone.
     are_counted: bool,
+    /// What it tells is rounded to whole seconds.
+    are_rounded: bool,
 }
 
 impl StartTimes {
     fn source(&self, segment: &ListedSegment) -> StartSource {
-        match segment.time {
+        match self.told(segment) {
             None => StartSource::Untold,
             Some(_) if self.are_counted => StartSource::Counted,
             Some(_) => StartSource::Told,
         }
     }
 
+    /// What is told says where a run begins, and no more.
+    fn are_estimates(&self) -> bool {
+        self.are_counted && self.are_rounded
+    }
+
+    /// What the playlist tells of it that names can be made of.
+    fn told(&self, segment: &ListedSegment) -> Option<Timestamp> {
+        segment.time.filter(|_| !self.are_estimates())
+    }
+
+    /// What is placed so far was found to lie elsewhere by so much.
+    pub fn shift_end(&mut self, shift: Span) {
+        if let Some(last) = self.last.as_mut().filter(|last| !last.is_told) {
+            last.end = last.end + shift;
+        }
+    }
+
     /// When each of the new segments begins, which appeared in a playlist that was asked for at that time.
     pub fn place(&mut self, new: &NewSegments<'_>, list: &MediaList, appeared: Timestamp) -> Vec<StartTime> {
-        self.are_counted = list.counts_times;
+        (self.are_counted, self.are_rounded) = (list.counts_times, list.rounds_times);
         let run = new.run;
         // What a cache that lags still had, or a window that was shorter before, lies before what is placed already, and says nothing of now.
         let is_old = |segment: &&ListedSegment| {
@@ -101,9 +121,11 @@ impl StartTimes {
         let goes_on = self.last.filter(|last| last.run == run && last.sequence.checked_add(1) == Some(first));
         let late = goes_on.map(|last| (beginning(rest, appeared) - last.end).us());
         let (anew, step) = match late {
-            _ if rest.iter().any(|segment| segment.time.is_some()) => (goes_on.is_none().then_some(by_clock), Span(0)),
+            _ if rest.iter().any(|segment| self.told(segment).is_some()) => {
+                (goes_on.is_none().then_some(by_clock), Span(0))
+            }
             // They are as late by the clock here as the source always is.
-            _ if goes_on.is_some_and(|last| last.is_told) => (None, Span(0)),
+            _ if goes_on.is_some_and(|last| last.is_told) && !self.are_estimates() => (None, Span(0)),
             Some(late) if late <= (3 * list.target.us()).max(BREAK_US) => (None, self.late.step(late)),
             _ => {
                 self.late.clear();
@@ -129,7 +151,7 @@ impl StartTimes {
                     - Span(length(segment.sequence, newest)?.saturating_add(lag).saturating_add(segment.duration.us())),
             )
         };
-        let start = segment.time.or_else(by_number).unwrap_or(Timestamp::from_us(0));
+        let start = self.told(segment).or_else(by_number).unwrap_or(Timestamp::from_us(0));
         StartTime { start, source: self.source(segment), is_doubtful: false, moved: Span(0) }
     }
 
@@ -143,12 +165,13 @@ impl StartTimes {
             let last = self.last;
             let goes_on = last.map(|last| last.end + if at == 0 { step } else { Span(0) });
             let untold = anew.filter(|_| at == 0).or(goes_on);
-            let start = segment.time.or(untold).unwrap_or(Timestamp::from_us(0));
+            let start = self.told(segment).or(untold).unwrap_or(Timestamp::from_us(0));
             let sequence = segment.sequence;
             let before = last.filter(|last| last.run == run && last.sequence.checked_add(1) == Some(sequence));
-            let contradicts = before.is_some_and(|before| (before.end - start).us() > CONTRADICTS_US);
-            let is_doubtful = segment.time.is_some() && !segment.is_discontinuous && contradicts;
-            let is_told = segment.time.is_some() || before.is_some_and(|before| before.is_told);
+            let contradicts_from = if self.are_rounded { SECOND_US } else { CONTRADICTS_US };
+            let contradicts = before.is_some_and(|before| (before.end - start).us() > contradicts_from);
+            let is_doubtful = self.told(segment).is_some() && !segment.is_discontinuous && contradicts;
+            let is_told = self.told(segment).is_some() || before.is_some_and(|before| before.is_told);
             self.last = Some(ChainEnd { run, sequence, end: start + segment.duration, is_told });
             StartTime { start, source: self.source(segment), is_doubtful, moved: Span(0) }
         };
@@ -191,7 +214,13 @@ mod tests {
     }
 
     fn list(segments: Vec<ListedSegment>) -> MediaList {
-        MediaList { target: Span::from_us(2_000_000), has_ended: false, counts_times: false, segments }
+        MediaList {
+            target: Span::from_us(2_000_000),
+            has_ended: false,
+            counts_times: false,
+            rounds_times: false,
+            segments,
+        }
     }
 
     #[derive(Default)]
@@ -199,7 +228,7 @@ mod tests {
 
     impl Placing {
         fn at(&mut self, appeared: i64, list: &MediaList) -> Vec<StartTime> {
-            let new = self.0.observe(list);
+            let new = self.0.observe(list, false);
             self.1.place(&new, list, Timestamp::from_us(appeared))
         }
 
@@ -248,6 +277,27 @@ mod tests {
         for number in 2..9 {
             let begins = 100 + 2 * i64::try_from(number).unwrap();
             assert_eq!(placing.starts((begins + 60) * S, &of(number - 1..number + 1, None)), [begins * S]);
+        }
+    }
+
+    #[test]
+    fn one_time_a_playlist_in_whole_seconds_says_where_it_begins_and_makes_neither_holes_nor_overlaps() {
+        let (mut placing, length) = (Placing::default(), 1_920_000);
+        let mut end = None;
+        for number in 0_u64..200 {
+            let begins = |at: u64| 1_000 * S + i64::try_from(at).unwrap() * length;
+            let rounded = begins(number) / S * S;
+            let time = |number_in: u64| rounded + (begins(number_in) - begins(number));
+            let segments = (number..number + 6).map(|one| segment(one, length, Some(time(one)))).collect();
+            let window = MediaList { counts_times: true, rounds_times: true, ..list(segments) };
+            for placed in placing.at(begins(number) + 12 * S, &window) {
+                assert!(!placed.is_doubtful && placed.source == StartSource::Untold, "{placed:?}");
+                let gap = end.map_or(0, |end: i64| placed.start.us() - end);
+                assert!(gap.abs() <= 5_000, "{gap} µs before number {number}");
+                end = Some(placed.start.us() + length);
+            }
+            let off = end.unwrap() - begins(number + 6);
+            assert!((-S..=0).contains(&off), "{off} µs");
         }
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use reqwest::Url;
 use tokio::time::Instant;
 
+use super::follow::listed_name;
+use super::last_listed::ListedName;
 use super::playlist::{ListedSegment, MediaList};
 use super::run_placement::RunPlacement;
 use super::start_times::StartTime;
@@ -72,18 +74,20 @@ impl WantedSegment {
     }
 
     /// What is not here of it, and why.
-    fn missing(&self, why: &str) -> MissingSegment {
+    pub fn missing(&self, why: &str) -> MissingSegment {
         let (reason, why) = match &self.no_room {
             Some(no_room) => (HoleReason::DiskFull, no_room.clone()),
             None => (HoleReason::NotReceived, why.to_owned()),
         };
-        MissingSegment { start: self.placement.start(&self.time), duration: self.listed.duration, reason, why }
+        let (start, duration) = (self.placement.start(&self.time), self.listed.duration);
+        MissingSegment { name: listed_name(&self.listed), start, duration, reason, why }
     }
 }
 
 /// A segment that is given up.
 #[derive(Debug)]
 pub struct MissingSegment {
+    pub name: ListedName,
     pub start: Timestamp,
     pub duration: Span,
     pub reason: HoleReason,

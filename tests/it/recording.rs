@@ -235,7 +235,7 @@ fn what_cannot_be_recorded_is_refused_with_the_reason() {
     for expected in ["file:///etc/passwd", "only http and https", "http://10.0.0.1/a.ts is not asked", "but a page"] {
         assert!(done.err.contains(expected), "{expected}: {done:?}");
     }
-    assert_eq!((done.code, recorded(&archive, "c/source").len()), (1, 0), "{done:?}");
+    assert_eq!((done.code, recorded(&archive, "c/source").len()), (3, 0), "{done:?}");
     let done = gapless(archive.path(), &["record", "c", "rtmps://127.0.0.1/live/secret?key=secret"]);
     assert!(done.code == 2 && done.err.contains("is not an address") && !done.err.contains("secret"), "{done:?}");
 }

@@ -157,7 +157,7 @@ mod tests {
             ),
             (format!("{whole}url = \"x\"\n"), "line 4: unknown key \"url\" in [[record]]"),
             (format!("{whole}resolve = [\"x\"]\n"), "both source and resolve"),
-            (format!("{head}resolve = []\n"), "expected a program and its arguments"),
+            (format!("{head}resolve = []\n"), "record.resolve is a list, expected a program and its arguments"),
             (
                 format!("{whole}headers = {{ Host = \"secret\" }}\n"),
                 "line 4: record.headers: host is written by gapless",
