@@ -210,9 +210,10 @@ impl RecordCounts {
     fn exit(&self) -> Exit {
         let is_empty = |one: &StreamCounts| !one.has_come;
         let is_silent = self.is_silent && self.segments == 0;
-        if self.is_refused || is_silent || self.streams.values().all(is_empty) {
+        let is_refused = self.streams.values().all(|one| one.is_refused || !one.has_come);
+        if is_refused || is_silent {
             Exit::Failed
-        } else if self.given_up > 0 || self.streams.values().any(is_empty) {
+        } else if self.given_up > 0 || self.is_refused || self.streams.values().any(is_empty) {
             Exit::DataWrong
         } else {
             Exit::Done
@@ -271,6 +272,8 @@ mod tests {
         ] {
             assert_eq!(exit(&["source"], &events), expected, "{events:?}");
         }
-        assert_eq!(exit(&["480p", "source"], &[one]), Exit::DataWrong);
+        assert_eq!(exit(&["480p", "source"], std::slice::from_ref(&one)), Exit::DataWrong);
+        let other = RecorderEvent::Refused { stream: stream("480p"), why: "no".to_owned() };
+        assert_eq!(exit(&["480p", "source"], &[one, other]), Exit::DataWrong);
     }
 }

@@ -6,10 +6,12 @@
 //!    growing three times without a fresh one in between is a restart under the old names.
 //! 3. A window that goes on as it was, but calls what was seen by other names, is a restart if it does so once more by the same ones. Names that
 //!    change each time are signed, and say nothing.
-//! 4. Whatever is listed and was not seen is new, in whatever window it stands: after a gap, and in a stale one, too.
-//! 5. Memory is bounded by the window: numbers below the oldest remembered were seen.
+//! 4. What was listed before under other numbers is the same all the same: some packagers number each window from 0, some number anew, and two behind
+//!    one address have numbers of their own. Its numbers are counted on.
+//! 5. Whatever is listed and was not seen is new, in whatever window it stands: after a gap, and in a stale one, too.
+//! 6. Memory is bounded by the window: numbers below the oldest remembered were seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash as _, Hasher as _};
 
 use xxhash_rust::xxh3::Xxh3Default;
@@ -55,6 +57,16 @@ pub enum WindowChange {
     Restarted,
 }
 
+/// How long nothing new has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoodStill {
+    No,
+    /// For longer than the source needs for a segment.
+    ForASegment,
+    /// For longer than any cache lags.
+    ForLong,
+}
+
 /// What a playlist brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSegments<'l> {
@@ -72,6 +84,8 @@ pub struct NewSegments<'l> {
 pub struct PlaylistFollower {
     run: u64,
     seen: BTreeMap<u64, SeenSegment>,
+    /// By so much are numbers of the playlist moved, so that they are counted on.
+    offset: i64,
     /// All numbers up to this one were seen, as far as anybody remembers.
     forgotten: Option<u64>,
     /// How often in a row a stale window has grown, and up to which number.
@@ -120,8 +134,43 @@ pub fn listed_name(segment: &ListedSegment) -> ListedName {
 }
 
 impl PlaylistFollower {
-    /// Takes the next playlist that was fetched. `has_stood_still`: nothing new has come for longer than the source needs for a segment.
-    pub fn observe<'l>(&mut self, list: &'l MediaList, has_stood_still: bool) -> NewSegments<'l> {
+    /// With the numbers under which its segments are known already, where the playlist gives them others.
+    pub fn counted_on(&mut self, list: MediaList) -> MediaList {
+        let is_known = |segment: &ListedSegment| {
+            let seen = segment.sequence.checked_add_signed(self.offset).and_then(|number| self.seen.get(&number));
+            seen.is_some_and(|seen| seen.is_same(SeenSegment::of(segment), list.counts_times))
+        };
+        if !list.segments.iter().any(is_known) {
+            self.offset = self.renumbered_by(&list).unwrap_or(self.offset);
+        }
+        if self.offset == 0 || list.segments.iter().any(|one| one.sequence.checked_add_signed(self.offset).is_none()) {
+            return list;
+        }
+        let move_number = |segment: ListedSegment| {
+            let sequence = segment.sequence.saturating_add_signed(self.offset);
+            ListedSegment { sequence, ..segment }
+        };
+        MediaList { segments: list.segments.into_iter().map(move_number).collect(), ..list }
+    }
+
+    /// By how much all numbers differ from those under which the same segments were seen. Names that are there twice say nothing.
+    fn renumbered_by(&self, list: &MediaList) -> Option<i64> {
+        let mut by_print: HashMap<u64, Option<(u64, SeenSegment)>> = HashMap::new();
+        for (number, seen) in &self.seen {
+            by_print.entry(seen.print).and_modify(|known| *known = None).or_insert(Some((*number, *seen)));
+        }
+        let mut offsets = list.segments.iter().filter_map(|segment| {
+            let listed = SeenSegment::of(segment);
+            let (number, seen) = (*by_print.get(&listed.print)?)?;
+            let offset = i64::try_from(i128::from(number) - i128::from(segment.sequence)).ok()?;
+            seen.is_same(listed, list.counts_times).then_some(offset)
+        });
+        let first = offsets.next()?;
+        offsets.all(|other| other == first).then_some(first)
+    }
+
+    /// Takes the next playlist that was fetched. It says how long nothing new has come.
+    pub fn observe<'l>(&mut self, list: &'l MediaList, stood_still: StoodStill) -> NewSegments<'l> {
         let (Some(oldest), Some(latest)) = (list.segments.first(), list.segments.last()) else {
             let (change, run) = (WindowChange::Still, self.run);
             return NewSegments { change, run, is_short: false, segments: Vec::new() };
@@ -133,9 +182,7 @@ impl PlaylistFollower {
         }
         let mut change = match newest {
             None => WindowChange::First,
-            Some(newest) if latest.sequence < newest && self.begins_anew(list, has_stood_still) => {
-                WindowChange::Restarted
-            }
+            Some(newest) if latest.sequence < newest && self.begins_anew(list, stood_still) => WindowChange::Restarted,
             Some(newest) if is_other && !(latest.sequence >= newest && self.is_only_renamed(list)) => {
                 WindowChange::Restarted
             }
@@ -204,10 +251,11 @@ impl PlaylistFollower {
     }
 
     /// An encoder that begins anew under the old names has ended its playlist before, or has left it as it was for a while, and lists little at first;
-    /// no cache lags so far behind.
-    fn begins_anew(&self, list: &MediaList, has_stood_still: bool) -> bool {
-        let is_short = (self.has_ended || has_stood_still) && 2 * list.segments.len() <= self.listed;
-        is_short && !list.has_ended && list.segments.iter().all(|segment| segment.time.is_none())
+    /// no cache lags so far behind. Nor does any say that a stream goes on that has ended long ago.
+    fn begins_anew(&self, list: &MediaList, stood_still: StoodStill) -> bool {
+        let is_short = 2 * list.segments.len() <= self.listed && (self.has_ended || stood_still != StoodStill::No);
+        let is_late = self.has_ended && stood_still == StoodStill::ForLong;
+        (is_short || is_late) && !list.has_ended && list.segments.iter().all(|segment| segment.time.is_none())
     }
 
     fn stale(&mut self, last: u64) -> WindowChange {
@@ -237,6 +285,7 @@ mod tests {
     fn segment(sequence: u64, name: &str) -> ListedSegment {
         ListedSegment {
             sequence,
+            said_sequence: sequence,
             uri: format!("https://cdn.example/{name}.ts?token=x"),
             duration: Span::from_us(2_000_000),
             time: None,
@@ -261,7 +310,7 @@ mod tests {
     }
 
     fn seen(follower: &mut PlaylistFollower, list: &MediaList) -> (WindowChange, Vec<u64>) {
-        let new = follower.observe(list, false);
+        let new = follower.observe(list, StoodStill::No);
         (new.change, new.segments.iter().map(|segment| segment.sequence).collect())
     }
 
@@ -284,7 +333,51 @@ mod tests {
         ] {
             assert_eq!(seen(&mut follower, &list), (change, new), "{list:?}");
         }
-        assert_eq!(follower.observe(&window("c", 1..4), false).run, 2);
+        assert_eq!(follower.observe(&window("c", 1..4), StoodStill::No).run, 2);
+    }
+
+    /// As it is observed where numbers are counted on.
+    fn counted(follower: &mut PlaylistFollower, list: MediaList) -> (WindowChange, Vec<u64>) {
+        let list = follower.counted_on(list);
+        let new = follower.observe(&list, StoodStill::No);
+        (new.change, new.segments.iter().map(|segment| segment.sequence).collect())
+    }
+
+    fn renumbered(list: MediaList, first: u64) -> MediaList {
+        let segments = (first..).zip(list.segments).map(|(number, one)| {
+            segment(number, one.uri.trim_start_matches("https://cdn.example/").trim_end_matches(".ts?token=x"))
+        });
+        MediaList { segments: segments.collect(), ..list }
+    }
+
+    #[test]
+    fn what_was_listed_under_other_numbers_is_known() {
+        use WindowChange::{First, Grew, Jumped, Restarted, Still};
+        let mut from_zero = PlaylistFollower::default();
+        assert_eq!(counted(&mut from_zero, renumbered(window("a", 0..4), 0)), (First, vec![0, 1, 2, 3]));
+        for slid in 1..300 {
+            let list = renumbered(window("a", slid..slid + 4), 0);
+            assert_eq!(counted(&mut from_zero, list.clone()), (Grew, vec![slid + 3]));
+            assert_eq!(counted(&mut from_zero, list), (Still, vec![]));
+        }
+        assert_eq!(counted(&mut from_zero, window("b", 0..2)).0, Restarted);
+        let mut follower = PlaylistFollower::default();
+        for (list, expected) in [
+            (window("a", 10..13), (First, vec![10, 11, 12])),
+            (renumbered(window("a", 11..14), 5_011), (Grew, vec![13])),
+            (window("a", 12..15), (Grew, vec![14])),
+            (renumbered(window("a", 13..16), 5_013), (Grew, vec![15])),
+            (renumbered(window("a", 20..22), 5_020), (Jumped { missed: 4 }, vec![20, 21])),
+        ] {
+            assert_eq!(counted(&mut follower, list), expected);
+        }
+        let one_name = |numbers: std::ops::Range<u64>| {
+            let list = window("a", numbers);
+            MediaList { segments: list.segments.iter().map(|one| segment(one.sequence, "same")).collect(), ..list }
+        };
+        let mut unnamed = PlaylistFollower::default();
+        assert_eq!(counted(&mut unnamed, one_name(3..6)).0, First);
+        assert_eq!(counted(&mut unnamed, one_name(8..11)), (Jumped { missed: 2 }, vec![8, 9, 10]));
     }
 
     #[test]
@@ -339,7 +432,11 @@ mod tests {
         }
         let mut killed = PlaylistFollower::default();
         seen(&mut killed, &window("a", 0..3));
-        assert_eq!(killed.observe(&window("a", 0..1), true).change, Restarted, "it stood still for a while");
+        assert_eq!(
+            killed.observe(&window("a", 0..1), StoodStill::ForASegment).change,
+            Restarted,
+            "it stood still for a while"
+        );
     }
 
     #[test]
@@ -394,7 +491,7 @@ mod tests {
                 let last = end - lag.min(length - 1).min(end - 1);
                 let list = window(&format!("{stream}-"), last.saturating_sub(length)..last);
                 listed.extend(list.segments.iter().map(|segment| (stream, segment.sequence)));
-                let found = follower.observe(&list, false);
+                let found = follower.observe(&list, StoodStill::No);
                 prop_assert_eq!(found.run, u64::from(stream));
                 new.extend(found.segments.iter().map(|segment| (stream, segment.sequence)));
             }

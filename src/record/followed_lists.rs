@@ -22,6 +22,9 @@ const FOLLOWED: usize = 4;
 /// Another address is asked for so long before one expires, or half of its time if that is less.
 const RENEWED_BEFORE: Duration = Duration::from_secs(60);
 
+/// What a playlist has to do when it is stopped.
+const STOPS_WITHIN: Duration = Duration::from_secs(2);
+
 /// See the module; the last one is the newest.
 pub(super) struct FollowedLists {
     parts: Arc<QualityParts>,
@@ -117,6 +120,15 @@ impl FollowedLists {
         let recorder = ListRecorder::new(Arc::clone(&self.parts), asked, sender, control.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(recorder.run()));
         self.lists.push(FollowedPlaylist { address, state, control, renewal, task });
+    }
+
+    /// Ends all of them. What has failed so far is told as missing.
+    pub(super) async fn stop(self) {
+        for list in &self.lists {
+            list.control.stop.cancel();
+        }
+        let ends = self.lists.into_iter().map(|list| tokio::time::timeout(STOPS_WITHIN, list.task));
+        futures_util::future::join_all(ends).await;
     }
 
     /// Waits for news of any of them, at most until then. Those that are over are followed no more, and those before one that works are drained.

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::events::RecorderEvent;
-use super::follow::{PlaylistFollower, WindowChange, listed_name, window_print};
+use super::follow::{PlaylistFollower, StoodStill, WindowChange, listed_name, window_print};
 use super::init_segment::InitSegments;
 use super::last_listed::FollowedId;
 use super::origin::OriginError;
@@ -66,6 +66,10 @@ const SLOW_ATTEMPT: u32 = 5;
 const DRAINS_FOR: Duration = Duration::from_secs(5 * 60);
 /// The shortest wait before a stream that has ended is asked for again, and the longest.
 const AFTER_THE_END: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// For so long a stream that has ended is asked for twice in the time of its window.
+const SOON_AFTER_THE_END: Duration = Duration::from_secs(10 * 60);
+/// No cache lags further behind.
+const LONGEST_LAG: Duration = Duration::from_secs(30);
 /// From here on times that are told and the clock here disagree.
 const CLOCKS_AGREE_US: i64 = 5 * SECOND_US;
 
@@ -118,6 +122,8 @@ pub struct ListControl {
     pub drain: CancellationToken,
     /// Nothing of it comes any more.
     pub leave: CancellationToken,
+    /// Recording ends: what has failed so far is missing.
+    pub stop: CancellationToken,
 }
 
 pub struct ListRecorder {
@@ -233,6 +239,7 @@ impl ListRecorder {
                 },
                 () = sleep_until(wake) => {}
                 () = self.control.leave.cancelled() => return self.give_up_the_rest(),
+                () = self.control.stop.cancelled() => return self.give_up_what_failed(),
                 () = self.control.drain.cancelled(), if asks => {
                     self.end = Some(ListState::Gone("another one works".to_owned()));
                     self.lingers = None;
@@ -293,6 +300,7 @@ impl ListRecorder {
             Ok((base, HlsPlaylist::Media(list))) => {
                 (self.failures, self.bad_since) = (0, None);
                 self.goes_on();
+                let list = self.follower.counted_on(list);
                 let new = self.listed(&base, &list, appeared).await;
                 let newest = list.segments.last().map_or(list.target, |last| last.duration);
                 self.target = length(list.target);
@@ -302,7 +310,7 @@ impl ListRecorder {
                 self.watch_still();
             }
             Err(error) if self.has_ended() && !error.is_gone() => {
-                self.next_poll = began + wait_after_the_end(self.ended);
+                self.next_poll = began + self.wait_after_the_end();
             }
             Ok((_, HlsPlaylist::Master(_))) => {
                 self.poll_again(began);
@@ -328,6 +336,13 @@ impl ListRecorder {
                 }
             }
         }
+    }
+
+    /// For some minutes nothing is missed that an encoder lists that begins anew.
+    fn wait_after_the_end(&self) -> Duration {
+        let is_recent = self.ended.elapsed() < SOON_AFTER_THE_END;
+        let most = if is_recent { (length(self.asked.1) / 2).max(AFTER_THE_END.0) } else { AFTER_THE_END.1 };
+        wait_after_the_end(self.ended).min(most)
     }
 
     /// After an answer that was not good: at once for the first time, then later each time.
@@ -361,7 +376,7 @@ impl ListRecorder {
             self.control.ended_as.store(0, Ordering::Relaxed);
         }
         if self.has_ended() {
-            self.next_poll = Instant::now() + wait_after_the_end(self.ended);
+            self.next_poll = Instant::now() + self.wait_after_the_end();
         }
     }
 
@@ -381,8 +396,12 @@ impl ListRecorder {
     /// How long what was new lasts.
     async fn listed(&mut self, base: &Url, list: &MediaList, appeared: Timestamp) -> Span {
         let base = Arc::new(base.clone());
-        let has_stood_still = self.news.elapsed() > self.target * 3 / 2;
-        let new = self.follower.observe(list, has_stood_still);
+        let stood_still = match self.news.elapsed() {
+            for_long if for_long > LONGEST_LAG => StoodStill::ForLong,
+            a_while if a_while > self.target * 3 / 2 => StoodStill::ForASegment,
+            _ => StoodStill::No,
+        };
+        let new = self.follower.observe(list, stood_still);
         if matches!(new.change, WindowChange::Restarted | WindowChange::Jumped { .. }) {
             self.times.shift_end(self.placement.shift());
         }
@@ -406,10 +425,12 @@ impl ListRecorder {
         self.news = Instant::now();
         self.parts.clock.came();
         self.compare_clocks(&fresh);
-        let ended = self.reached.map_or(Timestamp::MIN, |(_, _, end)| end + self.placement.shift());
+        let (had_any, ended) =
+            (self.reached.is_some(), self.reached.map_or(Timestamp::MIN, |(_, _, end)| end + self.placement.shift()));
         let rounded = if list.rounds_times { Span::from_us(SECOND_US) } else { LEFT_OUT };
         self.tell_of_what_is_left_out(run, &fresh, rounded);
-        if let Some(refused) = list.segments.iter().map(refusal).reduce(Option::and).flatten() {
+        // What begins in the middle may be over soon.
+        if let Some(refused) = list.segments.iter().map(refusal).reduce(Option::and).flatten().filter(|_| !had_any) {
             self.end = Some(ListState::Refused(refused));
             return lasts;
         }
@@ -637,6 +658,12 @@ impl ListRecorder {
     /// What has not come while it was drained.
     fn give_up_the_rest(&mut self) {
         for missing in self.wanted.give_up("its playlist was there no more, and it did not come") {
+            self.give_up(missing);
+        }
+    }
+
+    fn give_up_what_failed(&mut self) {
+        for missing in self.wanted.give_up_failed("it had not come when recording was stopped") {
             self.give_up(missing);
         }
     }

@@ -122,7 +122,10 @@ pub struct MediaList {
 /// One segment of the window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedSegment {
+    /// Its number, which is counted on where the playlist numbers what was listed before anew.
     pub sequence: u64,
+    /// As the playlist says it: what is encrypted without an initialisation vector has this one.
+    pub said_sequence: u64,
     pub uri: String,
     pub duration: Span,
     /// When it begins, where the playlist says so of it or of one before it.
@@ -415,8 +418,10 @@ impl PlaylistReader {
         };
         self.range_end = range.map(|range| (line.to_owned(), range.end()));
         let sequence = self.first.checked_add(self.media.segments.len() as u64);
+        let sequence = sequence.ok_or("its number does not fit into 64 bits")?;
         self.media.segments.push(ListedSegment {
-            sequence: sequence.ok_or("its number does not fit into 64 bits")?,
+            sequence,
+            said_sequence: sequence,
             uri: line.to_owned(),
             duration,
             time: self.time,

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 
 use super::decrypt::Decryptor;
-use super::follow::PlaylistFollower;
+use super::follow::{PlaylistFollower, StoodStill};
 use super::init_segment::{InitOrder, fetch_init};
 use super::list_recorder::refusal;
 use super::not_offered::NotOffered;
@@ -221,7 +221,7 @@ async fn look(client: &OriginClient, url: Url, report: &mut ProbedQuality) -> Re
     let began = Instant::now();
     let (base, list) = media_list(client, &url).await?;
     let appeared = Timestamp::from(SystemTime::now());
-    let new = follower.observe(&list, false);
+    let new = follower.observe(&list, StoodStill::No);
     let placed = times.place(&new, &list, appeared);
     let newest = new.segments.iter().zip(placed).rev().find(|(segment, _)| !segment.is_gap);
     report.playlist = Some(listed(&list, newest.map(|(segment, time)| (*segment, time)), appeared));
@@ -236,7 +236,7 @@ async fn look(client: &OriginClient, url: Url, report: &mut ProbedQuality) -> Re
     while !list.has_ended && began.elapsed() < LOOKS_FOR {
         sleep(LOOKS_EACH).await;
         let (_, later) = media_list(client, &url).await?;
-        let found = follower.observe(&later, false).segments.len();
+        let found = follower.observe(&later, StoodStill::No).segments.len();
         if let Some(listed) = &mut report.playlist {
             listed.new_segments += found;
             listed.looked_seconds = began.elapsed().as_secs_f64();

@@ -181,25 +181,22 @@ impl Recorder {
             futures_util::future::join_all(each).await;
             return;
         }
-        tokio::select! {
-            () = self.all_qualities() => {}
-            () = stop.cancelled() => {}
-        }
+        self.all_qualities(&stop).await;
     }
 
     /// Those that were ordered, and the sound that is found for them.
-    async fn all_qualities(&self) {
+    async fn all_qualities(&self, stop: &CancellationToken) {
         let (sounds, mut found) = unbounded_channel();
         let mut known: BTreeSet<Quality> = self.options.qualities.iter().cloned().collect();
         let most = known.len() + MOST_SOUNDS;
         let mut recording: FuturesUnordered<_> =
-            known.iter().map(|quality| self.quality(quality.clone(), &sounds)).collect();
+            known.iter().map(|quality| self.quality(quality.clone(), &sounds, stop)).collect();
         loop {
             tokio::select! {
                 biased;
                 Some(quality) = found.recv() => {
                     if known.len() < most && known.insert(quality.clone()) {
-                        recording.push(self.quality(quality, &sounds));
+                        recording.push(self.quality(quality, &sounds, stop));
                     }
                 }
                 over = recording.next() => if over.is_none() {
@@ -220,7 +217,7 @@ impl Recorder {
     }
 
     /// Records one of the qualities that were ordered, or sound that was found; says which sound it finds.
-    async fn quality(&self, quality: Quality, sounds: &UnboundedSender<Quality>) {
+    async fn quality(&self, quality: Quality, sounds: &UnboundedSender<Quality>, stop: &CancellationToken) {
         let stream = Stream { channel: self.options.channel.clone(), quality: quality.clone() };
         if !self.options.qualities.contains(&quality) {
             let newest = newest_end(&self.archive, &stream).await;
@@ -236,15 +233,25 @@ impl Recorder {
             keys: parking_lot::Mutex::default(),
         });
         let mut followed = FollowedLists::new(parts);
+        tokio::select! {
+            () = self.follow(&mut followed, &quality, sounds) => {}
+            () = stop.cancelled() => {}
+        }
+        followed.stop().await;
+    }
+
+    /// Follows where the source leads, until the stream has ended if this ends with it.
+    async fn follow(&self, followed: &mut FollowedLists, quality: &Quality, sounds: &UnboundedSender<Quality>) {
+        let mut has_ended_once = false;
         let (mut failures, mut next, mut turn) = (0_u32, Instant::now(), 0_usize);
         let mut ended = Instant::now();
         loop {
             if followed.needs_another() && Instant::now() >= next {
                 let mut waits = Backoff::new(RETRY.0, RETRY.1).wait(failures.saturating_add(1));
-                match self.addresses(&quality, sounds).await {
+                match self.addresses(quality, sounds).await {
                     Ok(mut found) => {
                         if followed.has_ended() {
-                            found = self.those_that_go_on(found, &followed).await;
+                            found = self.those_that_go_on(found, followed).await;
                         }
                         followed.begin(&found, turn);
                         turn = turn.wrapping_add(1);
@@ -278,6 +285,19 @@ impl Recorder {
             };
             match followed.changed(until).await {
                 Some(ListState::Works) => failures = 0,
+                Some(ListState::Ended) if self.ends && !has_ended_once => {
+                    has_ended_once = true;
+                    // Another address may go on: one of two servers may have ended alone.
+                    let found = self.addresses(quality, sounds).await.unwrap_or_default();
+                    let others: Vec<_> = found.into_iter().filter(|url| !followed.is_followed(url)).collect();
+                    let others = self.those_that_go_on(others, followed).await;
+                    if others.is_empty() {
+                        return;
+                    }
+                    followed.begin(&others, 0);
+                }
+                Some(ListState::Begins | ListState::Ends) if has_ended_once => {}
+                Some(_) if has_ended_once => return,
                 Some(ListState::Ended | ListState::Refused(_)) if self.ends => return,
                 Some(ListState::Ends) => {
                     ended = Instant::now();

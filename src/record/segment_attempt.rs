@@ -82,7 +82,7 @@ async fn cipher(
     let Some(SegmentCipher::Aes128 { uri, iv }) = listed else { return Ok(None) };
     let address = parts.client.rules().join_key(&wanted.base, uri)?;
     let key = key(parts, &address).await?;
-    Ok(Some((key, iv.unwrap_or(u128::from(wanted.listed.sequence).to_be_bytes()))))
+    Ok(Some((key, iv.unwrap_or(u128::from(wanted.listed.said_sequence).to_be_bytes()))))
 }
 
 async fn key(parts: &QualityParts, address: &Url) -> Result<[u8; 16], OriginError> {

@@ -195,12 +195,13 @@ fn beginning(segments: &[&ListedSegment], now: Timestamp) -> Timestamp {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::follow::PlaylistFollower;
+    use super::super::follow::{PlaylistFollower, StoodStill};
     use super::*;
 
     fn segment(sequence: u64, us: i64, time: Option<i64>) -> ListedSegment {
         ListedSegment {
             sequence,
+            said_sequence: sequence,
             uri: format!("{sequence}.ts"),
             duration: Span::from_us(us),
             time: time.map(Timestamp::from_us),
@@ -228,7 +229,7 @@ mod tests {
 
     impl Placing {
         fn at(&mut self, appeared: i64, list: &MediaList) -> Vec<StartTime> {
-            let new = self.0.observe(list, false);
+            let new = self.0.observe(list, StoodStill::No);
             self.1.place(&new, list, Timestamp::from_us(appeared))
         }
 

@@ -100,6 +100,8 @@ struct UnderWay {
     begun: Instant,
     /// If it does not come.
     missing: MissingSegment,
+    /// It has failed before.
+    has_failed: bool,
     /// Where the playlist says by now that it is.
     renewed: Option<(Arc<Url>, ListedSegment)>,
 }
@@ -140,7 +142,8 @@ impl WantedSegments {
         let begun: Vec<_> = due.iter().filter_map(|number| self.waiting.remove(number)).collect();
         for wanted in &begun {
             let missing = wanted.missing("it had not come when its playlist was given up");
-            self.under_way.insert(wanted.number(), UnderWay { begun: now, missing, renewed: None });
+            let has_failed = wanted.attempts > 0;
+            self.under_way.insert(wanted.number(), UnderWay { begun: now, missing, has_failed, renewed: None });
         }
         let later = self.waiting.values().map(|wanted| wanted.not_before).filter(|later| *later > now).min();
         (begun, later.into_iter().chain(alone.map(|(_, until)| until)).chain(slow).min())
@@ -173,6 +176,13 @@ impl WantedSegments {
         }
     }
 
+    /// Gives up what has not come although it was asked for; what was listed just now may be anywhere.
+    pub fn give_up_failed(&mut self, why: &str) -> Vec<MissingSegment> {
+        self.waiting.retain(|_, wanted| wanted.attempts > 0 && (wanted.before.is_none() || wanted.is_cut));
+        self.under_way.retain(|_, one| one.has_failed);
+        self.give_up(why)
+    }
+
     /// Gives up all that has not come.
     pub fn give_up(&mut self, why: &str) -> Vec<MissingSegment> {
         let under_way = std::mem::take(&mut self.under_way).into_values().map(|one| one.missing);
@@ -185,8 +195,9 @@ impl WantedSegment {
     /// What tells its time stays: the name is made of that.
     fn readdress(&mut self, base: Arc<Url>, listed: &ListedSegment) {
         self.base = base;
-        let ListedSegment { uri, range, cipher, map, .. } = listed.clone();
+        let ListedSegment { uri, range, cipher, map, said_sequence, .. } = listed.clone();
         (self.listed.uri, self.listed.range, self.listed.cipher, self.listed.map) = (uri, range, cipher, map);
+        self.listed.said_sequence = said_sequence;
     }
 }
 

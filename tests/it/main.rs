@@ -76,6 +76,7 @@ mod recording_ends;
 mod recording_exits;
 mod recording_mp4;
 mod recording_playlists;
+mod recording_servers;
 mod recording_sound;
 mod recording_troubles;
 mod replication;

@@ -17,12 +17,12 @@ use crate::support::trouble::Chance;
 use crate::support::{SOON, TestArchive, TestNode, eventually, gapless};
 
 /// Contents that differ.
-fn contents() -> Broadcast {
+pub fn contents() -> Broadcast {
     Broadcast::plan("c", true, 0, 10_000, &mut Chance::of(1))
 }
 
 /// A media playlist of these addresses, half a second each.
-fn list(first: u64, uris: &[impl AsRef<str>], time: Option<DateTime<Utc>>, has_ended: bool) -> Vec<u8> {
+pub fn list(first: u64, uris: &[impl AsRef<str>], time: Option<DateTime<Utc>>, has_ended: bool) -> Vec<u8> {
     let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
     if let Some(time) = time {
         writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", time.to_rfc3339_opts(SecondsFormat::Millis, true)).unwrap();
@@ -53,11 +53,11 @@ impl Drop for Begun {
 }
 
 /// The number in `sNUMBER.ts`, with or without a query.
-fn number(path: &str) -> Option<usize> {
+pub fn number(path: &str) -> Option<usize> {
     path.split('?').next()?.strip_prefix('s')?.strip_suffix(".ts")?.parse().ok()
 }
 
-fn names(numbers: std::ops::Range<usize>) -> Vec<String> {
+pub fn names(numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| format!("s{number}.ts")).collect()
 }
 

@@ -17,6 +17,8 @@ use super::origin::read_head;
 pub enum Answer {
     Is(Vec<u8>),
     Status(u16),
+    /// It is elsewhere.
+    Leads(String),
     /// Half of it, and the connection ends.
     BreaksOff(Vec<u8>),
     /// A byte now and then, for as long as anybody waits.
@@ -93,6 +95,9 @@ fn serve(
                 stream.write_all(&bytes)?;
             }
             Answer::Status(status) => write!(stream, "HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n")?,
+            Answer::Leads(elsewhere) => {
+                write!(stream, "HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n")?;
+            }
             Answer::BreaksOff(bytes) => {
                 write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len())?;
                 return stream.write_all(&bytes[..bytes.len() / 2]);
