@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use object_store::aws::AwsAuthorizer;
 use object_store::client::{HttpErrorKind, HttpRequest, HttpRequestBody};
-use object_store::multipart::MultipartStore as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 
@@ -83,12 +82,9 @@ impl Bucket {
         let mut ended = 0;
         for (key, id, begun) in page.uploads().filter(|(_, _, begun)| *begun + older < now) {
             let Some(name) = key.strip_prefix(self.settings.prefix()).and_then(ObjectName::parse) else { continue };
-            let done = self.store.abort_multipart(&self.key(&name)?, &id.to_owned()).await;
-            match done.map_err(|error| self.error(&error, Some(&name))) {
-                Ok(()) => {}
-                // Somebody else has ended it, or the list is older than its end.
-                Err(BucketError::Gone(_) | BucketError::Refused { status: 404, .. }) => continue,
-                Err(error) => return Err(error),
+            // Somebody else has ended it, or the list is older than its end.
+            if !self.end_upload(&name, &id.to_owned()).await? {
+                continue;
             }
             tracing::info!(name: "upload_ended", object = %name, %begun, "an upload that was never completed was ended");
             ended += 1;

@@ -27,4 +27,4 @@ pub use error::BucketError;
 pub use listing::{ListedObject, ObjectPage};
 pub use local_hour::{LocalHour, LocalHourError};
 pub use settings::{BadBucket, BucketIdentity, BucketSettings, PART_BYTES};
-pub use upload::UploadError;
+pub use upload::{STOPS_WITHIN, UploadError};

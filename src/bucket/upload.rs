@@ -4,11 +4,14 @@
 //! An upload that does not come to its end is ended, so that no parts stay behind that nobody sees and that cost as much as objects. One
 //! that a killed process has left is ended by [`Bucket::end_abandoned`].
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use object_store::multipart::{MultipartStore as _, PartId};
 use object_store::path::Path as Key;
 use object_store::{MultipartId, ObjectStoreExt as _, PutPayload};
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Bucket;
@@ -18,6 +21,12 @@ use crate::archive::ObjectName;
 
 /// Parts of an upload, at most.
 const MOST_PARTS: u64 = 10_000;
+/// How long the store is given to say which upload it has begun for somebody who has had enough meanwhile: nobody could end it without that.
+const BEGUN_WITHIN: Duration = Duration::from_millis(1_500);
+/// How long it is given to end one.
+const ENDED_WITHIN: Duration = Duration::from_secs(2);
+/// How long an upload takes at most to come to its end in order once it is stopped.
+pub const STOPS_WITHIN: Duration = Duration::from_secs(4);
 
 /// Why an hour was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -54,16 +63,32 @@ impl Bucket {
             unless_stopped(stop, self.pace().spend(size)).await?;
             return Ok(());
         }
-        let begun = unless_stopped(stop, self.store.create_multipart(&key)).await?;
+        let beginning = self.store.create_multipart(&key);
+        let Some(begun) = unless_late(stop, BEGUN_WITHIN, beginning).await else {
+            tracing::warn!(name: "upload_left", object = %name, error = "the store did not say which one it began", "an upload that failed could not be ended; it is when it is a day old");
+            return Err(BucketError::Stopped.into());
+        };
         let id = begun.map_err(|error| self.error(&error, Some(&name)))?;
         let done = self.send_parts(&name, (&key, &id), reading, part_bytes, stop, &mut sent).await;
         if done.is_err() {
             // What came of the rest is not known, and whoever asked is told of the first error.
-            if let Err(error) = self.store.abort_multipart(&key, &id).await {
-                tracing::warn!(name: "upload_left", object = %name, error = %self.error(&error, Some(&name)), "an upload that failed could not be ended; it is when it is a day old");
+            let ended = unless_late(stop, ENDED_WITHIN, self.end_upload(&name, &id)).await;
+            if let Err(error) = ended.unwrap_or(Err(BucketError::Stopped)) {
+                tracing::warn!(name: "upload_left", object = %name, %error, "an upload that failed could not be ended; it is when it is a day old");
             }
         }
         done
+    }
+
+    /// Ends an upload that was not completed; false if there is none any more.
+    pub(super) async fn end_upload(&self, name: &ObjectName, id: &MultipartId) -> Result<bool, BucketError> {
+        let done = self.store.abort_multipart(&self.key(name)?, id).await;
+        match done.map_err(|error| self.error(&error, Some(name))) {
+            Ok(()) => Ok(true),
+            // It was completed, or somebody else has ended it.
+            Err(BucketError::Gone(_) | BucketError::Refused { status: 404, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn send_parts(
@@ -106,7 +131,20 @@ async fn read_of(reading: &mut Reading) -> Result<(LocalHour, Result<Option<Byte
 
 async fn unless_stopped<T>(stop: &CancellationToken, doing: impl Future<Output = T>) -> Result<T, BucketError> {
     tokio::select! {
-        done = doing => Ok(done),
+        biased;
         () = stop.cancelled() => Err(BucketError::Stopped),
+        done = doing => Ok(done),
+    }
+}
+
+/// What is not dropped at once because of a stop, but so much later.
+async fn unless_late<T>(stop: &CancellationToken, time: Duration, doing: impl Future<Output = T>) -> Option<T> {
+    let late = async {
+        stop.cancelled().await;
+        sleep(time).await;
+    };
+    tokio::select! {
+        done = doing => Some(done),
+        () = late => None,
     }
 }

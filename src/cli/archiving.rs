@@ -109,20 +109,22 @@ async fn work(
     verbs: Verbs,
 ) -> anyhow::Result<ExitCode> {
     let stop = end_by_signal()?;
-    let mut report = Report { json: config.json, verbs, progress: Progress::stderr(), hours: Vec::new() };
+    let mut report = Report { json: config.json, verbs, progress: Progress::stderr(), hours: Vec::new(), done: 0 };
+    let mut has_node = false;
     let summary = Api::with(config, needs(), async |api| {
+        has_node = api.local().is_none();
         for target in targets {
             absent::require_target(api, target).await?;
         }
-        // The work ends when the answer is not read.
+        // The work ends when the answer is not read; here, before the archive is closed.
         tokio::select! {
-            done = ask(api, address, order, &mut report) => done,
-            () = stop.cancelled() => anyhow::bail!("stopped by a signal; what was done stays done"),
+            done = ask(api, address, order, &mut report) => done.map(Some),
+            () = stop.cancelled() => Ok(None),
         }
     })
     .await;
     report.progress.finish();
-    let summary = summary?;
+    let Some(summary) = summary? else { anyhow::bail!(report.stopped(has_node)) };
     report.end(&summary)?;
     Ok(if summary.errors == 0 { Exit::Done.into() } else { Exit::DataWrong.into() })
 }
@@ -152,6 +154,8 @@ async fn ask(
 /// How the end of each verb reads.
 #[derive(Debug, Clone, Copy)]
 struct Verbs {
+    /// What an hour is said to be with which it was done.
+    state: &'static str,
     done: &'static str,
     before: &'static str,
     open: &'static str,
@@ -160,10 +164,12 @@ struct Verbs {
 }
 
 impl Verbs {
-    const PLAN: Self = Self { done: "would be uploaded", before: "in the bucket", open: "not sealed", ways: 0 };
-    const RUN: Self = Self { done: "uploaded and read back", ways: 2, ..Self::PLAN };
-    const VERIFY: Self = Self { done: "right", before: "in the bucket", open: "not in the bucket", ways: 1 };
-    const RESTORE: Self = Self { done: "restored", before: "complete", open: "left out", ways: 1 };
+    const PLAN: Self =
+        Self { state: "planned", done: "would be uploaded", before: "in the bucket", open: "not sealed", ways: 0 };
+    const RUN: Self = Self { state: "archived", done: "uploaded and read back", ways: 2, ..Self::PLAN };
+    const VERIFY: Self =
+        Self { state: "right", done: "right", before: "in the bucket", open: "not in the bucket", ways: 1 };
+    const RESTORE: Self = Self { state: "restored", done: "restored", before: "complete", open: "left out", ways: 1 };
 }
 
 /// Prints what becomes of each hour on stdout, and how far it is on stderr.
@@ -172,10 +178,13 @@ struct Report {
     verbs: Verbs,
     progress: Progress,
     hours: Vec<ArchivedHour>,
+    /// Hours with which all went well.
+    done: u64,
 }
 
 impl Report {
     fn hour(&mut self, hour: ArchivedHour) {
+        self.done += u64::from(hour.state == self.verbs.state);
         if self.json {
             self.hours.push(hour);
             return;
@@ -186,6 +195,12 @@ impl Report {
         let (place, state) = (shown(&hour.hour), shown(&hour.state));
         // A disk that is full where this goes is no reason to end.
         writeln!(stdout(), "{place}: {state}{files}{bytes}{why}").unwrap_or_default();
+    }
+
+    /// What there is to say when somebody had enough before the end.
+    fn stopped(&self, has_node: bool) -> String {
+        let who = if has_node { "the node ends what was under way" } else { "what was under way was ended" };
+        format!("stopped by a signal: {} {} before, and {who}", count(self.done, "hour"), self.verbs.done)
     }
 
     fn end(&self, summary: &ArchiveSummary) -> anyhow::Result<()> {

@@ -49,12 +49,14 @@ impl InProcess {
         response.map(Body::into_data_stream)
     }
 
-    /// Ends what still works although nobody waits for it, such as a scrub within a file: the index can be closed then.
+    /// Ends what still works although nobody waits for it, such as a scrub within a file, or an upload, which is ended in the bucket: the
+    /// index can be closed then.
     pub async fn end(&self) {
         self.ending.cancel();
         self.app.node.ffmpeg.end();
-        // It is never closed, so that this only waits.
+        // They are never closed, so that this only waits.
         drop(self.app.scrubbing.acquire().await);
+        drop(self.app.archiving.acquire().await);
     }
 }
 

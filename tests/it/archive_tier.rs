@@ -12,11 +12,11 @@ use crate::support::archive::packets;
 use crate::support::object_store::{BUCKET, KEY, LineFault, SECRET, TestStore};
 use crate::support::{Kind, Outcome, Plan, SOON, TestArchive, TestNode, eventually, gapless};
 
-const HOURS: [&str; 2] = ["c/source/2020-01-01T00", "c/source/2020-01-01T01"];
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const HOURS: [&str; 2] = ["c/source/2020-01-01T00", "c/source/2020-01-01T01"];
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Two hours with segments of all kinds, chat and an odd name.
-fn archive() -> TestArchive {
+pub fn archive() -> TestArchive {
     let archive = TestArchive::empty();
     for hour in HOURS {
         for minute in 10..13 {
@@ -42,7 +42,7 @@ pub fn name_bucket(archive: &TestArchive, url: &str, bucket: &str, (key, secret)
     fs::write(archive.at(".gapless/config.toml"), settings).unwrap();
 }
 
-fn with_bucket(archive: &TestArchive, store: &TestStore) {
+pub fn with_bucket(archive: &TestArchive, store: &TestStore) {
     name_bucket(archive, &store.url(), BUCKET, (KEY, SECRET), "");
 }
 
@@ -52,33 +52,33 @@ pub fn seal_all(archive: &TestArchive) -> Value {
     seal(&[])
 }
 
-fn ask(archive: &TestArchive, args: &[&str]) -> Outcome {
+pub fn ask(archive: &TestArchive, args: &[&str]) -> Outcome {
     let done = gapless(archive.path(), &[&["archive"], args, &["--json"]].concat());
     assert!(!format!("{}{}", done.out, done.err).contains(SECRET), "{done:?}");
     done
 }
 
-fn shares(archive: &TestArchive) -> [u64; 3] {
+pub fn shares(archive: &TestArchive) -> [u64; 3] {
     let report = ask(archive, &["status"]).json(0);
     ["archived", "waiting", "open"].map(|share| report[share]["hours"].as_u64().unwrap())
 }
 
-fn sent(store: &TestStore, method: &Method) -> usize {
+pub fn sent(store: &TestStore, method: &Method) -> usize {
     store.requests().iter().filter(|(sent, _)| sent == method).count()
 }
 
-fn object_of(archive: &TestArchive, store: &TestStore, hour: &str) -> PathBuf {
+pub fn object_of(archive: &TestArchive, store: &TestStore, hour: &str) -> PathBuf {
     let listed = ask(archive, &["ls", hour]).json(0);
     let objects = listed["objects"].as_array().unwrap();
     store.file(&format!("here/{}", objects.last().unwrap()["name"].as_str().unwrap()))
 }
 
-fn receipt(archive: &TestArchive, hour: &str) -> PathBuf {
+pub fn receipt(archive: &TestArchive, hour: &str) -> PathBuf {
     archive.at(&format!(".gapless/archived/{hour}.json"))
 }
 
 /// All files of the hours, with their contents.
-fn files(archive: &TestArchive) -> Vec<(String, Vec<u8>)> {
+pub fn files(archive: &TestArchive) -> Vec<(String, Vec<u8>)> {
     let paths =
         HOURS.iter().flat_map(|hour| archive.listing(hour, true).into_iter().map(move |name| format!("{hour}/{name}")));
     paths.map(|path| (path.clone(), archive.read(&path))).collect()
@@ -235,7 +235,7 @@ fn one_damaged_file_keeps_no_other_from_coming_back_and_an_unread_object_hides_a
     );
 }
 
-fn objects(archive: &TestArchive, hour: &str) -> Vec<String> {
+pub fn objects(archive: &TestArchive, hour: &str) -> Vec<String> {
     let listed = ask(archive, &["ls", hour]).json(0);
     let names = listed["objects"].as_array().unwrap().iter().map(|object| object["name"].as_str().unwrap().to_owned());
     names.collect()
@@ -278,7 +278,7 @@ fn an_object_that_is_damaged_or_gone_is_found_and_uploaded_again() {
     assert!(receipt(&archive, HOURS[1]).exists());
 }
 
-fn node(archive: &TestArchive) -> Plan {
+pub fn node(archive: &TestArchive) -> Plan {
     let settings = [
         ("ARCHIVE_SEAL", "true"),
         ("ARCHIVE_SEAL_AFTER", "0s"),
@@ -292,7 +292,7 @@ fn node(archive: &TestArchive) -> Plan {
     settings.iter().fold(plan, |plan, (key, value)| plan.env(&format!("GAPLESS_{key}"), value))
 }
 
-fn archived(node: &TestNode) -> u64 {
+pub fn archived(node: &TestNode) -> u64 {
     node.get("/api/v1/archive").json()["archived"]["hours"].as_u64().unwrap()
 }
 

@@ -14,6 +14,7 @@ mod support;
 
 mod api;
 mod archive_format;
+mod archive_interrupted;
 mod archive_swift;
 mod archive_tier;
 mod asking;

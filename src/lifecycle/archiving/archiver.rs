@@ -13,15 +13,13 @@ use tokio_util::sync::CancellationToken;
 use super::receipt::{LARGEST, Receipt};
 use crate::archive::object_trailer::LARGEST_MANIFEST;
 use crate::archive::{HourManifest, HourPlace, ObjectName, PackedHour, Timestamp};
-use crate::bucket::{Bucket, BucketError, LocalHour, LocalHourError, UploadError};
+use crate::bucket::{Bucket, BucketError, LocalHour, LocalHourError, STOPS_WITHIN, UploadError};
 use crate::disk::{AwayReason, Base, DiskError, Manifests, Receipts};
 use crate::lifecycle::seal::{SealState, Sealer};
 use crate::sync::crawl::{CrawlError, Keeper};
 
 /// How often it is looked whether whoever asked has enough.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long what goes over the line is given to end in order then.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// Whoever waits for something that goes over the line.
 pub trait ArchiveWatch: Sync {
@@ -178,7 +176,7 @@ impl Archiver {
         let open = || LocalHour::open(&base, Arc::clone(&packed));
         self.wait(watch, async |stop| {
             let name = packed.object_name();
-            let is_there = self.bucket.size_of(&name).await? == Some(packed.size());
+            let is_there = unless_stopped(stop, self.bucket.size_of(&name)).await? == Some(packed.size());
             if is_there && !self.is_damaged(&packed, stop, watch).await? {
                 return Ok(());
             }
@@ -262,7 +260,7 @@ impl Archiver {
             watch.moved(bytes);
             if stop.is_cancelled() { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
         };
-        self.bucket.check(packed, read).await
+        unless_stopped(stop, self.bucket.check(packed, read)).await
     }
 
     fn note(&self, base: &Base, packed: &PackedHour, describes: i64) -> Result<(), CrawlError> {
@@ -300,7 +298,7 @@ impl Archiver {
                 if watch.is_stopped() {
                     stop.cancel();
                     let since = *stopped.get_or_insert_with(Instant::now);
-                    if since.elapsed() > GRACE {
+                    if since.elapsed() > STOPS_WITHIN {
                         return Err(BucketError::Stopped.into());
                     }
                 }
@@ -314,5 +312,16 @@ impl Archiver {
             self.keeper.guard().report(&error);
             CrawlError::Disk(error)
         })
+    }
+}
+
+/// What may be dropped at any moment.
+pub(super) async fn unless_stopped<T, E: From<BucketError>>(
+    stop: &CancellationToken,
+    doing: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::select! {
+        done = doing => done,
+        () = stop.cancelled() => Err(BucketError::Stopped.into()),
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::archiver::{ArchiveError, ArchiveWatch as _, Archiver};
+use super::archiver::{ArchiveError, ArchiveWatch as _, Archiver, unless_stopped};
 use super::order::{ArchiveObserver, Work};
 use crate::archive::manifest::MOST_ENTRIES;
 use crate::archive::name::{is_tombstone, may_be_hidden, stem};
@@ -39,7 +39,7 @@ impl Archiver {
     /// Brings back what is missing in these places (`CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`), as the bucket lists them.
     pub fn restore(&self, within: &[String], observer: &dyn ArchiveObserver) -> Result<ArchiveSummary, ArchiveError> {
         let listening = Listening(observer);
-        let found = self.wait(&listening, async |_| self.found(within).await)?;
+        let found = self.wait(&listening, async |stop| unless_stopped(stop, self.found(within)).await)?;
         let ahead = found.values().flatten().fold(0, |sum: u64, object| sum.saturating_add(object.size));
         let mut work = Work::new(observer, found.len() as u64, ahead);
         for (place, objects) in found {
@@ -53,7 +53,10 @@ impl Archiver {
             let mut known = Vec::new();
             let mut unread = None;
             for object in objects {
-                match self.wait(&work, async |_| self.bucket.packed(&object.name, object.size).await) {
+                let packed = self.wait(&work, async |stop: &CancellationToken| {
+                    unless_stopped(stop, self.bucket.packed(&object.name, object.size)).await
+                });
+                match packed {
                     Ok(packed) => known.push(packed),
                     Err(error) => unread = Some(error),
                 }
@@ -180,7 +183,7 @@ impl Archiver {
                     work.moved(bytes.len() as u64);
                     if stop.is_cancelled() { Err(BucketError::Stopped.into()) } else { splitter.take(bytes) }
                 };
-                self.bucket.read(&name, run.clone(), take).await
+                unless_stopped(stop, self.bucket.read(&name, run.clone(), take)).await
             })?;
         }
         Ok(())
