@@ -19,6 +19,8 @@ use super::error::{DiskError, Result};
 use crate::archive::HourPlace;
 
 const NS: i64 = 1_000_000_000;
+/// Notes beneath one directory that are listed: a hundred years of hours.
+const MOST_NOTES: usize = 1_000_000;
 
 /// A note as it lies there.
 #[derive(Debug)]
@@ -69,6 +71,25 @@ impl Receipts {
 }
 
 impl HourNotes<'_> {
+    /// The hours that have one, whether or not anything of them is left.
+    pub fn places(self) -> Result<Vec<HourPlace>> {
+        let mut places = Vec::new();
+        let Some(top) = self.base.dir(&[OWN_DIR, self.dir].iter().collect::<PathBuf>())? else { return Ok(places) };
+        for channel in top.subdirectories()? {
+            let Some(dir) = top.dir(&channel)? else { continue };
+            for quality in dir.subdirectories()? {
+                let Some(notes) = dir.dir(&quality)? else { continue };
+                let stream = format!("{}/{}", channel.display(), quality.display());
+                let place = |name: &OsStr| {
+                    let hour = Path::new(name).file_stem().filter(|hour| self.name_of(hour) == name)?;
+                    HourPlace::parse(&format!("{stream}/{}", hour.display())).ok()
+                };
+                places.extend(notes.entries(MOST_NOTES)?.iter().filter_map(|(name, _)| place(name)));
+            }
+        }
+        Ok(places)
+    }
+
     /// The change time of the directory that the note of an hour describes, without reading it; `None` if there is none.
     pub fn describes(self, place: &HourPlace) -> Result<Option<i64>> {
         let Some(dir) = self.base.dir(&self.above(place))? else { return Ok(None) };
@@ -126,7 +147,14 @@ impl HourNotes<'_> {
     }
 
     fn name(self, place: &HourPlace) -> OsString {
-        format!("{}.{}", place.hour, self.ending).into()
+        self.name_of(OsStr::new(&place.hour.to_string()))
+    }
+
+    fn name_of(self, hour: &OsStr) -> OsString {
+        let mut name = hour.to_owned();
+        name.push(".");
+        name.push(self.ending);
+        name
     }
 }
 
@@ -159,6 +187,11 @@ mod tests {
         Receipts::of(&base).write(&place, b"{}", 7).unwrap();
         assert_eq!(Receipts::of(&base).read(&place, 9).unwrap().unwrap().describes_ns, 7);
         assert!(tree.path().join(".gapless/archived/c/source/2024-01-01T00.json").exists());
+        for other in ["c/source/x.json", "c/source/2024-01-01T01.json.new", "c/x"] {
+            fs::write(tree.path().join(".gapless/archived").join(other), "x").unwrap();
+        }
+        assert_eq!(Receipts::of(&base).places().unwrap(), std::slice::from_ref(&place));
+        assert_eq!(manifests.places().unwrap(), std::slice::from_ref(&place));
         assert!(Receipts::remove(&base, &place).unwrap());
         assert_eq!(Receipts::of(&base).describes(&place).unwrap(), None);
         assert_eq!(manifests.describes(&place).unwrap(), Some(5));

@@ -102,7 +102,9 @@ pub(super) async fn verify(
     State(app): State<Arc<App>>,
     JsonBody(order): JsonBody<ArchiveVerifyOrder>,
 ) -> Result<Response, Problem> {
-    let places = places(&app, &order.places)?;
+    let noted = archiver(&app)?;
+    let within = order.places.clone();
+    let places = app.ask(move |_| noted.noted_places(&within)?.map_err(|nothing| nothing_there(&nothing))).await?;
     if let Some(share) = order.sample.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
         return Err(Problem::bad_parameter("sample", &share.to_string(), "a share above 0 and up to 1, such as 0.01"));
     }
@@ -150,9 +152,11 @@ fn archiver(app: &App) -> Result<Arc<Archiver>, Problem> {
 }
 
 fn places(app: &App, within: &[String]) -> Result<Vec<HourPlace>, Problem> {
-    app.node.keeper.places(within).map_err(|nothing| {
-        Problem::bad_parameter("places", &nothing, "a CHANNEL[/QUALITY[/HOUR]] that is in the index")
-    })
+    app.node.keeper.places(within).map_err(|nothing| nothing_there(&nothing))
+}
+
+fn nothing_there(place: &str) -> Problem {
+    Problem::bad_parameter("places", place, "a CHANNEL[/QUALITY[/HOUR]] that is in the index")
 }
 
 fn work(

@@ -13,6 +13,7 @@ mod rooms;
 mod support;
 
 mod api;
+mod archive_damage;
 mod archive_format;
 mod archive_interrupted;
 mod archive_swift;

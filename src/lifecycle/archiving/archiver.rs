@@ -144,11 +144,8 @@ impl Archiver {
             return Ok(CopyState::Open);
         }
         let base = self.keeper.guard().base()?;
-        let Some(noted) = self.disk(Receipts::of(&base).read(place, LARGEST))? else { return Ok(CopyState::Waiting) };
-        let receipt = Receipt::read(place, &noted.bytes).filter(|receipt| receipt.bucket == self.bucket.identity());
-        let Some(receipt) = receipt else { return Ok(CopyState::Waiting) };
-        let described = self.disk(Manifests::of(&base).describes(place))?;
-        if described == Some(noted.describes_ns) {
+        let Some((receipt, describes)) = self.receipt(&base, place)? else { return Ok(CopyState::Waiting) };
+        if self.disk(Manifests::of(&base).describes(place))? == Some(describes) {
             return Ok(CopyState::Archived);
         }
         // The same hour in another directory, such as a copy of the archive, or another hour.
@@ -189,39 +186,13 @@ impl Archiver {
         {
             return Ok(ArchiveOutcome::Changed);
         }
-        self.note(&base, &packed, describes)?;
         let (object, bytes) = (packed.object_name(), packed.size());
+        self.note(&base, object.clone(), bytes, describes)?;
         tracing::info!(name: "hour_archived", hour = %place, bytes, "a sealed hour was read back from the bucket");
         Ok(ArchiveOutcome::Archived { object, bytes })
     }
 
-    /// Reads the object of an archived hour back again. Where it is lost or damaged the receipt goes, so that nobody relies on it, and the hour is
-    /// uploaded again; whatever else is wrong says nothing of the object, and changes nothing. Says how many bytes it has; `None` if the hour
-    /// is not archived.
-    pub fn verify(
-        &self,
-        place: &HourPlace,
-        watch: &dyn ArchiveWatch,
-    ) -> Result<Option<(ObjectName, u64)>, ArchiveError> {
-        let _turn = self.turn(watch)?;
-        if self.state(place)? != CopyState::Archived {
-            return Ok(None);
-        }
-        let base = self.keeper.guard().base()?;
-        let Some((packed, describes)) = self.sealed(&base, place)? else { return Ok(None) };
-        match self.wait(watch, async |stop| self.check(&packed, stop, watch).await) {
-            Ok(()) => self.note(&base, &packed, describes)?,
-            Err(ArchiveError::Bucket(error)) if error.is_loss() => {
-                tracing::error!(name: "object_lost", hour = %place, %error, "the object of an archived hour is not what it should be; it is uploaded again from here");
-                self.disk(Receipts::remove(&base, place))?;
-                return Err(error.into());
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(Some((packed.object_name(), packed.size())))
-    }
-
-    fn turn(&self, watch: &dyn ArchiveWatch) -> Result<MutexGuard<'_, ()>, BucketError> {
+    pub(super) fn turn(&self, watch: &dyn ArchiveWatch) -> Result<MutexGuard<'_, ()>, BucketError> {
         loop {
             if let Some(turn) = self.turn.try_lock_for(LOOK) {
                 return Ok(turn);
@@ -250,31 +221,22 @@ impl Archiver {
         }
     }
 
-    async fn check(
-        &self,
-        packed: &PackedHour,
-        stop: &CancellationToken,
-        watch: &dyn ArchiveWatch,
-    ) -> Result<(), BucketError> {
-        let read = |bytes| {
-            watch.moved(bytes);
-            if stop.is_cancelled() { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
-        };
-        unless_stopped(stop, self.bucket.check(packed, read)).await
+    /// What is noted of an hour in this bucket, and which directory that describes.
+    pub(super) fn receipt(&self, base: &Base, place: &HourPlace) -> Result<Option<(Receipt, i64)>, CrawlError> {
+        let Some(noted) = self.disk(Receipts::of(base).read(place, LARGEST))? else { return Ok(None) };
+        let receipt = Receipt::read(place, &noted.bytes).filter(|receipt| receipt.bucket == self.bucket.identity());
+        Ok(receipt.map(|receipt| (receipt, noted.describes_ns)))
     }
 
-    fn note(&self, base: &Base, packed: &PackedHour, describes: i64) -> Result<(), CrawlError> {
-        let receipt = Receipt {
-            object: packed.object_name(),
-            bytes: packed.size(),
-            bucket: self.bucket.identity(),
-            read_back: Timestamp::from(SystemTime::now()),
-        };
-        self.disk(Receipts::of(base).write(packed.manifest().place(), &receipt.to_bytes(), describes))
+    pub(super) fn note(&self, base: &Base, object: ObjectName, bytes: u64, describes: i64) -> Result<(), CrawlError> {
+        let place = object.place.clone();
+        let receipt =
+            Receipt { object, bytes, bucket: self.bucket.identity(), read_back: Timestamp::from(SystemTime::now()) };
+        self.disk(Receipts::of(base).write(&place, &receipt.to_bytes(), describes))
     }
 
     /// The hour as its manifest says it, and which directory that describes.
-    fn sealed(&self, base: &Base, place: &HourPlace) -> Result<Option<(PackedHour, i64)>, CrawlError> {
+    pub(super) fn sealed(&self, base: &Base, place: &HourPlace) -> Result<Option<(PackedHour, i64)>, CrawlError> {
         let Some(stored) = self.disk(Manifests::of(base).read(place, LARGEST_MANIFEST))? else { return Ok(None) };
         let manifest = HourManifest::parse(&stored.bytes).ok().filter(|manifest| manifest.place() == place);
         Ok(manifest.map(|manifest| (PackedHour::plan(manifest), stored.describes_ns)))

@@ -1,7 +1,7 @@
 //! Sealed hours in a bucket, as one more copy.
 //!
 //! 1. A sealed hour is uploaded, unless an object of its name and size is there already.
-//! 2. All of it is read back and compared with the manifest here. Only then there is a receipt ([`receipt`]).
+//! 2. All of it is read back and compared with the manifest here ([`verify`]). Only then there is a receipt ([`receipt`]).
 //! 3. A receipt counts while the hour is what was sealed. One whose object turns out to be lost or damaged goes, and the hour is uploaded again.
 //! 4. What is missing here comes back under its name, hash-checked, and replaces nothing ([`restore`]).
 //! 5. Nothing that lies here is deleted, and nothing in the bucket but what is written over because it was damaged.
@@ -11,6 +11,7 @@ mod order;
 mod receipt;
 mod restore;
 mod upload_job;
+mod verify;
 
 pub use archiver::{ArchiveError, Archiver};
 pub use order::ArchiveObserver;

@@ -54,33 +54,6 @@ impl Archiver {
         Ok(work.end())
     }
 
-    /// Reads the objects of these hours back, or those of a share of them that chance chooses.
-    pub fn verify_all(
-        &self,
-        places: &[HourPlace],
-        sample: Option<f64>,
-        observer: &dyn ArchiveObserver,
-    ) -> Result<ArchiveSummary, ArchiveError> {
-        let chosen: Vec<HourPlace> =
-            places.iter().filter(|_| sample.is_none_or(|share| rand::random::<f64>() < share)).cloned().collect();
-        let mut work = Work::begin(self, &chosen, observer)?;
-        for place in chosen.iter().rev().filter(|_| !observer.is_stopped()) {
-            let done = self.verify(place, &work);
-            work.told();
-            match done {
-                Ok(None) => work.summary.open += 1,
-                Ok(Some((object, bytes))) => {
-                    work.summary.done += 1;
-                    work.hour(place, "right", |hour| {
-                        (hour.object, hour.bytes) = (Some(object.to_string()), Some(bytes));
-                    });
-                }
-                Err(error) => work.failed(place, error)?,
-            }
-        }
-        Ok(work.end())
-    }
-
     /// What of these hours lies in the bucket.
     pub fn report(&self, places: &[HourPlace]) -> Result<ArchiveReport, CrawlError> {
         let mut report = ArchiveReport { bucket: Some(self.bucket.identity().to_string()), ..ArchiveReport::default() };
@@ -131,7 +104,11 @@ pub(super) struct Work<'o> {
 }
 
 impl<'o> Work<'o> {
-    fn begin(archiver: &Archiver, places: &[HourPlace], observer: &'o dyn ArchiveObserver) -> Result<Self, CrawlError> {
+    pub(super) fn begin(
+        archiver: &Archiver,
+        places: &[HourPlace],
+        observer: &'o dyn ArchiveObserver,
+    ) -> Result<Self, CrawlError> {
         let mut bytes = 0;
         for place in places {
             bytes += archiver.bytes(place)?;

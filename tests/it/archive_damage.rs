@@ -1,0 +1,66 @@
+//! What is read back from a bucket: damage there is told from damage on the way, and what is gone here from what is gone there.
+
+use std::fs;
+
+use hyper::Method;
+
+use crate::archive_tier::{HOURS, archive, ask, object_of, objects, receipt, seal_all, shares, with_bucket};
+use crate::support::TestArchive;
+use crate::support::object_store::{LineFault, TestStore};
+
+fn archived(store: &TestStore) -> TestArchive {
+    let archive = archive();
+    with_bucket(&archive, store);
+    seal_all(&archive);
+    assert_eq!(ask(&archive, &["run"]).json(0)["summary"]["done"], 2);
+    archive
+}
+
+#[test]
+fn an_object_with_a_receipt_is_read_back_whatever_has_become_of_the_hour() {
+    let store = TestStore::start();
+    let archive = archived(&store);
+    let object = object_of(&archive, &store, HOURS[0]);
+    let lost = archive.listing(HOURS[0], false)[0].clone();
+    archive.remove(&format!("{}/{lost}", HOURS[0]));
+    let both = ask(&archive, &["verify"]).json(0);
+    assert_eq!((&both["summary"]["done"], &both["summary"]["open"]), (&2.into(), &0.into()), "{both}");
+    assert_eq!(shares(&archive), [1, 0, 1], "it was read back, and is not the hour that is here");
+    // Nothing of the hour is left, and no manifest.
+    archive.remove(HOURS[0]);
+    fs::remove_file(archive.at(&format!(".gapless/sealed/{}.sha256", HOURS[0]))).unwrap();
+    let one = ask(&archive, &["verify", HOURS[0]]).json(0);
+    assert_eq!(one["hours"][0]["state"], "right", "{one}");
+    assert!(ask(&archive, &["verify", "c/nothing"]).err.contains("c/nothing"));
+
+    let mut bytes = fs::read(&object).unwrap();
+    bytes[700] ^= 1;
+    fs::write(&object, bytes).unwrap();
+    let damaged = ask(&archive, &["verify"]).json(1);
+    assert_eq!((&damaged["summary"]["errors"], &damaged["summary"]["done"]), (&1.into(), &1.into()), "{damaged}");
+    assert!(!receipt(&archive, HOURS[0]).exists() && receipt(&archive, HOURS[1]).exists());
+}
+
+#[test]
+fn one_bad_read_loses_no_receipt() {
+    let store = TestStore::start();
+    let archive = archived(&store);
+    let object = objects(&archive, HOURS[0])[0].clone();
+    let digest = &object[object.len() - 20..];
+    for fault in [LineFault::FlipsBit(700), LineFault::Refuses(404, "NoSuchKey")] {
+        store.fails(Method::GET, digest, fault, 1);
+        let found = ask(&archive, &["verify"]).json(0);
+        assert_eq!((&found["summary"]["done"], &found["summary"]["errors"]), (&2.into(), &0.into()), "{found}");
+        assert!(receipt(&archive, HOURS[0]).exists());
+    }
+    // The manifest of an hour that is gone here is read once more as well, at the end of its object.
+    let bytes = fs::read(object_of(&archive, &store, HOURS[0])).unwrap();
+    let in_the_manifest = bytes.windows(9).rposition(|text| text == b"c/source/").unwrap();
+    archive.remove(HOURS[0]);
+    fs::remove_file(archive.at(&format!(".gapless/sealed/{}.sha256", HOURS[0]))).unwrap();
+    for (times, code) in [(1, 0), (2, 1)] {
+        store.fails(Method::GET, digest, LineFault::FlipsBit(in_the_manifest), times);
+        assert_eq!(ask(&archive, &["verify", HOURS[0]]).code, code);
+        assert_eq!(receipt(&archive, HOURS[0]).exists(), code == 0);
+    }
+}
