@@ -116,8 +116,7 @@ impl Bucket {
             return Ok(Bytes::new());
         }
         let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
-        let answer = self.store.get_opts(&self.key(name)?, options).await;
-        let bytes = self.bytes(answer.map_err(|error| self.error(&error, Some(name)))?, name, length).await?;
+        let bytes = self.bytes(self.get(name, options).await?, name, length).await?;
         if bytes.len() as u64 != length {
             return Err(BucketError::damaged(name, "it is shorter than it should be"));
         }
@@ -133,8 +132,7 @@ impl Bucket {
     ) -> Result<(), E> {
         let (length, mut came) = (range.end.saturating_sub(range.start), 0);
         let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
-        let answer = self.store.get_opts(&self.key(name)?, options).await;
-        let mut stream = answer.map_err(|error| self.error(&error, Some(name)))?.into_stream();
+        let mut stream = self.get(name, options).await?.into_stream();
         let mut pace = self.pace();
         while let Some(bytes) = stream.try_next().await.map_err(|error| self.error(&error, Some(name)))? {
             came += bytes.len() as u64;
@@ -164,7 +162,7 @@ impl Bucket {
         mut read: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), BucketError> {
         let name = &packed.object_name();
-        let answer = self.store.get(&self.key(name)?).await.map_err(|error| self.error(&error, Some(name)))?;
+        let answer = self.get(name, GetOptions::default()).await?;
         if answer.meta.size != packed.size() {
             return Err(wrong_size(name, answer.meta.size, packed));
         }
@@ -178,6 +176,16 @@ impl Bucket {
             pace.spend(bytes.len() as u64).await;
         }
         check.end().map_err(|fault| BucketError::fault(name, &fault))
+    }
+
+    async fn get(&self, name: &ObjectName, options: GetOptions) -> Result<GetResult, BucketError> {
+        let answer = self.store.get_opts(&self.key(name)?, options).await;
+        let answer = answer.map_err(|error| self.error(&error, Some(name)))?;
+        // Every store gives one with an object; whoever else answers along the way says nothing of what is in the bucket.
+        if answer.meta.e_tag.is_none() {
+            return Err(BucketError::Unexpected { at: self.at.to_string(), expected: "an object with its ETag" });
+        }
+        Ok(answer)
     }
 
     /// All of an answer.

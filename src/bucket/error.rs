@@ -71,6 +71,9 @@ pub enum BucketError {
     Stopped,
 }
 
+/// The key is right, and has not the right.
+const MAY_NOT: &str = "it may not do this; give it the right to list the bucket, and to get and put its objects";
+
 fn hint(region: Option<&str>) -> String {
     region.map_or_else(String::new, |region| format!(", namely in {region}"))
 }
@@ -121,6 +124,23 @@ impl BucketError {
     /// Whether the object is not what it should be, or not there: nobody may rely on it any more. Whatever else is wrong says nothing of it.
     pub fn is_loss(&self) -> bool {
         matches!(self, Self::Gone(_) | Self::Damaged { .. })
+    }
+
+    /// Whether the store answered, if only that it will not: other requests may go well.
+    pub fn is_an_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied { .. }
+                | Self::Refused { .. }
+                | Self::Failed { .. }
+                | Self::Throttled { .. }
+                | Self::Unexpected { .. }
+        )
+    }
+
+    /// Whether the access key is a right one, and may not do just this.
+    pub(super) fn is_not_allowed(&self) -> bool {
+        matches!(self, Self::Denied { what, .. } if *what == MAY_NOT)
     }
 
     pub(super) fn damaged(name: &ObjectName, why: &(impl ToString + ?Sized)) -> Self {
@@ -203,9 +223,8 @@ impl BucketError {
             | (_, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => {
                 Self::Throttled { at, status, code }
             }
-            (_, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) => {
-                denied("it may not do this; give it the right to list the bucket, and to get and put its objects")
-            }
+            ("AccessDenied", _) | (_, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) => denied(MAY_NOT),
+            ("InternalError" | "RequestTimeout", _) => Self::Failed { at, status, code },
             _ if refusal.status.is_redirection() => wrong_region(),
             _ if refusal.status.is_server_error() => Self::Failed { at, status, code },
             _ => {

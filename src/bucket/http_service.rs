@@ -139,15 +139,26 @@ impl HttpService for StoreClient {
             // The library reads it whole.
             let whole = Limited::new(body, ANSWER_BYTES).collect().await.map_err(|error| match error.downcast() {
                 Ok(error) => *error,
-                Err(_) => no_answer(at, HttpErrorKind::Decode, NoAnswerReason::TooLarge),
+                Err(_) => no_answer(at.clone(), HttpErrorKind::Decode, NoAnswerReason::TooLarge),
             })?;
-            whole.to_bytes().into()
+            let whole = whole.to_bytes();
+            if let Some(refusal) = refusal_in(&at, status, &whole) {
+                return Err(refusal);
+            }
+            whole.into()
         };
         let mut given = HttpResponse::new(given_body);
         *given.status_mut() = status;
         *given.headers_mut() = headers;
         Ok(given)
     }
+}
+
+/// What an answer refuses although its status is one of success, as it may where something takes long.
+pub(super) fn refusal_in(at: &str, status: StatusCode, body: &[u8]) -> Option<HttpError> {
+    let said = ErrorDocument::in_success(body)?;
+    let kind = if said.may_pass() { HttpErrorKind::Timeout } else { HttpErrorKind::Unknown };
+    Some(HttpError::new(kind, StoreRefusal { at: at.to_owned(), status, said }))
 }
 
 async fn refused(at: String, answer: Response) -> HttpError {

@@ -14,7 +14,7 @@ use reqwest::Method;
 
 use super::client::Bucket;
 use super::error::BucketError;
-use super::http_service::ANSWER_BYTES;
+use super::http_service::{ANSWER_BYTES, refusal_in};
 use super::store_answer::{ObjectsDocument, UploadsDocument, parse};
 use crate::archive::object_name::OBJECTS;
 use crate::archive::{ObjectName, Span, Timestamp};
@@ -25,6 +25,8 @@ const ATTEMPTS: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// Objects on a page: what S3 gives at most.
 const PAGE: &str = "1000";
+/// Pages of open uploads that are looked at, each of a thousand: the others are looked at when these have ended.
+const MOST_UPLOAD_PAGES: usize = 100;
 
 /// An object that is in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,29 +67,49 @@ impl Bucket {
                 None => given.others += 1,
             }
         }
-        given.next = page.next_continuation_token.filter(|token| page.is_truncated && !token.is_empty());
+        if page.is_truncated {
+            // One that is cut, or goes round in a circle, is no list of what there is.
+            let next = page.next_continuation_token.filter(|token| !token.is_empty() && from != Some(token));
+            given.next = Some(next.ok_or_else(|| self.no_list("a list of objects that says where it goes on"))?);
+        }
         Ok(given)
     }
 
     /// Ends uploads of ours that were begun so long ago and never completed; their parts cost as much as objects, and no list shows them.
-    /// Returns how many; `None` if the store does not list them, so that a rule of its own has to end them.
+    /// Returns how many; `None` if the store does not list them, or not to this access key, so that a rule of its own has to end them.
     pub async fn end_abandoned(&self, older: Span, now: Timestamp) -> Result<Option<u64>, BucketError> {
         let prefix = format!("{}{OBJECTS}", self.settings.prefix());
-        let answer = match self.ask(&[("encoding-type", "url"), ("prefix", &prefix), ("uploads", "")]).await {
-            Ok(answer) => answer,
-            Err(BucketError::Refused { .. } | BucketError::Failed { status: 501, .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let Some(page) = parse::<UploadsDocument>(&answer) else { return Ok(None) };
-        let mut ended = 0;
-        for (key, id, begun) in page.uploads().filter(|(_, _, begun)| *begun + older < now) {
-            let Some(name) = key.strip_prefix(self.settings.prefix()).and_then(ObjectName::parse) else { continue };
-            // Somebody else has ended it, or the list is older than its end.
-            if !self.end_upload(&name, &id.to_owned()).await? {
-                continue;
+        let (mut ended, mut from) = (0, None::<(String, String)>);
+        for _ in 0..MOST_UPLOAD_PAGES {
+            let mut query = vec![("encoding-type", "url"), ("prefix", &*prefix), ("uploads", "")];
+            if let Some((key, upload)) = &from {
+                query.extend([("key-marker", &**key), ("upload-id-marker", &**upload)]);
             }
-            tracing::info!(name: "upload_ended", object = %name, %begun, "an upload that was never completed was ended");
-            ended += 1;
+            query.sort_unstable();
+            let answer = match self.ask(&query).await {
+                Ok(answer) => answer,
+                Err(BucketError::Refused { .. } | BucketError::Failed { status: 501, .. }) => return Ok(None),
+                Err(error) if error.is_not_allowed() => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let Some(page) = parse::<UploadsDocument>(&answer) else { return Ok(None) };
+            for (key, id, begun) in page.uploads().filter(|(_, _, begun)| *begun + older < now) {
+                let Some(name) = key.strip_prefix(self.settings.prefix()).and_then(ObjectName::parse) else { continue };
+                match self.end_upload(&name, &id.to_owned()).await {
+                    Ok(true) => {}
+                    // Somebody else has ended it, or the list is older than its end.
+                    Ok(false) => continue,
+                    Err(error) if error.is_not_allowed() => return Ok(None),
+                    Err(error) => return Err(error),
+                }
+                tracing::info!(name: "upload_ended", object = %name, %begun, "an upload that was never completed was ended");
+                ended += 1;
+            }
+            let next = page.next().map_err(|()| self.no_list("a list of uploads that says where it goes on"))?;
+            if next.is_none() || next == from {
+                break;
+            }
+            from = next;
         }
         Ok(Some(ended))
     }
@@ -122,11 +144,17 @@ impl Bucket {
         let authorizer = AwsAuthorizer::new(&credential, "s3", self.settings.region());
         authorizer.try_authorize(&mut request, None).map_err(AskError::Library)?;
         let answer = self.http.execute(request).await.map_err(AskError::Http)?;
+        let status = answer.status();
         let whole = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
-        whole.map(http_body_util::Collected::to_bytes).map_err(|error| match error.downcast() {
+        let whole = whole.map_err(|error| match error.downcast() {
             Ok(error) => AskError::Http(*error),
             Err(_) => AskError::Other("a list of that size"),
-        })
+        })?;
+        let whole = whole.to_bytes();
+        match refusal_in(self.at(), status, &whole) {
+            Some(refusal) => Err(AskError::Http(refusal)),
+            None => Ok(whole),
+        }
     }
 
     fn no_list(&self, expected: &'static str) -> BucketError {

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use chrono::DateTime;
 use percent_encoding::percent_decode_str;
+use quick_xml::Reader;
+use quick_xml::events::Event;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -26,9 +28,19 @@ pub(super) struct ErrorDocument {
 }
 
 impl ErrorDocument {
+    /// The refusal in an answer that counts as a success: some are told when the answer has begun.
+    pub(super) fn in_success(body: &[u8]) -> Option<Self> {
+        (root(body)? == "Error").then(|| Self::read(body))
+    }
+
+    /// Whether it may go well the next time.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(&*self.code, "InternalError" | "SlowDown" | "ServiceUnavailable" | "RequestTimeout")
+    }
+
     /// What there is to read; nothing if it is something else.
     pub(super) fn read(body: &[u8]) -> Self {
-        let mut read: Self = parse(body).unwrap_or_default();
+        let mut read: Self = quick_xml::de::from_reader(body).unwrap_or_default();
         read.message = shortened(&read.message);
         read.code = shortened(&read.code);
         read.region = read.region.as_deref().map(shortened).filter(|region| !region.is_empty());
@@ -38,6 +50,11 @@ impl ErrorDocument {
 
 fn shortened(text: &str) -> String {
     text.trim().chars().take(SHOWN).collect()
+}
+
+/// A document of which there is no other without its root: elements that are missing have a meaning of their own.
+pub(super) trait Rooted: DeserializeOwned {
+    const ROOT: &str;
 }
 
 /// A page of objects.
@@ -57,6 +74,10 @@ pub(super) struct ObjectEntry {
     pub(super) size: u64,
 }
 
+impl Rooted for ObjectsDocument {
+    const ROOT: &str = "ListBucketResult";
+}
+
 impl ObjectsDocument {
     pub(super) fn key<'k>(&self, entry: &'k ObjectEntry) -> Cow<'k, str> {
         decoded(&entry.key, self.encoding_type.as_deref())
@@ -68,6 +89,9 @@ impl ObjectsDocument {
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct UploadsDocument {
     upload: Vec<UploadEntry>,
+    is_truncated: bool,
+    next_key_marker: Option<String>,
+    next_upload_id_marker: Option<String>,
     encoding_type: Option<String>,
 }
 
@@ -79,7 +103,21 @@ struct UploadEntry {
     initiated: String,
 }
 
+impl Rooted for UploadsDocument {
+    const ROOT: &str = "ListMultipartUploadsResult";
+}
+
 impl UploadsDocument {
+    /// Where the next page begins: key and upload. An error if there is one and it is not said where.
+    pub(super) fn next(&self) -> Result<Option<(String, String)>, ()> {
+        if !self.is_truncated {
+            return Ok(None);
+        }
+        let key = self.next_key_marker.as_deref().filter(|key| !key.is_empty()).ok_or(())?;
+        let upload = self.next_upload_id_marker.clone().unwrap_or_default();
+        Ok(Some((decoded(key, self.encoding_type.as_deref()).into_owned(), upload)))
+    }
+
     /// Key, id, and when it was begun; those whose time cannot be read are left out.
     pub(super) fn uploads(&self) -> impl Iterator<Item = (Cow<'_, str>, &str, Timestamp)> {
         let encoding = self.encoding_type.as_deref();
@@ -102,8 +140,26 @@ fn decoded<'k>(key: &'k str, encoding: Option<&str>) -> Cow<'k, str> {
 }
 
 /// Reads a document; `None` if it is none of the kind.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+pub(super) fn parse<T: Rooted>(body: &[u8]) -> Option<T> {
+    if root(body)? != T::ROOT {
+        return None;
+    }
     quick_xml::de::from_reader(body).ok()
+}
+
+/// The name of the element that all others are in.
+fn root(body: &[u8]) -> Option<String> {
+    let mut reader = Reader::from_reader(body);
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(element) | Event::Empty(element) => {
+                return std::str::from_utf8(element.local_name().as_ref()).ok().map(str::to_owned);
+            }
+            Event::Decl(_) | Event::Comment(_) | Event::PI(_) | Event::DocType(_) => {}
+            Event::Text(text) if text.iter().all(u8::is_ascii_whitespace) => {}
+            _ => return None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -147,12 +203,47 @@ mod tests {
     }
 
     #[test]
+    fn what_is_another_document_is_none_without_anything_in_it() {
+        for other in [
+            "<html><body>hello</body></html>",
+            "<Error><Code>x</Code></Error>",
+            "<!-- --><a/>",
+            "{}",
+            "",
+            "x<ListBucketResult/>",
+        ] {
+            assert!(parse::<ObjectsDocument>(other.as_bytes()).is_none(), "{other}");
+            assert!(parse::<UploadsDocument>(other.as_bytes()).is_none(), "{other}");
+        }
+        let refusal = "<?xml version=\"1.0\"?>\n<s3:Error><Code>SlowDown</Code></s3:Error>";
+        assert!(
+            ErrorDocument::in_success(refusal.as_bytes())
+                .is_some_and(|said| said.code == "SlowDown" && said.may_pass())
+        );
+        assert_eq!(
+            ErrorDocument::in_success(b"<CompleteMultipartUploadResult><Error/></CompleteMultipartUploadResult>"),
+            None
+        );
+    }
+
+    #[test]
     fn open_uploads_have_an_id_and_a_time() {
         let text = b"<ListMultipartUploadsResult><Upload><Key>k</Key><UploadId>u</UploadId>\
             <Initiated>2024-01-01T00:00:00.000Z</Initiated></Upload></ListMultipartUploadsResult>";
         let page: UploadsDocument = parse(text).unwrap();
         let (key, id, begun) = page.uploads().next().unwrap();
         assert_eq!((&*key, id, begun.us()), ("k", "u", 1_704_067_200_000_000));
+        assert_eq!(page.next(), Ok(None));
+        let more = |markers: &str| {
+            let cut = format!(
+                "<ListMultipartUploadsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>{markers}\
+                 </ListMultipartUploadsResult>"
+            );
+            parse::<UploadsDocument>(cut.as_bytes()).unwrap().next()
+        };
+        let told = more("<NextKeyMarker>a%2Fb</NextKeyMarker><NextUploadIdMarker>u</NextUploadIdMarker>");
+        assert_eq!(told, Ok(Some(("a/b".to_owned(), "u".to_owned()))));
+        assert_eq!(more(""), Err(()));
     }
 
     proptest! {

@@ -182,13 +182,17 @@ impl<'a> ApiRequest<'a> {
         mut each: impl FnMut(T) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let address = self.api.address();
-        let mut question = self;
+        let (mut question, mut asked) = (self, None);
         for _ in 0..MOST_PAGES {
             let page: T = question.clone().json().await?;
-            let next = next_of(&page);
+            let next = next_of(&page).map(|next| next.to_string());
             each(page)?;
             let Some(next) = next else { return Ok(()) };
-            question = question.with(place, next);
+            if asked.as_ref() == Some(&next) {
+                anyhow::bail!("{address} says that the page after this one is this one");
+            }
+            question = question.with(place, &next);
+            asked = Some(next);
         }
         anyhow::bail!("{address} has more pages than anybody can read")
     }

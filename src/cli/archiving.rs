@@ -239,20 +239,28 @@ async fn status(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
+/// Page by page: a bucket has more objects than fit into memory. What breaks off in the middle is no JSON.
 async fn list(config: &Config, target: Option<&ArchiveTarget>) -> anyhow::Result<ExitCode> {
-    let mut all = ArchiveObjects::default();
+    let (mut others, mut count, mut last) = (0, 0_u64, None);
     let needs = OpenNeeds { new_index: true, bucket: true, ..OpenNeeds::default() };
     Api::with(config, needs, async |api| {
         let question = api.get("api/v1/archive/objects").with_some("below", target);
         let each = |page: ArchiveObjects| {
-            all.others += page.others;
-            if config.json {
-                all.objects.extend(page.objects);
-                return Ok(());
+            others += page.others;
+            let first = page.objects.first().map(|object| object.name.clone());
+            if first.is_some() && first == last {
+                anyhow::bail!("the bucket lists the same objects again and again; its list cannot be relied on");
             }
+            last = first.or(last.take());
             let mut out = stdout();
             for object in page.objects {
-                writeln!(out, "{:>12}  {}", object.bytes, shown(&object.name))?;
+                if config.json {
+                    let before = if count == 0 { "{\"objects\":[" } else { "," };
+                    out.json_piece(before, &object, "")?;
+                } else {
+                    writeln!(out, "{:>12}  {}", object.bytes, shown(&object.name))?;
+                }
+                count += 1;
             }
             Ok(())
         };
@@ -260,7 +268,8 @@ async fn list(config: &Config, target: Option<&ArchiveTarget>) -> anyhow::Result
     })
     .await?;
     if config.json {
-        stdout().json(&all)?;
+        let before = if count == 0 { "{\"objects\":[],\"others\":" } else { "],\"others\":" };
+        stdout().json_piece(before, &others, "}")?;
     }
     Ok(Exit::Done.into())
 }

@@ -83,6 +83,12 @@ impl<W: Write> LineOutput<'_, W> {
         Ok(())
     }
 
+    /// A value as JSON in a line of its own, with this before and behind it: a piece of a document that is too long to be held.
+    pub fn json_piece(&mut self, before: &str, value: &impl Serialize, behind: &str) -> io::Result<()> {
+        self.put(&format!("{before}{}{behind}", escape::json(&serde_json::to_string(value)?)));
+        Ok(())
+    }
+
     /// Whether nothing more can be printed: who prints for ever is to end.
     pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)

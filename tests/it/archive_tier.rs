@@ -91,11 +91,11 @@ fn an_hour_goes_to_the_bucket_once_and_comes_back_to_the_byte() {
     assert_eq!(seal_all(&one)["summary"]["sealed"], 2);
     let before = files(&one);
     let plan = ask(&one, &["plan"]).json(0);
-    assert_eq!((&plan["summary"]["done"], &plan["summary"]["requests"]), (&2.into(), &6.into()), "{plan}");
+    assert_eq!((&plan["summary"]["done"], &plan["summary"]["requests"]), (&2.into(), &7.into()), "{plan}");
     assert_eq!((store.requests().len(), shares(&one)), (0, [0, 2, 0]), "a plan asks nobody");
     let done = ask(&one, &["run"]).json(0);
     assert_eq!((&done["summary"]["done"], &done["hours"][0]["state"]), (&2.into(), &"archived".into()), "{done}");
-    assert_eq!(store.requests().len(), 6, "as planned");
+    assert_eq!(store.requests().len(), 7, "as planned");
     assert_eq!(shares(&one), [2, 0, 0]);
     assert!(files(&one) == before, "nothing here has changed");
     assert_eq!(ask(&one, &["run"]).json(0)["summary"]["before"], 2);

@@ -31,7 +31,7 @@ fn bucket_with(store: &TestStore, bucket: &str, keys: (&str, &str)) -> Bucket {
     Bucket::new(settings, &tls::trusting_nobody().unwrap()).unwrap()
 }
 
-fn bucket(store: &TestStore) -> Bucket {
+pub fn bucket(store: &TestStore) -> Bucket {
     bucket_with(store, BUCKET, (KEY, SECRET))
 }
 
@@ -71,7 +71,7 @@ pub async fn check(bucket: &Bucket, packed: &PackedHour) -> Result<u64, BucketEr
     bucket.check(packed, read).await.map(|()| bytes)
 }
 
-fn key(name: &ObjectName) -> String {
+pub fn key(name: &ObjectName) -> String {
     format!("here/too/{name}")
 }
 
@@ -289,6 +289,9 @@ async fn uploads_that_were_left_behind_are_not_listed_by_every_store() {
     let now = Timestamp::from(std::time::SystemTime::now());
     let ended = bucket(&store).end_abandoned(Span::from_us(0), now).await.unwrap();
     assert_eq!(ended, None, "s3s-fs does not list uploads");
+    // Not to be allowed to is the same; a wrong key is none.
     store.fails(Method::GET, "uploads", LineFault::Refuses(403, "AccessDenied"), 1);
+    assert_eq!(bucket(&store).end_abandoned(Span::from_us(0), now).await.unwrap(), None);
+    store.fails(Method::GET, "uploads", LineFault::Refuses(403, "SignatureDoesNotMatch"), 1);
     assert_eq!(bucket(&store).end_abandoned(Span::from_us(0), now).await.unwrap_err().reason(), "denied");
 }

@@ -22,6 +22,7 @@ mod asking;
 mod authoring;
 mod behind;
 mod bucket;
+mod bucket_answers;
 mod bucket_of_swift;
 mod bursts;
 mod clocks;

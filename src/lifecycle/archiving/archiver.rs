@@ -4,6 +4,7 @@
 //! right is seen when it is read back, which always comes before a receipt. What is there and wrong is written over.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -126,12 +127,16 @@ pub struct Archiver {
     runtime: Handle,
     /// One hour at a time: what is sent takes memory, and the line.
     turn: Mutex<()>,
+    /// Whether it was said that uploads which were left behind cannot be listed.
+    pub(super) told_unlisted: AtomicBool,
 }
 
 impl Archiver {
     /// Of this archive and bucket. What comes back leaves so many bytes free.
     pub fn new(keeper: Arc<Keeper>, bucket: Bucket, keep_free: u64, runtime: Handle) -> Self {
-        Self { sealer: Sealer::new(Arc::clone(&keeper)), keeper, bucket, keep_free, runtime, turn: Mutex::default() }
+        let sealer = Sealer::new(Arc::clone(&keeper));
+        let told_unlisted = AtomicBool::new(false);
+        Self { sealer, keeper, bucket, keep_free, runtime, turn: Mutex::default(), told_unlisted }
     }
 
     pub fn bucket(&self) -> &Bucket {

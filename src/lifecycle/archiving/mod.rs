@@ -7,6 +7,7 @@
 //! 5. Nothing that lies here is deleted, and nothing in the bucket but what is written over because it was damaged.
 
 mod archiver;
+mod bucket_hours;
 mod order;
 mod receipt;
 mod restore;

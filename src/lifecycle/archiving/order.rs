@@ -51,6 +51,14 @@ impl Archiver {
                 Err(error) => work.failed(place, error)?,
             }
         }
+        if is_dry && work.summary.done > 0 {
+            work.summary.requests = work.summary.requests.map(|requests| requests + 1);
+        } else if !is_dry && work.summary.done + work.summary.errors > 0 && !observer.is_stopped() {
+            // Where no node runs, nobody else looks for what a killed run has left. What was uploaded is, whatever comes of that.
+            if let Err(error) = self.end_abandoned(&work) {
+                tracing::warn!(name: "uploads_unseen", %error, "uploads that were left behind could not be looked for; hours are uploaded all the same");
+            }
+        }
         Ok(work.end())
     }
 

@@ -20,7 +20,7 @@ use super::order::{ArchiveObserver, Work};
 use crate::archive::manifest::MOST_ENTRIES;
 use crate::archive::name::{is_tombstone, may_be_hidden, stem};
 use crate::archive::{FileName, Hash, HourPlace, ManifestFile, ObjectName, ObjectPiece, PackedHour, parse_file_name};
-use crate::bucket::{BucketError, ListedObject};
+use crate::bucket::BucketError;
 use crate::disk::atomic::sync_dir;
 use crate::disk::{Dir, Download, DownloadError, NewFile};
 use crate::sync::crawl::CrawlError;
@@ -32,14 +32,12 @@ const NEAR: u64 = 1 << 20;
 const MOST_IN_DIR: usize = 4 * MOST_ENTRIES;
 /// Objects of one hour whose manifests are read; each has changed once more since.
 const MOST_OF_AN_HOUR: usize = 16;
-/// Objects of one order: a hundred years of hours.
-const MOST_OBJECTS: usize = 1_000_000;
 
 impl Archiver {
     /// Brings back what is missing in these places (`CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`), as the bucket lists them.
     pub fn restore(&self, within: &[String], observer: &dyn ArchiveObserver) -> Result<ArchiveSummary, ArchiveError> {
         let listening = Listening(observer);
-        let found = self.wait(&listening, async |stop| unless_stopped(stop, self.found(within)).await)?;
+        let found = self.wait(&listening, async |stop| unless_stopped(stop, self.bucket_hours(within)).await)?;
         let ahead = found.values().flatten().fold(0, |sum: u64, object| sum.saturating_add(object.size));
         let mut work = Work::new(observer, found.len() as u64, ahead);
         for (place, objects) in found {
@@ -79,37 +77,6 @@ impl Archiver {
             }
         }
         Ok(work.end())
-    }
-
-    async fn found(&self, within: &[String]) -> Result<BTreeMap<HourPlace, Vec<ListedObject>>, ArchiveError> {
-        let (mut found, mut count) = (BTreeMap::<HourPlace, Vec<ListedObject>>::new(), 0);
-        for part in within {
-            let (below, mut from) = (format!("{}/", part.trim_end_matches('/')), None);
-            let mut is_there = false;
-            loop {
-                let page = self.bucket.list(&below, from.as_deref()).await?;
-                count += page.objects.len() + 1;
-                // Not all stores list what they are asked for.
-                for object in
-                    page.objects.into_iter().filter(|object| format!("{}/", object.name.place).starts_with(&below))
-                {
-                    is_there = true;
-                    let objects = found.entry(object.name.place.clone()).or_default();
-                    // Two places may lie in one another.
-                    if !objects.contains(&object) {
-                        objects.push(object);
-                    }
-                }
-                from = page.next;
-                if from.is_none() || count > MOST_OBJECTS {
-                    break;
-                }
-            }
-            if !is_there {
-                return Err(ArchiveError::NotThere(part.clone()));
-            }
-        }
-        Ok(found)
     }
 
     /// Says how many files came back, and their bytes.

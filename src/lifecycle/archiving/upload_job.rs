@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::archiver::{ArchiveError, ArchiveOutcome, ArchiveWatch, Archiver, CopyState};
-use crate::archive::{HourPlace, Span, Timestamp};
-use crate::bucket::BucketError;
+use super::archiver::{ArchiveOutcome, ArchiveWatch, Archiver, CopyState};
+use crate::archive::HourPlace;
 use crate::jobs::{Failure, Job, JobHandle, JobState, Next, Stop};
 use crate::sync::crawl::CrawlError;
 
@@ -17,8 +16,6 @@ use crate::sync::crawl::CrawlError;
 const BEFORE: Duration = Duration::from_millis(500);
 /// How long it may work without a byte over the line.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
-/// An upload that was begun so long ago and never completed is nobody's any more.
-const ABANDONED: Span = Span::from_us(24 * 3_600 * 1_000_000);
 /// After how long an hour is tried again that could not be uploaded because of itself: each attempt may send most of it.
 const AGAIN: Duration = Duration::from_secs(6 * 3_600);
 
@@ -43,15 +40,8 @@ impl UploadJob {
     }
 
     fn look(&mut self) -> Result<(), Failure> {
-        let now = Timestamp::from(SystemTime::now());
         let watch = Unwatched { handle: None, stop: &self.stop };
-        match self.archiver.wait(&watch, async |_| self.archiver.bucket().end_abandoned(ABANDONED, now).await) {
-            // It need not be allowed for hours to be uploaded.
-            Err(ArchiveError::Bucket(error @ (BucketError::Denied { .. } | BucketError::Unexpected { .. }))) => {
-                tracing::debug!(name: "uploads_unlisted", %error, "uploads that were never completed cannot be listed; a rule of the bucket has to end them");
-            }
-            done => drop(done?),
-        }
+        self.archiver.end_abandoned(&watch)?;
         self.failed.retain(|_, failed| failed.elapsed() < AGAIN);
         let mut unseen = None;
         // Newest first, so that the oldest is taken from the end.
