@@ -1,7 +1,7 @@
 //! An access key with its secret, and why there is none. Neither shows a secret.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use object_store::aws::AwsCredential;
 
@@ -45,8 +45,19 @@ pub enum CredentialError {
     /// It cannot be a key.
     #[error("what {0} gives is no access key: expected 1 to {LONGEST} printable characters of ASCII without blanks")]
     NoKey(String),
+    /// A variable leads nowhere.
+    #[error("{0} is no address; it is not repeated here, as it may be a secret")]
+    Address(&'static str),
+    /// A service gave none.
+    #[error("{asked} gave none: {why}")]
+    Unserved {
+        /// What was asked.
+        asked: String,
+        /// Why it did not.
+        why: String,
+    },
     /// The file cannot be opened or read.
-    #[error("the file of credentials {} cannot be read: {cause}", path.display())]
+    #[error("the file of credentials {} cannot be read: {cause}", named(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -54,7 +65,7 @@ pub enum CredentialError {
         cause: String,
     },
     /// It is a directory, a pipe, a device, or too large.
-    #[error("the file of credentials {} is no regular file of at most {MOST_BYTES} bytes", .0.display())]
+    #[error("the file of credentials {} is no regular file of at most {MOST_BYTES} bytes", named(.0))]
     NoFile(PathBuf),
     /// Others may read or change it.
     #[error("the file of credentials {} has mode {mode:04o}, so others than its owner can read or change it; run: chmod 600 {}", path.display(), path.display())]
@@ -72,6 +83,21 @@ pub enum CredentialError {
         /// What.
         missing: &'static str,
     },
+}
+
+/// Bytes of a secret as Amazon's are.
+const SECRET_BYTES: usize = 40;
+
+/// A path, unless it may be a secret that was pasted in its place.
+fn named(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_path = ["/", "./", "../"].iter().any(|begin| text.starts_with(begin));
+    let is_of_secrets = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'/' | b'+' | b'=');
+    if is_path && !(text.len() == SECRET_BYTES && text.bytes().all(is_of_secrets)) {
+        return text.into_owned();
+    }
+    "that the settings name (not repeated here, as it does not look like the path of a file, and may be a secret)"
+        .to_owned()
 }
 
 impl AccessKeys {
@@ -96,6 +122,24 @@ impl AccessKeys {
             key_id: self.key_id.clone(),
             secret_key: self.secret.clone(),
             token: self.session_token.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_like_a_path_is_repeated() {
+        for path in ["/etc/gapless/bucket", "./bucket", "../a b", "/srv/archive/keys/of/the/bucket/of/2024/x1"] {
+            assert_eq!(named(Path::new(path)), path);
+        }
+        for secret in ["hush", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "/JalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"] {
+            let error = CredentialError::Unreadable { path: secret.into(), cause: "x".to_owned() };
+            for said in [error.to_string(), CredentialError::NoFile(secret.into()).to_string()] {
+                assert!(!said.contains(secret) && said.contains("not repeated here"), "{said}");
+            }
         }
     }
 }

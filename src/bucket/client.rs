@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::error::{Asked, BucketError};
 use super::http_service::StoreConnector;
+use super::served_credentials::ServiceConnector;
 use super::settings::{BucketIdentity, BucketSettings};
 use crate::archive::object_trailer::read_trailer;
 use crate::archive::{Hash, HourManifest, ObjectCheck, ObjectFault, ObjectName, PackedHour};
@@ -49,6 +50,7 @@ impl Bucket {
         let connector = StoreConnector::new(tls).map_err(|error| BucketError::Setup(error.to_string()))?;
         let http = connector.http_client();
         let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_TIME, ..RetryConfig::default() };
+        let wrong = |error: object_store::Error| BucketError::Setup(error.to_string());
         let builder = AmazonS3Builder::new()
             .with_endpoint(if settings.is_in_host() { settings.bucket_address() } else { settings.address() })
             .with_virtual_hosted_style_request(settings.is_in_host())
@@ -56,10 +58,11 @@ impl Bucket {
             .with_region(settings.region())
             .with_allow_http(!settings.is_encrypted())
             .with_checksum_algorithm(Checksum::SHA256)
-            .with_retry(retry)
-            .with_http_connector(connector);
-        let store =
-            settings.credentials.give(builder).build().map_err(|error| BucketError::Setup(error.to_string()))?;
+            .with_retry(retry);
+        let service = RetryConfig { max_retries: 1, retry_timeout: RETRY_TIME, ..RetryConfig::default() };
+        let asking = builder.clone().with_retry(service).with_http_connector(ServiceConnector::new(&connector));
+        let credentials = settings.credentials.provider(asking).map_err(wrong)?;
+        let store = builder.with_http_connector(connector).with_credentials(credentials).build().map_err(wrong)?;
         let at = if settings.is_in_host() { settings.bucket_address() } else { settings.address() };
         Ok(Self { store, http, settings: Arc::new(settings), at: at.into() })
     }

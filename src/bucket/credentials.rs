@@ -6,10 +6,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider};
+use object_store::client::{HttpRequest, HttpRequestBody};
+use reqwest::Url;
 
 use super::access_keys::{AccessKeys, CredentialError, KEY_ID, SECRET};
 use super::credentials_file::{FileCredentials, read_file};
+use super::served_credentials::ServedCredentials;
+
+/// Where the container of a task asks.
+const TASK_HOST: &str = "http://169.254.170.2";
+/// Where a machine asks.
+const MACHINE: &str = "http://169.254.169.254";
+const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 
 /// Where credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +67,13 @@ impl CredentialSource {
         if let (Some(token_file), Some(role)) = (set("AWS_WEB_IDENTITY_TOKEN_FILE"), set("AWS_ROLE_ARN")) {
             return Ok(Self::WebIdentity { token_file, role, session: set("AWS_ROLE_SESSION_NAME") });
         }
-        if let Some(uri) = set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
-            return Ok(Self::Container(uri));
+        if let Some(uri) = set(RELATIVE) {
+            let is_path = uri.starts_with('/') && origin(&format!("{TASK_HOST}{uri}")).is_some();
+            return if is_path { Ok(Self::Container(uri)) } else { Err(CredentialError::Address(RELATIVE)) };
         }
         let token_file = set("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-        if let (Some(uri), Some(token_file)) = (set("AWS_CONTAINER_CREDENTIALS_FULL_URI"), token_file) {
+        if let (Some(uri), Some(token_file)) = (set(FULL), token_file) {
+            origin(&uri).ok_or(CredentialError::Address(FULL))?;
             return Ok(Self::ContainerAddress { uri, token_file });
         }
         Ok(Self::Instance)
@@ -82,26 +94,46 @@ impl CredentialSource {
         }
     }
 
-    /// Tells the client where they come from.
-    pub(super) fn give(&self, builder: AmazonS3Builder) -> AmazonS3Builder {
+    /// What gives them, whenever a request is signed. `library` asks services.
+    pub(super) fn provider(&self, library: AmazonS3Builder) -> object_store::Result<AwsCredentialProvider> {
         use AmazonS3ConfigKey as Key;
-        match self {
-            Self::Keys(keys) => {
-                builder.with_credentials(Arc::new(object_store::StaticCredentialProvider::new(keys.credential())))
-            }
-            Self::File(path) => builder.with_credentials(Arc::new(FileCredentials::new(path.clone()))),
+        let (library, asked, token_file) = match self {
+            Self::Keys(keys) => return Ok(Arc::new(object_store::StaticCredentialProvider::new(keys.credential()))),
+            Self::File(path) => return Ok(Arc::new(FileCredentials::new(path.clone()))),
             Self::WebIdentity { token_file, role, session } => {
-                let builder =
-                    builder.with_config(Key::WebIdentityTokenFile, token_file).with_config(Key::RoleArn, role);
-                session.iter().fold(builder, |builder, session| builder.with_config(Key::RoleSessionName, session))
+                let library =
+                    library.with_config(Key::WebIdentityTokenFile, token_file).with_config(Key::RoleArn, role);
+                let library =
+                    session.iter().fold(library, |library, session| library.with_config(Key::RoleSessionName, session));
+                (library, format!("the web identity for {role}"), Some(token_file))
             }
-            Self::Container(uri) => builder.with_config(Key::ContainerCredentialsRelativeUri, uri),
-            Self::ContainerAddress { uri, token_file } => builder
-                .with_config(Key::ContainerCredentialsFullUri, uri)
-                .with_config(Key::ContainerAuthorizationTokenFile, token_file),
-            Self::Instance => builder,
-        }
+            Self::Container(uri) => (
+                library.with_config(Key::ContainerCredentialsRelativeUri, uri),
+                format!("the container ({TASK_HOST})"),
+                None,
+            ),
+            Self::ContainerAddress { uri, token_file } => (
+                library
+                    .with_config(Key::ContainerCredentialsFullUri, uri)
+                    .with_config(Key::ContainerAuthorizationTokenFile, token_file),
+                format!("the container ({})", origin(uri).unwrap_or_default()),
+                Some(token_file),
+            ),
+            Self::Instance => (library, format!("this machine ({MACHINE})"), None),
+        };
+        let library = Arc::clone(library.build()?.credentials());
+        Ok(Arc::new(ServedCredentials::new(asked, token_file.cloned(), library)))
     }
+}
+
+/// Scheme, host and port of an address that can be asked; nothing else of it is shown.
+fn origin(address: &str) -> Option<String> {
+    let url = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())?;
+    // The library has another idea of what an address is, and panics.
+    let mut request = HttpRequest::new(HttpRequestBody::empty());
+    let fits = address.bytes().all(|c| c.is_ascii_graphic());
+    let fits = fits && address.parse().map(|uri| *request.uri_mut() = uri).is_ok();
+    fits.then(|| url.origin().ascii_serialization())
 }
 
 #[cfg(test)]
@@ -122,6 +154,13 @@ mod tests {
         assert!(matches!(identity, CredentialSource::WebIdentity { .. }));
         let container = of(&[("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/c")]).unwrap();
         assert_eq!(container, CredentialSource::Container("/c".to_owned()));
+        for (variable, address) in
+            [(RELATIVE, "http://h/"), (RELATIVE, "/a\nb"), (FULL, "hush"), (FULL, "http://h/a b"), (FULL, "ftp://h")]
+        {
+            let set = [(variable, address), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/t")];
+            let said = of(&set).unwrap_err().to_string();
+            assert!(said.contains(variable) && !said.contains(address), "{said}");
+        }
         assert_eq!(of(&[(KEY_ID, ""), (SECRET, "")]).unwrap(), CredentialSource::Instance);
     }
 }

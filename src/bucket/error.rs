@@ -158,7 +158,7 @@ impl BucketError {
                 return Self::of_refusal(refusal, asked);
             }
             if let Some(none) = cause.downcast_ref::<NoAnswer>() {
-                return Self::of_silence(none, asked);
+                return Self::of_silence(none);
             }
             if let Some(none) = cause.downcast_ref::<CredentialError>() {
                 return Self::NoCredentials(none.to_string());
@@ -167,11 +167,8 @@ impl BucketError {
         Self::Unexpected { at: asked.at.to_owned(), expected: "an answer to what it was asked" }
     }
 
-    fn of_silence(none: &NoAnswer, asked: Asked<'_>) -> Self {
+    fn of_silence(none: &NoAnswer) -> Self {
         let at = none.at.clone();
-        if at != asked.at {
-            return Self::NoCredentials(format!("{at} does not answer"));
-        }
         match &none.why {
             NoAnswerReason::Unreachable(why) => Self::Unreachable { at, why: why.clone() },
             NoAnswerReason::Insecure(why) => Self::Insecure { at, why: why.clone() },
@@ -183,9 +180,6 @@ impl BucketError {
 
     fn of_refusal(refusal: &StoreRefusal, asked: Asked<'_>) -> Self {
         let (at, status, said) = (refusal.at.clone(), refusal.status.as_u16(), &refusal.said);
-        if at != asked.at {
-            return Self::NoCredentials(format!("{at} answered {status}"));
-        }
         let code = if said.code.is_empty() { String::new() } else { format!(", {}", shown(&said.code)) };
         let wrong_region = || Self::WrongRegion {
             bucket: asked.bucket.to_owned(),
@@ -235,7 +229,7 @@ impl BucketError {
     }
 }
 
-fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+pub(super) fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |current| {
         let current: &'e (dyn Error + 'static) = *current;
         // An I/O error that wraps another one is its own last source.

@@ -16,6 +16,7 @@ mod error;
 mod http_service;
 mod listing;
 mod local_hour;
+mod served_credentials;
 mod settings;
 mod store_answer;
 mod upload;

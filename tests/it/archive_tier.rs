@@ -362,6 +362,8 @@ fn settings_that_do_not_do_are_refused_at_the_start_without_a_secret() {
         ("GAPLESS_ARCHIVE_ENDPOINT", "http://user:hush@10.0.0.1/x", "more than scheme, host and port"),
         ("GAPLESS_ARCHIVE_ENDPOINT", "http://10.0.0.1", "is not encrypted"),
         ("GAPLESS_ARCHIVE_BUCKET", "NO", "no name of a bucket"),
+        ("GAPLESS_ARCHIVE_BUCKET", "hush/hush+hush", "no name of a bucket"),
+        ("GAPLESS_ARCHIVE_CREDENTIALS", "hush/hush+hush", "not repeated here"),
         ("GAPLESS_ARCHIVE_PREFIX", "a//b", "cannot stand before"),
         ("GAPLESS_ARCHIVE_CREDENTIALS", "/nowhere", "cannot be read"),
     ] {

@@ -23,6 +23,7 @@ mod authoring;
 mod behind;
 mod bucket;
 mod bucket_answers;
+mod bucket_credentials;
 mod bucket_of_swift;
 mod bursts;
 mod clocks;
