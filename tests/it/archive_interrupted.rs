@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::archive_tier::{HOURS, PATIENCE, ask, files, name_bucket, receipt, seal_all, with_bucket};
+use crate::archive_tier::{HOURS, PATIENCE, ask, files, name_bucket, object_of, receipt, seal_all, with_bucket};
 use crate::support::archive::packets;
 use crate::support::node::gapless_begun;
 use crate::support::object_store::{BUCKET, KEY, LineFault, SECRET, TestStore};
@@ -60,4 +60,58 @@ fn what_is_stopped_by_a_signal_ends_its_upload_and_says_what_was_done() {
     store.is_well();
     assert_eq!(ask(&empty, &["restore", "c"]).json(0)["summary"]["done"], 1);
     assert!(files(&empty) == before);
+}
+
+/// How long a step is held up in which a run is killed.
+const LONG: Duration = Duration::from_secs(600);
+
+#[test]
+fn a_run_that_is_killed_at_any_step_comes_to_the_same_object_the_next_time() {
+    let (store, archive) = (TestStore::start(), TestArchive::empty());
+    store.lists_uploads();
+    name_bucket(&archive, &store.url(), BUCKET, (KEY, SECRET), "part_size = \"5MiB\"\n");
+    archive.named(HOURS[0], "20:00-2.0-full", "ts", &packets("much", (6 << 20) / 188));
+    seal_all(&archive);
+    assert_eq!(ask(&archive, &["run"]).json(0)["summary"]["done"], 1);
+    let object = object_of(&archive, &store, HOURS[0]);
+    let right = fs::read(&object).unwrap();
+    let steps = [
+        (Method::HEAD, ".tar"),
+        (Method::POST, "uploads"),
+        (Method::PUT, "partNumber=1"),
+        (Method::PUT, "partNumber=2"),
+        (Method::POST, "uploadId"),
+        (Method::GET, ".tar"),
+    ];
+    let faults = [LineFault::Waits(LONG), LineFault::AnswersAfter(LONG), LineFault::HoldsBack(LONG)];
+    for ((method, within), fault) in steps.iter().flat_map(|step| faults.iter().map(move |fault| (step, fault))) {
+        // Only an object has an end that can be held back: all of it was read, and there is no receipt yet.
+        if matches!(fault, LineFault::HoldsBack(_)) && method != Method::GET {
+            continue;
+        }
+        fs::remove_file(&object).ok();
+        fs::remove_file(receipt(&archive, HOURS[0])).ok();
+        store.requests();
+        store.has_done(&Method::GET, "");
+        store.has_done(method, within);
+        store.fails(method.clone(), within, fault.clone(), 1);
+        let said = fs::File::create(archive.outside().join("said")).unwrap();
+        let mut run = gapless_begun(archive.path(), &["archive", "run"], said);
+        eventually(PATIENCE, || match fault {
+            LineFault::Waits(_) => store.seen().iter().any(|(sent, target)| sent == method && target.contains(within)),
+            _ => store.has_done(method, within),
+        });
+        run.kill().unwrap();
+        run.wait().unwrap();
+        store.is_well();
+        let at = format!("{method} {within} {fault:?}");
+        assert!(!receipt(&archive, HOURS[0]).exists(), "{at}");
+        let is_whole = fs::read(&object).is_ok_and(|bytes| bytes == right);
+        assert!(is_whole || !object.exists(), "{at}");
+        let again = ask(&archive, &["run"]).json(0);
+        assert_eq!((&again["summary"]["done"], &again["summary"]["errors"]), (&1.into(), &0.into()), "{at}: {again}");
+        assert!(fs::read(&object).unwrap() == right && receipt(&archive, HOURS[0]).exists(), "{at}");
+        assert_eq!(store.open_uploads(), 0, "{at}");
+    }
+    assert_eq!(ask(&archive, &["ls"]).json(0)["objects"].as_array().map(Vec::len), Some(1));
 }

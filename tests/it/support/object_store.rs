@@ -1,5 +1,6 @@
 //! A store that speaks S3, in this process and behind a real socket: `s3s-fs` over a directory, with a line in front of it that fails as it is told.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
 use std::net::SocketAddr;
@@ -40,8 +41,12 @@ pub enum LineFault {
     HalfBody,
     /// One bit of the answer, at this byte, is another one.
     FlipsBit(usize),
-    /// Says nothing for so long.
+    /// Says nothing for so long, and asks the store then.
     Waits(Duration),
+    /// The store does it, and says nothing of it for so long.
+    AnswersAfter(Duration),
+    /// All of the answer but its last byte comes, which takes so long.
+    HoldsBack(Duration),
 }
 
 /// Which requests something is done to, what, and how often.
@@ -57,6 +62,10 @@ struct LineRule {
 struct Line {
     rules: Mutex<Vec<LineRule>>,
     requests: Mutex<Vec<(Method, String)>>,
+    /// Those of them that the store has done.
+    done: Mutex<Vec<(Method, String)>>,
+    /// Uploads that are open, by id, if the store is one that lists them: it does not itself.
+    uploads: Mutex<Option<BTreeMap<String, String>>>,
 }
 
 /// The store; it ends with the value, and so does what is in it.
@@ -117,6 +126,21 @@ impl TestStore {
         self.line.rules.lock().clear();
     }
 
+    /// From now on it lists uploads that are not completed, all as if they had been begun in 2020.
+    pub fn lists_uploads(&self) {
+        *self.line.uploads.lock() = Some(BTreeMap::new());
+    }
+
+    /// Whether the store has done such a request; if so, what it did until now is forgotten.
+    pub fn has_done(&self, method: &Method, within: &str) -> bool {
+        let mut done = self.line.done.lock();
+        let found = done.iter().any(|(sent, target)| sent == method && target.contains(within));
+        if found {
+            done.clear();
+        }
+        found
+    }
+
     /// The same, without forgetting them.
     pub fn seen(&self) -> Vec<(Method, String)> {
         self.line.requests.lock().clone()
@@ -175,8 +199,19 @@ async fn answer(request: Request<Incoming>, store: S3Service, line: Arc<Line>) -
         Some(LineFault::Waits(time)) => tokio::time::sleep(*time).await,
         _ => {}
     }
+    let method = request.method().clone();
+    if let Some(list) = line.open_uploads().filter(|_| method == Method::GET && target.contains("uploads=")) {
+        return Ok(Response::new(whole(list.into())));
+    }
     let (parts, body) = store.call(request.map(s3s::Body::from)).await.unwrap().into_parts();
     let mut body = body.collect().await.unwrap().to_bytes().to_vec();
+    if parts.status.is_success() {
+        line.note_upload(&method, &target, &String::from_utf8_lossy(&body));
+    }
+    line.done.lock().push((method, target));
+    if let Some(LineFault::AnswersAfter(time)) = &fault {
+        tokio::time::sleep(*time).await;
+    }
     let mut given = Response::new(whole(Bytes::new()));
     *given.status_mut() = parts.status;
     *given.headers_mut() = parts.headers;
@@ -184,6 +219,15 @@ async fn answer(request: Request<Incoming>, store: S3Service, line: Arc<Line>) -
         Some(LineFault::FlipsBit(at)) => {
             body[at] ^= 4;
             whole(body.into())
+        }
+        Some(LineFault::HoldsBack(time)) => {
+            let last = body.split_off(body.len() - 1);
+            let rest = async move {
+                tokio::time::sleep(time).await;
+                Ok(Frame::data(last.into()))
+            };
+            let first = futures_util::stream::iter([Ok(Frame::data(body.into()))]);
+            StreamBody::new(futures_util::StreamExt::chain(first, futures_util::stream::once(rest))).boxed_unsync()
         }
         Some(LineFault::HalfBody) => {
             let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
@@ -213,6 +257,34 @@ fn refusal(status: u16, code: &str) -> Answer {
 }
 
 impl Line {
+    fn note_upload(&self, method: &Method, target: &str, body: &str) {
+        let mut uploads = self.uploads.lock();
+        let Some(open) = uploads.as_mut() else { return };
+        if *method == Method::POST && target.contains("uploads=") {
+            let id = body.split("<UploadId>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
+            let path = target.split('?').next().unwrap();
+            open.insert(id.to_owned(), path.trim_start_matches(&format!("/{BUCKET}/")).to_owned());
+        } else if [Method::POST, Method::DELETE].contains(method)
+            && let Some(rest) = target.split("uploadId=").nth(1)
+        {
+            open.remove(rest.split('&').next().unwrap());
+        }
+    }
+
+    fn open_uploads(&self) -> Option<String> {
+        let uploads = self.uploads.lock();
+        let entry = |(id, key): (&String, &String)| {
+            format!(
+                "<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>2020-01-01T00:00:00.000Z</Initiated></Upload>"
+            )
+        };
+        let entries: String = uploads.as_ref()?.iter().map(entry).collect();
+        // Paths are encoded already.
+        Some(format!(
+            "<ListMultipartUploadsResult><EncodingType>url</EncodingType>{entries}</ListMultipartUploadsResult>"
+        ))
+    }
+
     fn fault(&self, method: &Method, target: &str) -> Option<LineFault> {
         let mut rules = self.rules.lock();
         let is_meant = |rule: &LineRule| rule.method == *method && target.contains(&rule.within);
