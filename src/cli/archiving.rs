@@ -12,7 +12,7 @@ use super::args::ArchiveTarget;
 use super::config::Config;
 use super::cut::end_by_signal;
 use super::exit::Exit;
-use super::out::stdout;
+use super::out::{LineOutput, stdout};
 use super::progress::Progress;
 use crate::archive::escape::shown;
 use crate::archive::quantity::{count, size};
@@ -209,7 +209,7 @@ impl Report {
         if self.json {
             return Ok(out.json(&serde_json::json!({ "summary": summary, "hours": self.hours }))?);
         }
-        let ArchiveSummary { done, before, open, errors, bytes, requests } = summary;
+        let ArchiveSummary { done, before, open, unsealed, errors, bytes, requests } = summary;
         let (verbs, hours) = (self.verbs, count(*done, "hour"));
         let wrong = if *errors == 0 { String::new() } else { format!(", something is wrong with {errors}") };
         let over = match requests {
@@ -217,7 +217,7 @@ impl Report {
             None => format!("{} over the line", size(*bytes)),
         };
         writeln!(out, "{hours} {} ({over}); {before} {}, {open} {}{wrong}", verbs.done, verbs.before, verbs.open)?;
-        Ok(())
+        say_unsealed(&mut out, *unsealed)
     }
 }
 
@@ -236,7 +236,19 @@ async fn status(config: &Config) -> anyhow::Result<ExitCode> {
     {
         writeln!(out, "{}, {}: {what}", count(share.hours, "hour"), size(share.bytes))?;
     }
+    say_unsealed(&mut out, report.unsealed)?;
     Ok(Exit::Done.into())
+}
+
+/// What is to be done where hours were sealed in another directory, or have changed since.
+fn say_unsealed(out: &mut LineOutput<'_>, unsealed: u64) -> anyhow::Result<()> {
+    if unsealed > 0 {
+        writeln!(
+            out,
+            "{unsealed} of those not sealed have a manifest of another directory, as after a copy of the archive, or of what they were before; `gapless seal` looks at them, and reads only what has changed"
+        )?;
+    }
+    Ok(())
 }
 
 /// Page by page: a bucket has more objects than fit into memory. What breaks off in the middle is no JSON.

@@ -95,6 +95,10 @@ pub struct ArchiveSummary {
     pub before: u64,
     /// Hours that are not sealed.
     pub open: u64,
+    /// Those of them that have a manifest which describes another directory, as in a copy of an archive, or what the hour was before: sealing
+    /// looks at them.
+    #[serde(default)]
+    pub unsealed: u64,
     /// Hours with which something is wrong.
     pub errors: u64,
     /// Bytes that went over the line, or would.
@@ -115,6 +119,10 @@ pub struct ArchiveReport {
     pub waiting: ArchiveShare,
     /// Hours that are not sealed.
     pub open: ArchiveShare,
+    /// How many of them have a manifest which describes another directory, as in a copy of an archive, or what the hour was before: sealing
+    /// looks at them.
+    #[serde(default)]
+    pub unsealed: u64,
 }
 
 /// Some hours.

@@ -1,12 +1,13 @@
 //! What is read back from a bucket: damage there is told from damage on the way, and what is gone here from what is gone there.
 
 use std::fs;
+use std::process::Command;
 
 use hyper::Method;
 
 use crate::archive_tier::{HOURS, archive, ask, object_of, objects, receipt, seal_all, shares, with_bucket};
-use crate::support::TestArchive;
 use crate::support::object_store::{LineFault, TestStore};
+use crate::support::{TestArchive, gapless};
 
 fn archived(store: &TestStore) -> TestArchive {
     let archive = archive();
@@ -63,4 +64,21 @@ fn one_bad_read_loses_no_receipt() {
         assert_eq!(ask(&archive, &["verify", HOURS[0]]).code, code);
         assert_eq!(receipt(&archive, HOURS[0]).exists(), code == 0);
     }
+}
+
+#[test]
+fn a_copied_archive_says_that_seal_has_to_look_at_it() {
+    let store = TestStore::start();
+    let (archive, copy) = (archived(&store), TestArchive::empty());
+    let done = Command::new("cp").arg("-a").arg(archive.at(".")).arg(copy.path()).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let asked = |verb: &str| gapless(copy.path(), &["archive", verb]);
+    for verb in ["status", "plan", "run"] {
+        let said = asked(verb);
+        assert!(said.code == 0 && said.out.contains("2 of those not sealed have a manifest of another"), "{said:?}");
+        assert!(said.out.contains("`gapless seal` looks at them"), "{said:?}");
+    }
+    assert_eq!(ask(&copy, &["plan"]).json(0)["summary"]["unsealed"], 2);
+    assert_eq!(seal_all(&copy)["summary"]["sealed"], 0, "nothing is read");
+    assert_eq!((shares(&copy), asked("status").out.contains("gapless seal")), ([2, 0, 0], false));
 }

@@ -33,7 +33,10 @@ pub trait ArchiveWatch: Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyState {
     /// It is not sealed.
-    Open,
+    Open {
+        /// It was, or a copy of it in another directory is.
+        has_manifest: bool,
+    },
     /// It is sealed, and was not read back from this bucket.
     Waiting,
     /// It was, and has not changed since.
@@ -50,7 +53,10 @@ pub enum ArchiveOutcome {
     },
     WasArchived,
     /// It is not sealed.
-    Open,
+    Open {
+        /// It was, or a copy of it in another directory is.
+        has_manifest: bool,
+    },
     /// Something changed in it while it was sent; what was sent is the hour as it was.
     Changed,
 }
@@ -145,8 +151,9 @@ impl Archiver {
 
     /// A few looks at the disk.
     pub fn state(&self, place: &HourPlace) -> Result<CopyState, CrawlError> {
-        if self.sealer.state(place)? != SealState::Sealed {
-            return Ok(CopyState::Open);
+        match self.sealer.state(place)? {
+            SealState::Sealed => {}
+            state => return Ok(CopyState::Open { has_manifest: state == SealState::Unsealed }),
         }
         let base = self.keeper.guard().base()?;
         let Some((receipt, describes)) = self.receipt(&base, place)? else { return Ok(CopyState::Waiting) };
@@ -154,7 +161,9 @@ impl Archiver {
             return Ok(CopyState::Archived);
         }
         // The same hour in another directory, such as a copy of the archive, or another hour.
-        let Some((packed, now_ns)) = self.sealed(&base, place)? else { return Ok(CopyState::Open) };
+        let Some((packed, now_ns)) = self.sealed(&base, place)? else {
+            return Ok(CopyState::Open { has_manifest: true });
+        };
         if packed.object_name() != receipt.object {
             return Ok(CopyState::Waiting);
         }
@@ -166,12 +175,14 @@ impl Archiver {
     pub fn archive(&self, place: &HourPlace, watch: &dyn ArchiveWatch) -> Result<ArchiveOutcome, ArchiveError> {
         let _turn = self.turn(watch)?;
         match self.state(place)? {
-            CopyState::Open => return Ok(ArchiveOutcome::Open),
+            CopyState::Open { has_manifest } => return Ok(ArchiveOutcome::Open { has_manifest }),
             CopyState::Archived => return Ok(ArchiveOutcome::WasArchived),
             CopyState::Waiting => {}
         }
         let base = self.keeper.guard().base()?;
-        let Some((packed, describes)) = self.sealed(&base, place)? else { return Ok(ArchiveOutcome::Open) };
+        let Some((packed, describes)) = self.sealed(&base, place)? else {
+            return Ok(ArchiveOutcome::Open { has_manifest: true });
+        };
         // Nothing is sent for a receipt that could not be written.
         self.disk(Receipts::of(&base).prepare(place))?;
         let packed = Arc::new(packed);

@@ -36,7 +36,7 @@ impl Archiver {
             let done = self.archive(place, &work);
             work.told();
             match done {
-                Ok(ArchiveOutcome::Open) => work.summary.open += 1,
+                Ok(ArchiveOutcome::Open { has_manifest }) => work.open(has_manifest),
                 Ok(ArchiveOutcome::WasArchived) => work.summary.before += 1,
                 Ok(ArchiveOutcome::Changed) => {
                     work.summary.open += 1;
@@ -67,7 +67,10 @@ impl Archiver {
         let mut report = ArchiveReport { bucket: Some(self.bucket.identity().to_string()), ..ArchiveReport::default() };
         for place in places {
             let share: &mut ArchiveShare = match self.state(place)? {
-                CopyState::Open => &mut report.open,
+                CopyState::Open { has_manifest } => {
+                    report.unsealed += u64::from(has_manifest);
+                    &mut report.open
+                }
                 CopyState::Waiting => &mut report.waiting,
                 CopyState::Archived => &mut report.archived,
             };
@@ -79,7 +82,7 @@ impl Archiver {
 
     fn plan(&self, place: &HourPlace, work: &mut Work<'_>) -> Result<(), CrawlError> {
         match self.state(place)? {
-            CopyState::Open => work.summary.open += 1,
+            CopyState::Open { has_manifest } => work.open(has_manifest),
             CopyState::Archived => work.summary.before += 1,
             CopyState::Waiting => {
                 let bytes = self.bytes(place)?;
@@ -141,6 +144,11 @@ impl<'o> Work<'o> {
         };
         fill(&mut hour);
         self.observer.tell(ArchiveLine::Hour(hour));
+    }
+
+    fn open(&mut self, has_manifest: bool) {
+        self.summary.open += 1;
+        self.summary.unsealed += u64::from(has_manifest);
     }
 
     /// Tells of an hour with which something is wrong; an error if it is not the hour's.

@@ -94,7 +94,7 @@ impl Job for UploadJob {
             Ok(
                 ArchiveOutcome::Archived { .. }
                 | ArchiveOutcome::WasArchived
-                | ArchiveOutcome::Open
+                | ArchiveOutcome::Open { .. }
                 | ArchiveOutcome::Changed,
             ) => Ok(Next::Again),
             Err(error) => {
