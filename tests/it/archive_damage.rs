@@ -67,6 +67,28 @@ fn one_bad_read_loses_no_receipt() {
 }
 
 #[test]
+fn one_bad_read_keeps_nothing_from_coming_back() {
+    let store = TestStore::start();
+    let archive = archived(&store);
+    let object = fs::read(object_of(&archive, &store, HOURS[0])).unwrap();
+    let in_the_manifest = object.windows(9).rposition(|text| text == b"c/source/").unwrap();
+    let empty = TestArchive::empty();
+    with_bucket(&empty, &store);
+    // First the manifest, and then the files.
+    for at in [in_the_manifest, 100] {
+        let within = format!("v1/{}/", HOURS[0]);
+        if at == 100 {
+            store.fails(Method::GET, &within, LineFault::Passes, 1);
+        }
+        store.fails(Method::GET, &within, LineFault::FlipsBit(at), 1);
+        let back = ask(&empty, &["restore", HOURS[0]]).json(0);
+        assert_eq!((&back["summary"]["done"], &back["summary"]["errors"]), (&1.into(), &0.into()), "{back}");
+        assert_eq!(empty.listing(HOURS[0], true), archive.listing(HOURS[0], true));
+        empty.remove(HOURS[0]);
+    }
+}
+
+#[test]
 fn a_copied_archive_says_that_seal_has_to_look_at_it() {
     let store = TestStore::start();
     let (archive, copy) = (archived(&store), TestArchive::empty());

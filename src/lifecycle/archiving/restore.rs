@@ -2,7 +2,7 @@
 //!
 //! 1. Each object's manifest is the one that the object is called after, and each file is hashed before it gets its name.
 //! 2. What lies here is never replaced; so an hour that was interrupted is gone on with, file by file.
-//! 3. A file that is damaged in one object is passed over, and taken from another one of the hour if that has it.
+//! 3. A file that is damaged in one object, also when it is read again, is passed over, and taken from another one of the hour if that has it.
 //! 4. Tombstones that lie here, and those in the manifests of all objects of the hour, keep out what they hide. They are not put back
 //!    themselves: what is hidden where is decided elsewhere. While one of the objects cannot be read, nothing of its hour comes back.
 //! 5. Files that lie near one another in the object come in one request.
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::archiver::{ArchiveError, ArchiveWatch as _, Archiver, unless_stopped};
 use super::order::{ArchiveObserver, Work};
+use super::verify::twice;
 use crate::archive::manifest::MOST_ENTRIES;
 use crate::archive::name::{is_tombstone, may_be_hidden, stem};
 use crate::archive::{FileName, Hash, HourPlace, ManifestFile, ObjectName, ObjectPiece, PackedHour, parse_file_name};
@@ -52,7 +53,8 @@ impl Archiver {
             let mut unread = None;
             for object in objects {
                 let packed = self.wait(&work, async |stop: &CancellationToken| {
-                    unless_stopped(stop, self.bucket.packed(&object.name, object.size)).await
+                    let read = async || unless_stopped(stop, self.bucket.packed(&object.name, object.size)).await;
+                    twice(&object.name, read).await
                 });
                 match packed {
                     Ok(packed) => known.push(packed),
@@ -111,7 +113,14 @@ impl Archiver {
                 return Err(ArchiveError::Room { needed, free, keep: self.keep_free });
             }
             let dir = Arc::new(self.disk(base.make_hour_dir(place))?);
-            let done = self.fetch(packed, &missing, &dir, &mut came, work);
+            let done = self.fetch(packed, &missing, &dir, &mut came, work).and_then(|()| {
+                // A line flips a bit now and then: what was damaged is read once more.
+                let damaged = |file: &&ManifestFile| {
+                    came.damaged.contains_key(&file.name) && !came.there.contains(&OsString::from(&*file.name))
+                };
+                let damaged: Vec<&ManifestFile> = missing.iter().copied().filter(damaged).collect();
+                self.fetch(packed, &damaged, &dir, &mut came, work)
+            });
             // What came before something failed is there, and is kept.
             let flushed = self.disk(sync_dir(&dir));
             self.keeper.reconcile(std::slice::from_ref(place), true)?;

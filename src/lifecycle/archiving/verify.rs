@@ -109,7 +109,10 @@ impl Archiver {
 }
 
 /// Once more, if the first answer says that an object is lost or damaged.
-async fn twice<T>(name: &ObjectName, read: impl AsyncFn() -> Result<T, BucketError>) -> Result<T, BucketError> {
+pub(super) async fn twice<T>(
+    name: &ObjectName,
+    read: impl AsyncFn() -> Result<T, BucketError>,
+) -> Result<T, BucketError> {
     match read().await {
         Err(error) if error.is_loss() => {
             tracing::info!(name: "object_read_again", object = %name, %error, "an object is not what it should be, and is read once more before it counts as lost");
