@@ -23,6 +23,8 @@ use crate::archive::time::SECOND_US;
 
 /// Numbers that are remembered beyond two windows.
 const REMEMBERED: usize = 256;
+/// Numbers are counted from here, so that those of older windows have room below.
+const FIRST_NUMBER: i64 = 1 << 32;
 /// Stale windows in a row, each longer than the one before, that are a stream of their own.
 const STALE: u32 = 3;
 /// Times of one segment may differ by so much from one playlist to the next: some are rounded to seconds.
@@ -34,7 +36,7 @@ const COUNTED_US: i64 = 10 * SECOND_US;
 /// What a playlist is that lists the end of a stream, whatever its addresses are at the moment; never 0.
 pub fn window_print(list: &MediaList) -> u64 {
     let mut hasher = Xxh3Default::new();
-    let newest = list.segments.last().map(|newest| (newest.sequence, SeenSegment::of(newest).print));
+    let newest = list.segments.last().map(|newest| (newest.said_sequence, SeenSegment::of(newest).print));
     (newest, list.has_ended).hash(&mut hasher);
     hasher.finish() | 1
 }
@@ -73,8 +75,6 @@ pub struct NewSegments<'l> {
     pub change: WindowChange,
     /// The run that they belong to.
     pub run: u64,
-    /// It lists less than the run before did last, as only an encoder does that has just begun; a cache that lags lists as much.
-    pub is_short: bool,
     /// In the order of their numbers.
     pub segments: Vec<&'l ListedSegment>,
 }
@@ -84,7 +84,7 @@ pub struct NewSegments<'l> {
 pub struct PlaylistFollower {
     run: u64,
     seen: BTreeMap<u64, SeenSegment>,
-    /// By so much are numbers of the playlist moved, so that they are counted on.
+    /// By so much are numbers of the playlist moved beyond [`FIRST_NUMBER`], so that they are counted on.
     offset: i64,
     /// All numbers up to this one were seen, as far as anybody remembers.
     forgotten: Option<u64>,
@@ -134,23 +134,29 @@ pub fn listed_name(segment: &ListedSegment) -> ListedName {
 }
 
 impl PlaylistFollower {
-    /// With the numbers under which its segments are known already, where the playlist gives them others.
-    pub fn counted_on(&mut self, list: MediaList) -> MediaList {
+    /// With the numbers under which its segments are known already, where the playlist gives them others. No more than `most_missed` can have been
+    /// listed since it was read last.
+    pub fn counted_on(&mut self, list: MediaList, most_missed: u64) -> MediaList {
+        let known = |segment: &ListedSegment| self.seen.get(&self.moved(segment));
         let is_known = |segment: &ListedSegment| {
-            let seen = segment.sequence.checked_add_signed(self.offset).and_then(|number| self.seen.get(&number));
-            seen.is_some_and(|seen| seen.is_same(SeenSegment::of(segment), list.counts_times))
+            known(segment).is_some_and(|seen| seen.is_same(SeenSegment::of(segment), list.counts_times))
         };
-        if !list.segments.iter().any(is_known) {
+        let goes_on = self.seen.last_key_value().zip(list.segments.first()).is_some_and(|((newest, _), oldest)| {
+            let first = self.moved(oldest);
+            first > *newest && first - newest <= most_missed.saturating_add(1)
+        });
+        if !goes_on && !list.segments.iter().any(is_known) {
             self.offset = self.renumbered_by(&list).unwrap_or(self.offset);
         }
-        if self.offset == 0 || list.segments.iter().any(|one| one.sequence.checked_add_signed(self.offset).is_none()) {
-            return list;
-        }
-        let move_number = |segment: ListedSegment| {
-            let sequence = segment.sequence.saturating_add_signed(self.offset);
+        let segments = list.segments.into_iter().map(|segment| {
+            let sequence = self.moved(&segment);
             ListedSegment { sequence, ..segment }
-        };
-        MediaList { segments: list.segments.into_iter().map(move_number).collect(), ..list }
+        });
+        MediaList { segments: segments.collect(), ..list }
+    }
+
+    fn moved(&self, segment: &ListedSegment) -> u64 {
+        segment.said_sequence.saturating_add_signed(self.offset.saturating_add(FIRST_NUMBER))
     }
 
     /// By how much all numbers differ from those under which the same segments were seen. Names that are there twice say nothing.
@@ -162,18 +168,21 @@ impl PlaylistFollower {
         let mut offsets = list.segments.iter().filter_map(|segment| {
             let listed = SeenSegment::of(segment);
             let (number, seen) = (*by_print.get(&listed.print)?)?;
-            let offset = i64::try_from(i128::from(number) - i128::from(segment.sequence)).ok()?;
-            seen.is_same(listed, list.counts_times).then_some(offset)
+            let moved = i128::from(number) - i128::from(segment.said_sequence) - i128::from(FIRST_NUMBER);
+            seen.is_same(listed, list.counts_times).then_some(i64::try_from(moved).ok()?)
         });
-        let first = offsets.next()?;
-        offsets.all(|other| other == first).then_some(first)
+        let first = offsets.next().filter(|first| offsets.all(|other| other == *first))?;
+        // What was listed long ago under such names is something else: names come again.
+        let newest = list.segments.last()?.said_sequence.checked_add_signed(first.checked_add(FIRST_NUMBER)?)?;
+        let window = 2 * list.segments.len() as u64;
+        (newest.saturating_add(window) >= *self.seen.last_key_value()?.0).then_some(first)
     }
 
     /// Takes the next playlist that was fetched. It says how long nothing new has come.
     pub fn observe<'l>(&mut self, list: &'l MediaList, stood_still: StoodStill) -> NewSegments<'l> {
         let (Some(oldest), Some(latest)) = (list.segments.first(), list.segments.last()) else {
             let (change, run) = (WindowChange::Still, self.run);
-            return NewSegments { change, run, is_short: false, segments: Vec::new() };
+            return NewSegments { change, run, segments: Vec::new() };
         };
         let newest = self.seen.last_key_value().map(|(number, _)| *number);
         let is_other = self.is_other(list);
@@ -183,9 +192,7 @@ impl PlaylistFollower {
         let mut change = match newest {
             None => WindowChange::First,
             Some(newest) if latest.sequence < newest && self.begins_anew(list, stood_still) => WindowChange::Restarted,
-            Some(newest) if is_other && !(latest.sequence >= newest && self.is_only_renamed(list)) => {
-                WindowChange::Restarted
-            }
+            Some(_) if is_other && !self.is_only_renamed(list) => WindowChange::Restarted,
             Some(newest) if latest.sequence < newest => self.stale(latest.sequence),
             Some(newest) if latest.sequence == newest => WindowChange::Still,
             Some(newest) => match oldest.sequence.saturating_sub(newest).saturating_sub(1) {
@@ -193,7 +200,6 @@ impl PlaylistFollower {
                 missed => WindowChange::Jumped { missed },
             },
         };
-        let is_short = change == WindowChange::Restarted && list.segments.len() + 1 < self.listed;
         if change == WindowChange::Restarted {
             *self = Self { run: self.run + 1, ..Self::default() };
         }
@@ -212,7 +218,7 @@ impl PlaylistFollower {
         }
         self.seen.extend(segments.iter().map(|segment| (segment.sequence, SeenSegment::of(segment))));
         self.bound_memory(list.segments.len());
-        NewSegments { change, run: self.run, is_short, segments }
+        NewSegments { change, run: self.run, segments }
     }
 
     /// Whether it lists other segments under numbers that were seen, or long before all that is remembered.
@@ -238,7 +244,10 @@ impl PlaylistFollower {
     fn is_only_renamed(&mut self, list: &MediaList) -> bool {
         let prints = || list.segments.iter().map(|segment| (segment.sequence, SeenSegment::of(segment)));
         let mut known = prints().filter_map(|(number, listed)| Some((*self.seen.get(&number)?, listed)));
-        if !known.all(|(seen, listed)| seen.shape == listed.shape && seen.time.is_none() && listed.time.is_none()) {
+        let mut known = known.by_ref().peekable();
+        if known.peek().is_none()
+            || !known.all(|(seen, listed)| seen.shape == listed.shape && seen.time.is_none() && listed.time.is_none())
+        {
             return false;
         }
         let Some(before) = self.renamed.replace(prints().map(|(number, listed)| (number, listed.print)).collect())
@@ -338,9 +347,10 @@ mod tests {
 
     /// As it is observed where numbers are counted on.
     fn counted(follower: &mut PlaylistFollower, list: MediaList) -> (WindowChange, Vec<u64>) {
-        let list = follower.counted_on(list);
+        let list = follower.counted_on(list, 5);
         let new = follower.observe(&list, StoodStill::No);
-        (new.change, new.segments.iter().map(|segment| segment.sequence).collect())
+        let counted = |segment: &&ListedSegment| segment.sequence.wrapping_add_signed(-FIRST_NUMBER);
+        (new.change, new.segments.iter().map(counted).collect())
     }
 
     fn renumbered(list: MediaList, first: u64) -> MediaList {
@@ -360,6 +370,7 @@ mod tests {
             assert_eq!(counted(&mut from_zero, list.clone()), (Grew, vec![slid + 3]));
             assert_eq!(counted(&mut from_zero, list), (Still, vec![]));
         }
+        assert_eq!(counted(&mut from_zero, window("b", 0..2)).0, WindowChange::Stale, "names may be signed");
         assert_eq!(counted(&mut from_zero, window("b", 0..2)).0, Restarted);
         let mut follower = PlaylistFollower::default();
         for (list, expected) in [
@@ -378,6 +389,18 @@ mod tests {
         let mut unnamed = PlaylistFollower::default();
         assert_eq!(counted(&mut unnamed, one_name(3..6)).0, First);
         assert_eq!(counted(&mut unnamed, one_name(8..11)), (Jumped { missed: 2 }, vec![8, 9, 10]));
+        let again = |numbers: std::ops::Range<u64>| {
+            let list = window("a", numbers);
+            let name = |one: &ListedSegment| segment(one.sequence, &format!("live{}", one.sequence % 6));
+            MediaList { segments: list.segments.iter().map(name).collect(), ..list }
+        };
+        let mut names_come_again = PlaylistFollower::default();
+        assert_eq!(counted(&mut names_come_again, again(0..3)).0, First);
+        assert_eq!(counted(&mut names_come_again, again(6..9)), (Jumped { missed: 3 }, vec![6, 7, 8]));
+        let mut from_zero_and_stale = PlaylistFollower::default();
+        counted(&mut from_zero_and_stale, renumbered(window("a", 8..12), 0));
+        let (change, old) = counted(&mut from_zero_and_stale, renumbered(window("a", 6..10), 0));
+        assert_eq!((change, old.len()), (WindowChange::Stale, 2));
     }
 
     #[test]

@@ -68,6 +68,8 @@ const DRAINS_FOR: Duration = Duration::from_secs(5 * 60);
 const AFTER_THE_END: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// For so long a stream that has ended is asked for twice in the time of its window.
 const SOON_AFTER_THE_END: Duration = Duration::from_secs(10 * 60);
+/// A picture that an encoder begins with fills no more segments than this.
+const MOST_DOUBTED: usize = 64;
 /// No cache lags further behind.
 const LONGEST_LAG: Duration = Duration::from_secs(30);
 /// From here on times that are told and the clock here disagree.
@@ -165,6 +167,8 @@ pub struct ListRecorder {
     lingers: Option<Instant>,
     /// Segments that were refused since one came.
     refused: u32,
+    /// What was found here of a run that may be another one.
+    doubted: Vec<WantedSegment>,
 }
 
 impl ListRecorder {
@@ -205,6 +209,7 @@ impl ListRecorder {
             ended: now,
             lingers: None,
             refused: 0,
+            doubted: Vec::new(),
         }
     }
 
@@ -300,7 +305,8 @@ impl ListRecorder {
             Ok((base, HlsPlaylist::Media(list))) => {
                 (self.failures, self.bad_since) = (0, None);
                 self.goes_on();
-                let list = self.follower.counted_on(list);
+                let most_missed = self.most_missed(&list);
+                let list = self.follower.counted_on(list, most_missed);
                 let new = self.listed(&base, &list, appeared).await;
                 let newest = list.segments.last().map_or(list.target, |last| last.duration);
                 self.target = length(list.target);
@@ -402,7 +408,10 @@ impl ListRecorder {
             _ => StoodStill::No,
         };
         let new = self.follower.observe(list, stood_still);
-        if matches!(new.change, WindowChange::Restarted | WindowChange::Jumped { .. }) {
+        // What comes after it has a beginning of its own.
+        let is_broken = |segment: &&ListedSegment| segment.is_discontinuous && segment.time.is_none();
+        let is_broken = new.change == WindowChange::Grew && new.segments.iter().any(is_broken);
+        if is_broken || matches!(new.change, WindowChange::Restarted | WindowChange::Jumped { .. }) {
             self.times.shift_end(self.placement.shift());
         }
         let mut times = self.times.place(&new, list, appeared);
@@ -439,13 +448,13 @@ impl ListRecorder {
             WindowChange::First | WindowChange::Restarted => true,
             // A packager that numbers anew lists what is here already.
             WindowChange::Jumped { .. } => is_untold,
-            WindowChange::Grew | WindowChange::Still | WindowChange::Stale => false,
+            WindowChange::Grew => is_broken,
+            WindowChange::Still | WindowChange::Stale => false,
         };
         if begins {
             let is_old = list.has_ended && change == WindowChange::First;
             self.placement = Arc::new(match is_untold {
                 true if is_old => RunPlacement::of_what_has_ended(),
-                true if new.is_short => RunPlacement::after(ended),
                 true => RunPlacement::begin(ended),
                 false => RunPlacement::told(),
             });
@@ -474,16 +483,21 @@ impl ListRecorder {
         lasts
     }
 
+    /// More than this were not listed since the playlist was read last.
+    fn most_missed(&self, list: &MediaList) -> u64 {
+        let shortest = list.segments.iter().map(|segment| segment.duration).min().unwrap_or_default();
+        let time = self.asked.0.elapsed() + length(self.asked.1);
+        let most = 2 * time.as_micros() / length(shortest).as_micros().max(1) + 10;
+        u64::try_from(most).unwrap_or(u64::MAX)
+    }
+
     fn tell_of(&mut self, change: WindowChange, list: &MediaList) {
+        let most_missed = self.most_missed(list);
         let asked = std::mem::replace(&mut self.asked, (Instant::now(), window(list)));
         match change {
             WindowChange::Jumped { missed } => {
                 self.inits.fetch_again();
-                let shortest = list.segments.iter().map(|segment| segment.duration).min().unwrap_or_default();
-                let time = asked.0.elapsed() + length(asked.1);
-                // More than could have been listed meanwhile were not listed.
-                let most = 2 * time.as_micros() / length(shortest).as_micros().max(1) + 10;
-                if u128::from(missed) > most {
+                if missed > most_missed {
                     return self.tell(|stream| RecorderEvent::Restarted { stream });
                 }
                 // Whoever asks in time sees each segment, unless the source leaves some out.
@@ -568,6 +582,7 @@ impl ListRecorder {
         match attempt {
             Ok(Some(recorded)) => {
                 self.agree(&wanted, &recorded);
+                self.doubt(&wanted, &recorded);
                 self.refused = 0;
                 let is_asked = self.end.is_none();
                 if is_asked && (recorded.path.is_some() || recorded.kind == SegmentKind::Full) {
@@ -613,6 +628,20 @@ impl ListRecorder {
                     self.wanted.again(*wanted, Instant::now());
                 }
             }
+        }
+    }
+
+    /// What was found here is fetched once more if it is of another run.
+    fn doubt(&mut self, wanted: &WantedSegment, recorded: &RecordedSegment) {
+        if wanted.placement.is_refuted() {
+            for mut again in std::mem::take(&mut self.doubted) {
+                again.not_before = Instant::now();
+                self.wanted.insert(again);
+            }
+        } else if !wanted.placement.is_in_doubt() {
+            self.doubted.clear();
+        } else if recorded.path.is_none() && self.doubted.len() < MOST_DOUBTED {
+            self.doubted.push(wanted.clone());
         }
     }
 

@@ -91,19 +91,19 @@ impl RecordedQuality {
     }
 
     /// Publishes the first segment of a run that tells no times, unless the same bytes are here: it begins when other nodes say, and otherwise
-    /// then, and not before `floor`. What is here counts from `here_from` on. Blocks.
+    /// then, and not before `floor`. Blocks.
     pub fn publish_first(
         &self,
         fetched: FetchedSegment,
         start: Timestamp,
         duration: Span,
-        (floor, here_from): (Timestamp, Timestamp),
+        floor: Timestamp,
     ) -> Result<RecordedSegment, FetchFailure> {
         let said = self.peer_times.of(&self.stream, &fetched.file.hash(), start);
         let mut starts = said.iter().map(|said| said.start).filter(|agreed| *agreed >= floor);
         // More than one is content that recurs, or recorders that do not agree themselves.
         let agreed = starts.next().filter(|first| starts.all(|other| other == *first));
-        self.publish_from(here_from, fetched, agreed.unwrap_or(start), duration, StartSource::Untold)
+        self.publish(fetched, agreed.unwrap_or(start), duration, StartSource::Untold)
     }
 
     /// Publishes a segment that begins then, unless the same bytes are here. Blocks.
@@ -160,7 +160,7 @@ impl RecordedQuality {
         Ok(starts.first().copied().filter(|_| starts.len() == 1))
     }
 
-    /// Whether something else is here that begins then and lasts as long, and these bytes are nowhere near. Blocks.
+    /// Whether something else is here for most of that time, and these bytes are nowhere near. Blocks.
     pub fn is_other_here(
         &self,
         fetched: &FetchedSegment,
@@ -174,8 +174,8 @@ impl RecordedQuality {
                 if key.hash == hash && is_within(key.start(hour), start, NEAR) {
                     return Ok(false);
                 }
-                let is_there = is_within(key.start(hour), start, Span::from_us(duration.us() / 4));
-                is_other |= is_there && key.duration() == duration;
+                let both = key.end(hour).min(start + duration) - key.start(hour).max(start);
+                is_other |= both.us() > key.duration().us().min(duration.us()) / 5 * 4;
             }
         }
         Ok(is_other)

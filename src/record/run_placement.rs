@@ -4,7 +4,8 @@
 //! them where the run belongs. Until then they wait for one another here, and not for a segment that does not come.
 //!
 //! An encoder that begins anew may begin with the same bytes as before (a picture that says "soon"), so what is here may be of the run before.
-//! That shows as soon as one of the run comes for whose time something else is here: then all of the run belongs after what is here.
+//! That shows as soon as one of the run comes for whose time something else is here: then all of the run belongs after what is here, and what was
+//! found here before comes once more ([`RunPlacement::is_refuted`]).
 
 use parking_lot::Mutex;
 use tokio::time::{Duration, Instant};
@@ -17,8 +18,10 @@ use crate::archive::{SegmentKind, Span, Timestamp};
 /// For so long the oldest of a run comes alone: it is the one that is most likely here, or at another node.
 const ALONE_FOR: Duration = Duration::from_secs(4);
 
-/// So many segments of a run may show that it does not belong where the first of them is here.
-const PROVEN_BY: u32 = 32;
+/// What is found here within this, before the time at which it appeared, is not of another run: playlists come late, and by caches.
+const LONG_AGO: Span = Span::from_us(-8_000_000);
+/// So many segments after the first one may say where a run belongs that was placed by the clock.
+const GUESSED_FOR: u32 = 16;
 
 #[derive(Debug)]
 pub struct RunPlacement {
@@ -33,29 +36,34 @@ pub struct RunPlacement {
 struct Placed {
     /// None until the first has come.
     shift: Option<Span>,
+    certainty: Certainty,
     /// Where the estimated times of the run begin, as far as it has come.
     first: Option<Timestamp>,
     /// What began earlier is of a run before, whatever its bytes are.
     here_from: Timestamp,
-    /// So many more may show that what is here from before is of another run.
-    doubted: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    /// It was placed by the clock, and so many segments may still be found here.
+    Guessed(u32),
+    /// What came so far is here; the next may show that it is of another run.
+    Found,
+    Proven,
+    /// What was found here is of another run.
+    Refuted,
 }
 
 impl Placed {
-    fn unknown(here_from: Timestamp) -> Self {
-        Self { shift: None, first: None, here_from, doubted: 0 }
+    fn unknown() -> Self {
+        Self { shift: None, certainty: Certainty::Guessed(GUESSED_FOR), first: None, here_from: Timestamp::MIN }
     }
 }
 
 impl RunPlacement {
     /// Of a run that begins now, of which nothing has come.
     pub fn begin(floor: Timestamp) -> Self {
-        Self { floor, began: Instant::now(), is_old: false, placed: Mutex::new(Placed::unknown(Timestamp::MIN)) }
-    }
-
-    /// Of an encoder that has certainly begun anew: nothing of it is here from before that.
-    pub fn after(floor: Timestamp) -> Self {
-        Self { placed: Mutex::new(Placed::unknown(floor)), ..Self::begin(floor) }
+        Self { floor, began: Instant::now(), is_old: false, placed: Mutex::new(Placed::unknown()) }
     }
 
     /// Of a stream that had ended before anybody asked: what is here of it from before may be old.
@@ -65,14 +73,26 @@ impl RunPlacement {
 
     /// Of a run whose times are told.
     pub fn told() -> Self {
-        let placed = Placed { shift: Some(Span::default()), ..Placed::unknown(Timestamp::MIN) };
+        let placed = Placed { shift: Some(Span::default()), certainty: Certainty::Proven, ..Placed::unknown() };
         Self { placed: Mutex::new(placed), ..Self::begin(Timestamp::MIN) }
     }
 
     /// Until when its oldest segment comes alone; none if it need not any more.
     pub fn alone_until(&self) -> Option<Instant> {
         let until = self.began + ALONE_FOR;
-        (self.placed.lock().shift.is_none() && Instant::now() < until).then_some(until)
+        let placed = self.placed.lock();
+        let is_open = placed.shift.is_none() || placed.certainty == Certainty::Found;
+        (is_open && Instant::now() < until).then_some(until)
+    }
+
+    /// What was found here may be of another run.
+    pub fn is_in_doubt(&self) -> bool {
+        self.placed.lock().certainty == Certainty::Found
+    }
+
+    /// What was found here while it was in doubt is of another run.
+    pub fn is_refuted(&self) -> bool {
+        self.placed.lock().certainty == Certainty::Refuted
     }
 
     /// When a segment begins, as far as that is known.
@@ -102,45 +122,66 @@ impl RunPlacement {
         let mut placed = self.placed.lock();
         placed.first = Some(placed.first.map_or(time.start, |first| first.min(time.start)));
         if let Some(shift) = placed.shift {
-            let shift = self.unless_other_is_here(&mut placed, quality, &fetched, (time.start + shift, duration))?;
-            let here_from = placed.here_from;
-            drop(placed);
-            return quality.publish_from(here_from, fetched, time.start + shift, duration, time.source);
+            self.refute_by(&mut placed, quality, &fetched, (time.start + shift, duration))?;
+            let (start, here_from) = (time.start + placed.shift.unwrap_or(shift), placed.here_from);
+            if placed.certainty == Certainty::Proven {
+                drop(placed);
+                return quality.publish_from(here_from, fetched, start, duration, time.source);
+            }
+            let is_full = fetched.kind == SegmentKind::Full;
+            let recorded = quality.publish_from(here_from, fetched, start, duration, time.source)?;
+            placed.learn(&recorded, time, is_full);
+            return Ok(recorded);
         }
         let is_full = fetched.kind == SegmentKind::Full;
         let old = if is_full && self.is_old { quality.long_before(&fetched)? } else { None };
-        let start = old.unwrap_or(time.start).max(placed.here_from);
+        let start = old.unwrap_or(time.start);
         let recorded = if is_full {
-            quality.publish_first(fetched, start, duration, (self.floor, placed.here_from))?
+            quality.publish_first(fetched, start, duration, self.floor)?
         } else {
-            quality.publish_from(placed.here_from, fetched, start, duration, time.source)?
+            quality.publish(fetched, start, duration, time.source)?
         };
         placed.shift = Some(recorded.start - time.start);
-        placed.doubted = if recorded.path.is_none() && old.is_none() { PROVEN_BY } else { 0 };
+        placed.certainty = match (&recorded.path, old) {
+            (None, None) => Certainty::Found,
+            (None, Some(_)) => Certainty::Proven,
+            (Some(_), _) => placed.certainty,
+        };
         Ok(recorded)
     }
 
-    /// The shift of the run, which is another one from here on if this segment shows that what is here is of another run.
-    fn unless_other_is_here(
+    /// If this segment shows that what is here is of another run, the run lies after all that is here.
+    fn refute_by(
         &self,
         placed: &mut Placed,
         quality: &RecordedQuality,
         fetched: &FetchedSegment,
         (start, duration): (Timestamp, Span),
-    ) -> Result<Span, FetchFailure> {
-        let shift = placed.shift.unwrap_or_default();
-        if placed.doubted == 0 || fetched.kind != SegmentKind::Full {
-            return Ok(shift);
+    ) -> Result<(), FetchFailure> {
+        let is_long_ago = placed.shift.is_some_and(|shift| shift < LONG_AGO);
+        let may_be = is_long_ago && placed.certainty == Certainty::Found && fetched.kind == SegmentKind::Full;
+        if may_be && quality.is_other_here(fetched, start, duration)? {
+            let end = quality.newest_end()?.unwrap_or(self.floor).max(self.floor);
+            let first = placed.first.unwrap_or(end);
+            let shift = Some(first.max(end) - first);
+            *placed = Placed { shift, certainty: Certainty::Refuted, first: Some(first), here_from: end };
         }
-        placed.doubted -= 1;
-        if !quality.is_other_here(fetched, start, duration)? {
-            return Ok(shift);
-        }
-        let end = quality.newest_end()?.unwrap_or(self.floor).max(self.floor);
-        let first = placed.first.unwrap_or(end);
-        let after = first.max(end) - first;
-        *placed = Placed { shift: Some(after), first: Some(first), here_from: end, doubted: 0 };
-        Ok(after)
+        Ok(())
+    }
+}
+
+impl Placed {
+    /// What a segment says that came after the first one.
+    fn learn(&mut self, recorded: &RecordedSegment, time: &StartTime, is_full: bool) {
+        self.certainty = match (self.certainty, &recorded.path) {
+            (Certainty::Guessed(_), None) if is_full => {
+                self.shift = Some(recorded.start - time.start);
+                Certainty::Found
+            }
+            (Certainty::Guessed(left), _) => left.checked_sub(1).map_or(Certainty::Proven, Certainty::Guessed),
+            (Certainty::Found, Some(_)) if is_full => Certainty::Proven,
+            (other, _) => other,
+        };
     }
 }
 
@@ -174,6 +215,11 @@ mod tests {
 
         /// Segments of two seconds that appear in this order; says for each when it begins here, and whether it is new.
         fn take(&self, placement: &RunPlacement, listed: &[(&str, i64)]) -> Vec<(i64, bool)> {
+            self.take_of(2, placement, listed)
+        }
+
+        /// The same of segments of so many seconds.
+        fn take_of(&self, lasts: i64, placement: &RunPlacement, listed: &[(&str, i64)]) -> Vec<(i64, bool)> {
             let take = |(content, second): &(&str, i64)| {
                 let start = Timestamp::from_us(START + second * SECOND);
                 let hour = self.quality.archive.base().unwrap().make_hour_dir(&self.quality.place(start)).unwrap();
@@ -182,7 +228,7 @@ mod tests {
                 let (container, kind) = (Container::Ts, SegmentKind::Full);
                 let fetched = FetchedSegment { file, container, kind, fault: None, is_cut: false };
                 let time = StartTime { start, source: StartSource::Untold, is_doubtful: false, moved: Span::default() };
-                let recorded = placement.publish(&self.quality, fetched, &time, Span::from_us(2 * SECOND)).unwrap();
+                let recorded = placement.publish(&self.quality, fetched, &time, Span::from_us(lasts * SECOND)).unwrap();
                 ((recorded.start.us() - START) / SECOND, recorded.path.is_some())
             };
             listed.iter().map(take).collect()
@@ -198,32 +244,35 @@ mod tests {
         // Its playlist was three seconds late, and what is newest comes next.
         let placed = recorded.take(&again, &[("b", 5), ("e", 11), ("d", 9), ("c", 7)]);
         assert_eq!(placed, [(2, false), (8, true), (6, true), (4, false)]);
+        assert!(!again.is_refuted());
+    }
+
+    #[test]
+    fn the_first_of_a_run_that_is_here_says_where_it_belongs_also_if_the_oldest_is_not() {
+        let mut recorded = Recorded::new();
+        recorded.take(&RunPlacement::begin(Timestamp::MIN), &[("b", 2), ("c", 4)]);
+        recorded.quality = Recorded::started(&recorded.tree);
+        let again = RunPlacement::begin(Timestamp::MIN);
+        let placed = recorded.take(&again, &[("a", 3), ("b", 5), ("c", 7), ("d", 9)]);
+        assert_eq!(placed, [(3, true), (2, false), (4, false), (6, true)]);
     }
 
     #[test]
     fn an_encoder_that_begins_anew_with_the_same_picture_lies_after_the_run_before() {
-        let recorded = Recorded::new();
-        recorded.take(&RunPlacement::begin(Timestamp::MIN), &[("soon", 0), ("a", 2), ("b", 4)]);
-        let anew = RunPlacement::after(Timestamp::from_us(START + 6 * SECOND));
-        let placed = recorded.take(&anew, &[("soon", 12), ("c", 14), ("d", 16)]);
-        assert_eq!(placed, [(12, true), (14, true), (16, true)]);
-    }
-
-    #[test]
-    fn whoever_was_not_there_sees_it_by_what_comes_after_the_picture() {
-        for newest_first in [false, true] {
+        for lasts in [2, 3] {
             let mut recorded = Recorded::new();
             recorded.take(&RunPlacement::begin(Timestamp::MIN), &[("soon", 0), ("a", 2), ("b", 4), ("c", 6)]);
             recorded.quality = Recorded::started(&recorded.tree);
             let run = RunPlacement::begin(Timestamp::MIN);
             assert_eq!(recorded.take(&run, &[("soon", 12)]), [(0, false)], "it may be the run before");
-            let mut rest = [("d", 14), ("e", 16)];
-            if newest_first {
-                rest.reverse();
-            }
-            let placed = recorded.take(&run, &rest);
-            assert_eq!(placed, rest.map(|(_, second)| (second, true)));
-            assert_eq!(recorded.take(&run, &[("f", 18), ("f", 18)]), [(18, true), (18, false)]);
+            assert!(run.is_in_doubt() && !run.is_refuted());
+            let placed = recorded.take_of(lasts, &run, &[("d", 14), ("e", 14 + lasts)]);
+            assert_eq!(placed, [(14, true), (14 + lasts, true)]);
+            assert!(run.is_refuted());
+            assert_eq!(
+                recorded.take(&run, &[("soon", 12), ("f", 20), ("f", 20)]),
+                [(12, true), (20, true), (20, false)]
+            );
         }
     }
 }

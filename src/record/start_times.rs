@@ -17,6 +17,8 @@ use crate::archive::{Span, Timestamp};
 
 /// Later than this, or than three segments of the longest duration, is no drift.
 const BREAK_US: i64 = 5 * SECOND_US;
+/// No segment ends so long after it appeared.
+const AHEAD_US: i64 = 15 * SECOND_US;
 /// A told time that lies further before the end of the segment before contradicts it.
 const CONTRADICTS_US: i64 = SECOND_US / 2;
 
@@ -113,11 +115,11 @@ impl StartTimes {
         let (earlier, rest) = segments.split_at(part);
         if !earlier.is_empty() {
             let is_known = self.last.is_some_and(|last| last.run == run);
-            let anew = (!is_known).then(|| self.not_before_the_end(beginning(segments, appeared)));
+            let anew = (!is_known).then(|| self.not_before_the_end(beginning(segments, appeared), appeared));
             placed.extend(self.each(run, earlier, anew, Span::default()));
         }
         let Some(first) = rest.first().map(|segment| segment.sequence) else { return placed };
-        let by_clock = self.not_before_the_end(beginning(rest, appeared));
+        let by_clock = self.not_before_the_end(beginning(rest, appeared), appeared);
         let goes_on = self.last.filter(|last| last.run == run && last.sequence.checked_add(1) == Some(first));
         let late = goes_on.map(|last| (beginning(rest, appeared) - last.end).us());
         let (anew, step) = match late {
@@ -126,7 +128,7 @@ impl StartTimes {
             }
             // They are as late by the clock here as the source always is.
             _ if goes_on.is_some_and(|last| last.is_told) && !self.are_estimates() => (None, Span(0)),
-            Some(late) if late <= (3 * list.target.us()).max(BREAK_US) => (None, self.late.step(late)),
+            Some(late) if late <= self.latest(list) => (None, self.late.step(late)),
             _ => {
                 self.late.clear();
                 (Some(by_clock), Span(0))
@@ -155,8 +157,16 @@ impl StartTimes {
         StartTime { start, source: self.source(segment), is_doubtful: false, moved: Span(0) }
     }
 
-    fn not_before_the_end(&self, start: Timestamp) -> Timestamp {
-        self.last.map_or(start, |last| start.max(last.end))
+    /// Later than this is no drift.
+    fn latest(&self, list: &MediaList) -> i64 {
+        // A time that is told is off by its rounding, and no more.
+        if self.are_estimates() { SECOND_US + SECOND_US / 2 } else { (3 * list.target.us()).max(BREAK_US) }
+    }
+
+    /// Unless that lies where nothing can lie yet: then what came before was placed wrongly.
+    fn not_before_the_end(&self, start: Timestamp, appeared: Timestamp) -> Timestamp {
+        let last = self.last.map(|last| last.end).filter(|end| end.us() <= appeared.us().saturating_add(AHEAD_US));
+        last.map_or(start, |end| start.max(end))
     }
 
     /// One after the other: what is not told begins where the one before ended, and the first at that time if one is given.

@@ -26,7 +26,7 @@ const MOST_UNDER_WAY: usize = 16;
 pub type SegmentNumber = (u64, u64);
 
 /// A segment that is to be here.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct WantedSegment {
     pub listed: ListedSegment,
     /// What its addresses are relative to.
