@@ -33,7 +33,7 @@ pub use bundle::BundleRequest;
 
 pub use archiving::{
     ArchiveLine, ArchiveObject, ArchiveObjects, ArchiveOrder, ArchiveReport, ArchiveRestoreOrder, ArchiveShare,
-    ArchiveSummary, ArchiveVerifyOrder, ArchivedHour,
+    ArchiveSummary, ArchiveVerifyOrder, ArchivedHour, BucketFailure,
 };
 pub use coverage::{
     ClosedHole, ClosedHoleList, CoverageList, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage,

@@ -71,6 +71,28 @@ pub enum BucketError {
     Stopped,
 }
 
+/// The words for them, but for `stopped`, which is no failure.
+pub const REASONS: [&str; 18] = [
+    "setup",
+    "unreachable",
+    "insecure",
+    "silent",
+    "broken",
+    "throttled",
+    "failed",
+    "denied",
+    "no_bucket",
+    "wrong_region",
+    "clock_skew",
+    "refused",
+    "no_credentials",
+    "unexpected",
+    "name",
+    "gone",
+    "cold",
+    "damaged",
+];
+
 /// The key is right, and has not the right.
 const MAY_NOT: &str = "it may not do this; give it the right to list the bucket, and to get and put its objects";
 

@@ -24,7 +24,7 @@ mod upload;
 pub use access_keys::{AccessKeys, CredentialError};
 pub use client::Bucket;
 pub use credentials::CredentialSource;
-pub use error::BucketError;
+pub use error::{BucketError, REASONS};
 pub use listing::{ListedObject, ObjectPage};
 pub use local_hour::{LocalHour, LocalHourError};
 pub use settings::{BadBucket, BucketIdentity, BucketSettings, PART_BYTES};

@@ -14,7 +14,7 @@ use super::cut::end_by_signal;
 use super::exit::Exit;
 use super::out::{LineOutput, stdout};
 use super::progress::Progress;
-use crate::archive::escape::shown;
+use crate::archive::escape::{shown, words};
 use crate::archive::quantity::{count, size};
 use crate::wire::{
     ArchiveLine, ArchiveObjects, ArchiveOrder, ArchiveReport, ArchiveRestoreOrder, ArchiveSummary, ArchiveVerifyOrder,
@@ -235,6 +235,9 @@ async fn status(config: &Config) -> anyhow::Result<ExitCode> {
         [(report.archived, "in the bucket"), (report.waiting, "sealed, to be uploaded"), (report.open, "not sealed")]
     {
         writeln!(out, "{}, {}: {what}", count(share.hours, "hour"), size(share.bytes))?;
+    }
+    if let Some(failing) = &report.failing {
+        writeln!(out, "no hour comes into it since {}: {}", failing.since, words(&failing.why))?;
     }
     say_unsealed(&mut out, report.unsealed)?;
     Ok(Exit::Done.into())

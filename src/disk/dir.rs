@@ -103,6 +103,12 @@ impl Dir {
         Ok(found.filter(|meta| kind(meta).is_file()).map(|meta| file_meta(&meta)))
     }
 
+    /// When a regular file in it was last written, or given another time, which nobody can set back: in nanoseconds since 1970.
+    pub fn ctime_of(&self, name: &OsStr) -> Result<Option<i64>> {
+        let found = self.look_at(name, STAMP_FIELDS)?;
+        Ok(found.filter(|meta| kind(meta).is_file()).map(|meta| stamp(&meta).ctime_ns))
+    }
+
     /// The content of a regular file in it, if that is not larger than `most`.
     pub fn read_small(&self, name: &OsStr, most: u64) -> Result<SmallFile> {
         self.check_name(name)?;

@@ -96,6 +96,12 @@ impl HourNotes<'_> {
         Ok(dir.stat_file(&self.name(place))?.map(|meta| meta.mtime_ns))
     }
 
+    /// When the note of an hour was written, or found to describe another directory, by the clock here: in nanoseconds since 1970.
+    pub fn written_at(self, place: &HourPlace) -> Result<Option<i64>> {
+        let Some(dir) = self.base.dir(&self.above(place))? else { return Ok(None) };
+        dir.ctime_of(&self.name(place))
+    }
+
     /// The note of an hour, if there is one and it has at most so many bytes.
     pub fn read(self, place: &HourPlace, most: u64) -> Result<Option<StoredNote>> {
         let Some(dir) = self.base.dir(&self.above(place))? else { return Ok(None) };
@@ -179,6 +185,8 @@ mod tests {
             assert_eq!(manifests.describes(&place).unwrap(), Some(describes));
         }
         assert_eq!(fs::read(tree.path().join(manifest_path(&place))).unwrap(), b"text");
+        // It was written now, whatever it describes.
+        assert!(manifests.written_at(&place).unwrap().is_some_and(|written| written > 1_700_000_000 * NS));
         assert!(manifests.read(&place, 3).unwrap().is_none(), "larger than any");
         manifests.date(&place, 5).unwrap();
         assert_eq!(manifests.describes(&place).unwrap(), Some(5));

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Problem;
 use super::auth::Auth;
+use super::bucket_metrics::BucketMetrics;
 use super::budget::AnswerBudget;
 use super::changes::Followers;
 use super::events::Listeners;
@@ -136,6 +137,8 @@ pub(super) struct Gauges {
     pub(super) node: NodeMetrics,
     pub(super) jobs: JobMetrics,
     pub(super) problems: ProblemMetrics,
+    /// Where a bucket is named.
+    pub(super) bucket: Option<BucketMetrics>,
 }
 
 /// Who may work at the same time.
@@ -177,6 +180,7 @@ impl App {
                 node: NodeMetrics::register(&node.registry)?,
                 jobs: JobMetrics::register(&node.registry)?,
                 problems: ProblemMetrics::register(&node.registry)?,
+                bucket: node.archiver.as_ref().map(|_| BucketMetrics::register(&node.registry)).transpose()?,
             },
             cache: WireCache::new(node.bounds.listing_cache),
             turns: WorkPermits {

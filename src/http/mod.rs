@@ -14,6 +14,7 @@ pub mod api;
 pub mod app;
 mod archiving;
 pub mod auth;
+mod bucket_metrics;
 mod budget;
 pub mod bundle;
 pub mod changes;

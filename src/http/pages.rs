@@ -45,6 +45,9 @@ fn pieces(app: &App) -> Result<Vec<String>, Problem> {
     app.gauges.jobs.update(&app.node.jobs);
     app.gauges.node.update(&app.node.keeper, &app.node.crawl, &app.node.watch, app.cache.bytes());
     app.gauges.node.update_scrub(&app.node.scrub);
+    if let (Some(metrics), Some(archiver)) = (&app.gauges.bucket, &app.node.archiver) {
+        metrics.update(archiver.figures(), super::status::now());
+    }
     if app.gauges.problems.is_stale() {
         // It sets the gauges. An index that cannot be read must not cost a scraper all the others.
         drop(super::status::gather(app));

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::archive::Timestamp;
+
 /// Hours that are to be uploaded now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -123,6 +125,26 @@ pub struct ArchiveReport {
     /// looks at them.
     #[serde(default)]
     pub unsealed: u64,
+    /// Since when the one that has waited longest is sealed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waiting_since: Option<Timestamp>,
+    /// When an hour was last read back, as its receipt says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_read_back: Option<Timestamp>,
+    /// Why no hour comes into the bucket, as the daemon has seen it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failing: Option<BucketFailure>,
+}
+
+/// That no hour comes into the bucket because of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BucketFailure {
+    /// A word for it, such as `unreachable`.
+    pub reason: String,
+    /// What is wrong, and what to do.
+    pub why: String,
+    /// No hour did from then on.
+    pub since: Timestamp,
 }
 
 /// Some hours.

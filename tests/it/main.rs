@@ -18,6 +18,7 @@ mod archive_format;
 mod archive_interrupted;
 mod archive_swift;
 mod archive_tier;
+mod archive_watched;
 mod asking;
 mod authoring;
 mod behind;

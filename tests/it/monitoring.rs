@@ -132,7 +132,7 @@ fn every_metric_of_the_rules_and_the_dashboard_is_told_by_a_node_with_data_and_p
     peer.wait_ready();
     let node = TestNode::plan(&ours)
         .config(
-            "[backfill]\ninterval = \"1s\"\n[[record]]\nchannel = \"live\"\nsource = \"http://127.0.0.1:1/live.m3u8\"\n",
+            "[backfill]\ninterval = \"1s\"\n[archive]\nbucket = \"nobody\"\nendpoint = \"http://127.0.0.1:1\"\n[[record]]\nchannel = \"live\"\nsource = \"http://127.0.0.1:1/live.m3u8\"\n",
         )
         .flag("--peer")
         .flag(format!("good=http://{}", peer.address))

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::bucket_figures::BucketFigures;
 use super::receipt::{LARGEST, Receipt};
 use crate::archive::object_trailer::LARGEST_MANIFEST;
 use crate::archive::{HourManifest, HourPlace, ObjectName, PackedHour, Timestamp};
@@ -40,7 +41,10 @@ pub enum CopyState {
     /// It is sealed, and was not read back from this bucket.
     Waiting,
     /// It was, and has not changed since.
-    Archived,
+    Archived {
+        /// When it was.
+        read_back: Timestamp,
+    },
 }
 
 /// What became of an hour.
@@ -135,6 +139,7 @@ pub struct Archiver {
     turn: Mutex<()>,
     /// Whether it was said that uploads which were left behind cannot be listed.
     pub(super) told_unlisted: AtomicBool,
+    pub(super) figures: BucketFigures,
 }
 
 impl Archiver {
@@ -142,11 +147,17 @@ impl Archiver {
     pub fn new(keeper: Arc<Keeper>, bucket: Bucket, keep_free: u64, runtime: Handle) -> Self {
         let sealer = Sealer::new(Arc::clone(&keeper));
         let told_unlisted = AtomicBool::new(false);
-        Self { sealer, keeper, bucket, keep_free, runtime, turn: Mutex::default(), told_unlisted }
+        let (turn, figures) = (Mutex::default(), BucketFigures::default());
+        Self { keeper, bucket, keep_free, sealer, runtime, turn, told_unlisted, figures }
     }
 
     pub fn bucket(&self) -> &Bucket {
         &self.bucket
+    }
+
+    /// What is known of it without asking it.
+    pub fn figures(&self) -> &BucketFigures {
+        &self.figures
     }
 
     /// A few looks at the disk.
@@ -158,7 +169,7 @@ impl Archiver {
         let base = self.keeper.guard().base()?;
         let Some((receipt, describes)) = self.receipt(&base, place)? else { return Ok(CopyState::Waiting) };
         if self.disk(Manifests::of(&base).describes(place))? == Some(describes) {
-            return Ok(CopyState::Archived);
+            return Ok(CopyState::Archived { read_back: receipt.read_back });
         }
         // The same hour in another directory, such as a copy of the archive, or another hour.
         let Some((packed, now_ns)) = self.sealed(&base, place)? else {
@@ -168,7 +179,7 @@ impl Archiver {
             return Ok(CopyState::Waiting);
         }
         self.disk(Receipts::of(&base).date(place, now_ns))?;
-        Ok(CopyState::Archived)
+        Ok(CopyState::Archived { read_back: receipt.read_back })
     }
 
     /// Brings an hour into the bucket, and reads it back.
@@ -176,7 +187,7 @@ impl Archiver {
         let _turn = self.turn(watch)?;
         match self.state(place)? {
             CopyState::Open { has_manifest } => return Ok(ArchiveOutcome::Open { has_manifest }),
-            CopyState::Archived => return Ok(ArchiveOutcome::WasArchived),
+            CopyState::Archived { .. } => return Ok(ArchiveOutcome::WasArchived),
             CopyState::Waiting => {}
         }
         let base = self.keeper.guard().base()?;
@@ -193,7 +204,11 @@ impl Archiver {
             if is_there && !self.is_damaged(&packed, stop, watch).await? {
                 return Ok(());
             }
-            self.bucket.upload(open()?, stop, |bytes| watch.moved(bytes)).await?;
+            let sent = |bytes| {
+                watch.moved(bytes);
+                self.figures.uploaded(bytes);
+            };
+            self.bucket.upload(open()?, stop, sent).await?;
             Ok::<(), ArchiveError>(self.check(&packed, stop, watch).await?)
         })?;
         // What was read back is the hour as it was when it was read here.
@@ -204,6 +219,7 @@ impl Archiver {
         }
         let (object, bytes) = (packed.object_name(), packed.size());
         self.note(&base, object.clone(), bytes, describes)?;
+        self.figures.archived(self.bytes(place)?);
         tracing::info!(name: "hour_archived", hour = %place, bytes, "a sealed hour was read back from the bucket");
         Ok(ArchiveOutcome::Archived { object, bytes })
     }
@@ -230,6 +246,7 @@ impl Archiver {
         match self.check(packed, stop, watch).await {
             Ok(()) => Ok(false),
             Err(error) if error.is_loss() => {
+                self.figures.failed(&error);
                 tracing::warn!(name: "object_replaced", object = %packed.object_name(), %error, "an object in the bucket is not what it is called after; it is written over");
                 Ok(true)
             }
@@ -270,7 +287,7 @@ impl Archiver {
             let mut stopped = None;
             loop {
                 tokio::select! {
-                    done = &mut doing => return done.map_err(Into::into),
+                    done = &mut doing => return self.noted(done.map_err(Into::into)),
                     () = tokio::time::sleep(LOOK) => {}
                 }
                 if watch.is_stopped() {
@@ -282,6 +299,15 @@ impl Archiver {
                 }
             }
         })
+    }
+
+    fn noted<T>(&self, done: Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+        match &done {
+            Ok(_) => self.figures.answered(),
+            Err(ArchiveError::Bucket(error)) => self.figures.failed(error),
+            Err(_) => {}
+        }
+        done
     }
 
     /// An error may mean that the disk is away: the guard is told.

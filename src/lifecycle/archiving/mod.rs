@@ -7,6 +7,8 @@
 //! 5. Nothing that lies here is deleted, and nothing in the bucket but what is written over because it was damaged.
 
 mod archiver;
+mod bucket_count;
+mod bucket_figures;
 mod bucket_hours;
 mod order;
 mod receipt;
@@ -15,5 +17,6 @@ mod upload_job;
 mod verify;
 
 pub use archiver::{ArchiveError, Archiver};
+pub use bucket_figures::BucketFigures;
 pub use order::ArchiveObserver;
 pub use upload_job::UploadJob;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::archiver::{ArchiveError, ArchiveOutcome, ArchiveWatch, Archiver, CopyState};
 use crate::archive::HourPlace;
 use crate::sync::crawl::CrawlError;
-use crate::wire::{ArchiveLine, ArchiveReport, ArchiveShare, ArchiveSummary, ArchivedHour};
+use crate::wire::{ArchiveLine, ArchiveReport, ArchiveSummary, ArchivedHour};
 
 /// Receives what is done.
 pub trait ArchiveObserver: Sync {
@@ -64,26 +64,16 @@ impl Archiver {
 
     /// What of these hours lies in the bucket.
     pub fn report(&self, places: &[HourPlace]) -> Result<ArchiveReport, CrawlError> {
-        let mut report = ArchiveReport { bucket: Some(self.bucket.identity().to_string()), ..ArchiveReport::default() };
-        for place in places {
-            let share: &mut ArchiveShare = match self.state(place)? {
-                CopyState::Open { has_manifest } => {
-                    report.unsealed += u64::from(has_manifest);
-                    &mut report.open
-                }
-                CopyState::Waiting => &mut report.waiting,
-                CopyState::Archived => &mut report.archived,
-            };
-            share.hours += 1;
-            share.bytes += self.bytes(place)?;
-        }
-        Ok(report)
+        let count = self.count(places)?;
+        count.unseen.map_or(Ok(ArchiveReport { failing: self.figures.known().failing, ..count.report }), |error| {
+            Err(error.into())
+        })
     }
 
     fn plan(&self, place: &HourPlace, work: &mut Work<'_>) -> Result<(), CrawlError> {
         match self.state(place)? {
             CopyState::Open { has_manifest } => work.open(has_manifest),
-            CopyState::Archived => work.summary.before += 1,
+            CopyState::Archived { .. } => work.summary.before += 1,
             CopyState::Waiting => {
                 let bytes = self.bytes(place)?;
                 work.summary.done += 1;

@@ -132,6 +132,9 @@ impl Archiver {
             flushed?;
         }
         let damaged = came.damaged.into_iter().find(|(name, _)| !came.there.contains(&OsString::from(&**name)));
+        if let Some((_, ArchiveError::Bucket(error))) = &damaged {
+            self.figures.failed(error);
+        }
         match damaged.map(|(_, error)| error).or(failed) {
             Some(error) => Err(error),
             None => Ok((came.files, came.bytes)),
@@ -157,6 +160,7 @@ impl Archiver {
             self.wait(work, async |stop: &CancellationToken| {
                 let take = |bytes: &[u8]| {
                     work.moved(bytes.len() as u64);
+                    self.figures.read(bytes.len() as u64);
                     if stop.is_cancelled() { Err(BucketError::Stopped.into()) } else { splitter.take(bytes) }
                 };
                 unless_stopped(stop, self.bucket.read(&name, run.clone(), take)).await

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::archiver::{ArchiveOutcome, ArchiveWatch, Archiver, CopyState};
+use super::archiver::{ArchiveOutcome, ArchiveWatch, Archiver};
 use crate::archive::HourPlace;
 use crate::jobs::{Failure, Job, JobHandle, JobState, Next, Stop};
-use crate::sync::crawl::CrawlError;
 
 /// How often it is looked whether there is anything to do before the index has caught up.
 const BEFORE: Duration = Duration::from_millis(500);
@@ -26,6 +25,8 @@ pub struct UploadJob {
     ready: watch::Receiver<bool>,
     every: Duration,
     looked: Option<Instant>,
+    /// Whether uploads that were left behind have been looked for since.
+    is_tidy: bool,
     /// The oldest last.
     waiting: Vec<HourPlace>,
     found: usize,
@@ -36,26 +37,28 @@ pub struct UploadJob {
 impl UploadJob {
     /// One that looks so often for hours that were sealed; not before the index has caught up.
     pub fn new(archiver: Arc<Archiver>, every: Duration, ready: watch::Receiver<bool>, stop: Stop) -> Self {
-        Self { archiver, stop, ready, every, looked: None, waiting: Vec::new(), found: 0, failed: BTreeMap::new() }
+        Self {
+            archiver,
+            stop,
+            ready,
+            every,
+            looked: None,
+            is_tidy: false,
+            waiting: Vec::new(),
+            found: 0,
+            failed: BTreeMap::new(),
+        }
     }
 
     fn look(&mut self) -> Result<(), Failure> {
-        let watch = Unwatched { handle: None, stop: &self.stop };
-        self.archiver.end_abandoned(&watch)?;
         self.failed.retain(|_, failed| failed.elapsed() < AGAIN);
-        let mut unseen = None;
         // Newest first, so that the oldest is taken from the end.
-        for place in self.archiver.keeper.places(&[]).unwrap_or_default() {
-            match self.archiver.state(&place) {
-                Ok(CopyState::Waiting) if !self.failed.contains_key(&place) => self.waiting.push(place),
-                Ok(_) => {}
-                // One that cannot be read does not hold up the others.
-                Err(CrawlError::Disk(error)) if !error.is_shortage() => unseen = Some(error),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        (self.looked, self.found) = (Some(Instant::now()), self.waiting.len());
-        match unseen.filter(|_| self.waiting.is_empty()) {
+        let count = self.archiver.count(&self.archiver.keeper.places(&[]).unwrap_or_default())?;
+        self.archiver.figures.counted(count.report);
+        self.waiting = count.waiting;
+        self.waiting.retain(|place| !self.failed.contains_key(place));
+        (self.looked, self.found, self.is_tidy) = (Some(Instant::now()), self.waiting.len(), false);
+        match count.unseen.filter(|_| self.waiting.is_empty()) {
             Some(error) => Err(error.into()),
             None => Ok(()),
         }
@@ -76,18 +79,19 @@ impl Job for UploadJob {
             handle.set_state(JobState::Waiting, "waits until the index has caught up", None);
             return Ok(Next::WhenWoken(BEFORE));
         }
-        if self.waiting.is_empty() {
-            let left = self.looked.map_or(Duration::ZERO, |looked| self.every.saturating_sub(looked.elapsed()));
-            if !left.is_zero() {
-                return Ok(Next::WhenWoken(left));
-            }
+        let left = self.looked.map_or(Duration::ZERO, |looked| self.every.saturating_sub(looked.elapsed()));
+        if left.is_zero() {
             self.look()?;
-            if self.waiting.is_empty() {
-                handle.doing("all that is sealed is in the bucket");
-                return Ok(Next::WhenWoken(self.every));
-            }
         }
-        let Some(place) = self.waiting.pop() else { return Ok(Next::Again) };
+        // What waits is known before the store is asked for anything.
+        if !self.is_tidy {
+            self.archiver.end_abandoned(&Unwatched { handle: None, stop: &self.stop })?;
+            self.is_tidy = true;
+        }
+        let Some(place) = self.waiting.pop() else {
+            handle.doing("all that is sealed is in the bucket");
+            return Ok(Next::WhenWoken(if left.is_zero() { self.every } else { left }));
+        };
         handle.working(format!("uploads {place}"));
         handle.progress((self.found - self.waiting.len()) as u64, self.found as u64);
         match self.archiver.archive(&place, &Unwatched { handle: Some(handle), stop: &self.stop }) {

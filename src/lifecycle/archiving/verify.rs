@@ -68,6 +68,7 @@ impl Archiver {
             Err(ArchiveError::Bucket(error)) if error.is_loss() => {
                 tracing::error!(name: "object_lost", hour = %place, %error, "the object of an archived hour is not what it should be; it is uploaded again if the hour is still here");
                 self.disk(Receipts::remove(&base, place))?;
+                self.figures.lost(self.bytes(place)?);
                 return Err(error.into());
             }
             Err(error) => return Err(error),
@@ -102,6 +103,7 @@ impl Archiver {
     ) -> Result<(), BucketError> {
         let read = |bytes| {
             watch.moved(bytes);
+            self.figures.read(bytes);
             if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         twice(&packed.object_name(), async || unless_stopped(stop, self.bucket.check(packed, read)).await).await

@@ -1,0 +1,57 @@
+//! Counts hours by where they are on their way into the bucket: a few looks at the disk for each, and none at the store.
+
+use super::archiver::{Archiver, CopyState};
+use crate::archive::{HourPlace, Timestamp};
+use crate::disk::{DiskError, Manifests};
+use crate::sync::crawl::CrawlError;
+use crate::wire::{ArchiveReport, ArchiveShare};
+
+/// What was found.
+pub(super) struct HourCount {
+    /// In the order of the places.
+    pub(super) waiting: Vec<HourPlace>,
+    /// Of an hour that could not be looked at, which does not hold up the others.
+    pub(super) unseen: Option<DiskError>,
+    pub(super) report: ArchiveReport,
+}
+
+impl Archiver {
+    /// Looks at each of these hours.
+    pub(super) fn count(&self, places: &[HourPlace]) -> Result<HourCount, CrawlError> {
+        let report = ArchiveReport { bucket: Some(self.bucket.identity().to_string()), ..ArchiveReport::default() };
+        let mut count = HourCount { waiting: Vec::new(), unseen: None, report };
+        for place in places {
+            match self.count_hour(place, &mut count) {
+                Err(CrawlError::Disk(error)) if !error.is_shortage() => count.unseen = Some(error),
+                done => done?,
+            }
+        }
+        Ok(count)
+    }
+
+    fn count_hour(&self, place: &HourPlace, count: &mut HourCount) -> Result<(), CrawlError> {
+        let (state, bytes) = (self.state(place)?, self.bytes(place)?);
+        let report = &mut count.report;
+        let share: &mut ArchiveShare = match state {
+            CopyState::Open { has_manifest } => {
+                report.unsealed += u64::from(has_manifest);
+                &mut report.open
+            }
+            CopyState::Waiting => {
+                let base = self.keeper.guard().base()?;
+                let sealed =
+                    self.disk(Manifests::of(&base).written_at(place))?.map(|ns| Timestamp::from_us(ns / 1_000));
+                report.waiting_since = report.waiting_since.iter().copied().chain(sealed).min();
+                count.waiting.push(place.clone());
+                &mut report.waiting
+            }
+            CopyState::Archived { read_back } => {
+                report.last_read_back = report.last_read_back.max(Some(read_back));
+                &mut report.archived
+            }
+        };
+        share.hours += 1;
+        share.bytes += bytes;
+        Ok(())
+    }
+}
