@@ -3,7 +3,7 @@
 //!
 //! The library's own lists end at the first name that it does not like, and it lists no uploads; so both are asked for here, signed by it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
@@ -11,6 +11,7 @@ use object_store::aws::AwsAuthorizer;
 use object_store::client::{HttpErrorKind, HttpRequest, HttpRequestBody};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
+use reqwest::header::DATE;
 
 use super::client::Bucket;
 use super::error::BucketError;
@@ -81,18 +82,7 @@ impl Bucket {
         let prefix = format!("{}{OBJECTS}", self.settings.prefix());
         let (mut ended, mut from) = (0, None::<(String, String)>);
         for _ in 0..MOST_UPLOAD_PAGES {
-            let mut query = vec![("encoding-type", "url"), ("prefix", &*prefix), ("uploads", "")];
-            if let Some((key, upload)) = &from {
-                query.extend([("key-marker", &**key), ("upload-id-marker", &**upload)]);
-            }
-            query.sort_unstable();
-            let answer = match self.ask(&query).await {
-                Ok(answer) => answer,
-                Err(BucketError::Refused { .. } | BucketError::Failed { status: 501, .. }) => return Ok(None),
-                Err(error) if error.is_not_allowed() => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            let Some(page) = parse::<UploadsDocument>(&answer) else { return Ok(None) };
+            let Some(page) = self.open_uploads(&prefix, from.as_ref()).await? else { return Ok(None) };
             for (key, id, begun) in page.uploads().filter(|(_, _, begun)| *begun + older < now) {
                 let Some(name) = key.strip_prefix(self.settings.prefix()).and_then(ObjectName::parse) else { continue };
                 match self.end_upload(&name, &id.to_owned()).await {
@@ -114,8 +104,31 @@ impl Bucket {
         Ok(Some(ended))
     }
 
-    /// Asks the bucket itself.
+    /// A page of uploads that are open; `None` if the store does not list them, or not to this access key.
+    pub(super) async fn open_uploads(
+        &self,
+        prefix: &str,
+        from: Option<&(String, String)>,
+    ) -> Result<Option<UploadsDocument>, BucketError> {
+        let mut query = vec![("encoding-type", "url"), ("prefix", prefix), ("uploads", "")];
+        if let Some((key, upload)) = from {
+            query.extend([("key-marker", &**key), ("upload-id-marker", &**upload)]);
+        }
+        query.sort_unstable();
+        match self.ask(&query).await {
+            Ok(answer) => Ok(parse(&answer)),
+            Err(BucketError::Refused { .. } | BucketError::Failed { status: 501, .. }) => Ok(None),
+            Err(error) if error.is_not_allowed() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn ask(&self, query: &[(&str, &str)]) -> Result<Bytes, BucketError> {
+        Ok(self.ask_dated(query).await?.0)
+    }
+
+    /// Asks the bucket itself. The time that comes with the answer is by the store's clock.
+    pub(super) async fn ask_dated(&self, query: &[(&str, &str)]) -> Result<DatedAnswer, BucketError> {
         let encoded = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
         let pairs: Vec<String> =
             query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
@@ -136,7 +149,7 @@ impl Bucket {
         }
     }
 
-    async fn ask_once(&self, address: &str) -> Result<Bytes, AskError> {
+    async fn ask_once(&self, address: &str) -> Result<DatedAnswer, AskError> {
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = address.parse().map_err(|_| AskError::Other("an address"))?;
@@ -145,6 +158,7 @@ impl Bucket {
         authorizer.try_authorize(&mut request, None).map_err(AskError::Library)?;
         let answer = self.http.execute(request).await.map_err(AskError::Http)?;
         let status = answer.status();
+        let date = answer.headers().get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
         let whole = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
         let whole = whole.map_err(|error| match error.downcast() {
             Ok(error) => AskError::Http(*error),
@@ -153,14 +167,17 @@ impl Bucket {
         let whole = whole.to_bytes();
         match refusal_in(self.at(), status, &whole) {
             Some(refusal) => Err(AskError::Http(refusal)),
-            None => Ok(whole),
+            None => Ok((whole, date)),
         }
     }
 
-    fn no_list(&self, expected: &'static str) -> BucketError {
+    pub(super) fn no_list(&self, expected: &'static str) -> BucketError {
         BucketError::Unexpected { at: self.at().to_owned(), expected }
     }
 }
+
+/// An answer, and what time it is by the store's clock.
+type DatedAnswer = (Bytes, Option<SystemTime>);
 
 enum AskError {
     Library(object_store::Error),

@@ -19,8 +19,8 @@ use crate::disk::{DirLock, DiskError};
 use crate::replicate::peer::Peer;
 use crate::report::doctor::archive::{self, CheckedPlace};
 use crate::report::doctor::peers::PeerAccess;
-use crate::report::doctor::{self, CheckLevel, CheckResult, machine, verdict, worst};
-use crate::wire::Status;
+use crate::report::doctor::{self, CheckLevel, CheckResult, bucket, machine, verdict, worst};
+use crate::wire::{ArchiveReport, Status};
 
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let (daemon, silence) = match daemon_of(config).await {
@@ -49,6 +49,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     };
     let examined = tokio::task::spawn_blocking(move || archive::examine(&place)).await.context("the work crashed")?;
     found.extend(examined.findings);
+    found.extend(bucket(config, daemon.as_ref()).await?);
     let pid = daemon.as_ref().and_then(|daemon| daemon.pid);
     found.push(verdict::descriptors(machine::descriptor_limit(pid), config.http.max_connections as u64));
     found.extend(watches(config, status.as_ref(), pid, examined.watches));
@@ -219,6 +220,31 @@ async fn peers(
         checks.push(CheckResult::ok("peers", "none; nothing is fetched"));
     }
     (checks, clocks)
+}
+
+/// The bucket that the settings name, asked from here, and what the daemon says of its own.
+async fn bucket(config: &Config, daemon: Option<&Api>) -> anyhow::Result<Vec<CheckResult>> {
+    let report = match daemon {
+        Some(daemon) => daemon.get("api/v1/archive").json::<ArchiveReport>().await.ok(),
+        None => None,
+    };
+    let mut found = Vec::new();
+    let named = match super::options::bucket(config) {
+        Ok(named) => named,
+        Err(error) => {
+            found.push(CheckResult::fail("bucket", format!("{error:#}"), "correct the settings of [archive]"));
+            None
+        }
+    };
+    match &named {
+        Some(named) => found.extend(bucket::examine(named, report.as_ref()).await),
+        None if config.archive.seal && config.archive.bucket.is_none() => found.push(bucket::none()),
+        None => {}
+    }
+    let base_dir = config.base_dir.clone();
+    let waiting = tokio::task::spawn_blocking(move || bucket::waiting(&base_dir, named.as_ref(), report.as_ref()));
+    found.extend(waiting.await.context("the work crashed")?);
+    Ok(found)
 }
 
 fn asker(config: &Config, own: Option<crate::disk::ArchiveId>) -> anyhow::Result<PeerAccess> {

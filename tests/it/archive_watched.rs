@@ -5,10 +5,10 @@ use std::fs;
 use hyper::Method;
 use serde_json::Value;
 
-use crate::archive_tier::{PATIENCE, archive, archived, node, object_of, seal_all, with_bucket};
+use crate::archive_tier::{PATIENCE, archive, archived, ask, node, object_of, seal_all, with_bucket};
 use crate::dashboards::metrics;
-use crate::support::object_store::{LineFault, TestStore};
-use crate::support::{TestNode, eventually};
+use crate::support::object_store::{KEY, LineFault, REGION, SECRET, TestStore};
+use crate::support::{Outcome, TestArchive, TestNode, eventually, gapless};
 
 /// The value of a series.
 fn text(node: &TestNode, series: &str) -> String {
@@ -78,4 +78,81 @@ fn metrics_tell_what_waits_what_fails_and_what_is_there_without_asking_the_store
         failures(&again, "unreachable") >= 1.0 && value(&again, "gapless_bucket_failing_seconds") > 0.0
     });
     again.terminate();
+}
+
+const DOCTOR: &[&str] = &["doctor", "--json", "--listen", "127.0.0.1:0"];
+
+/// Level of a check, and its value and advice; empty where it is not made.
+#[track_caller]
+fn check(said: &Outcome, code: i32, name: &str) -> (String, String) {
+    assert!(!format!("{}{}", said.out, said.err).contains(SECRET), "{said:?}");
+    let told = said.json(code);
+    let found = told["checks"].as_array().unwrap().iter().find(|check| check["check"] == name);
+    let text = |key: &str| found.map_or("", |found| found[key].as_str().unwrap_or_default()).to_owned();
+    (text("level"), format!("{} -> {}", text("value"), text("advice")))
+}
+
+#[test]
+fn doctor_asks_the_store_and_says_what_is_wrong_and_what_waits() {
+    let (store, archive) = (TestStore::start(), archive());
+    with_bucket(&archive, &store);
+    seal_all(&archive);
+    let look = || gapless(archive.path(), DOCTOR);
+    let said = look();
+    let (level, value) = check(&said, 0, "bucket");
+    assert!(level == "ok" && value.contains(KEY) && value.contains(REGION) && value.contains("credentials"), "{value}");
+    assert_eq!(check(&said, 0, "bucket clock").0, "ok");
+    // This store does not list them.
+    let (level, value) = check(&said, 0, "bucket uploads");
+    assert!(level == "warn" && value.contains("ListBucketMultipartUploads"), "{value}");
+    assert!(check(&said, 0, "bucket hours").1.starts_with("2 hours sealed and not in the bucket"), "{said:?}");
+    store.lists_uploads();
+    assert_eq!(check(&look(), 0, "bucket uploads").0, "ok");
+    assert_eq!(ask(&archive, &["run"]).json(0)["summary"]["done"], 2);
+    assert!(check(&look(), 0, "bucket hours").1.starts_with("0 hours"));
+
+    for (status, code, told) in [
+        (403, "InvalidAccessKeyId", "does not know it"),
+        (403, "SignatureDoesNotMatch", "is another one"),
+        (403, "AccessDenied", "give it the right to list the bucket"),
+        (403, "RequestTimeTooSkewed", "set the clock"),
+        (404, "NoSuchBucket", "make it, or correct archive.bucket"),
+        (301, "PermanentRedirect", "correct archive.region"),
+    ] {
+        store.fails(Method::GET, "list-type", LineFault::Refuses(status, code), 1);
+        let (level, value) = check(&look(), 1, "bucket");
+        assert!(level == "fail" && value.contains(told), "{code}: {value}");
+    }
+    let credentials = archive.outside().join("credentials");
+    fs::rename(&credentials, archive.outside().join("elsewhere")).unwrap();
+    let (level, value) = check(&look(), 1, "bucket");
+    assert!(level == "fail" && value.contains("cannot be read"), "{value}");
+    fs::rename(archive.outside().join("elsewhere"), &credentials).unwrap();
+
+    // A daemon says more than what is seen from here.
+    let running = node(&archive).start();
+    eventually(PATIENCE, || archived(&running) == 2);
+    assert_eq!(check(&running.run(DOCTOR), 0, "bucket").0, "ok");
+    store.fails(Method::GET, "list-type", LineFault::Refuses(403, "AccessDenied"), 1);
+    let (level, value) = check(&running.run(DOCTOR), 0, "bucket");
+    assert!(level == "warn" && value.starts_with("the daemon has no trouble with it"), "{value}");
+    drop(store);
+    eventually(PATIENCE, || value_of_failing(&running));
+    let (level, value) = check(&running.run(DOCTOR), 1, "bucket");
+    assert!(level == "fail" && value.contains("is it running, and archive.endpoint right?"), "{value}");
+    running.terminate();
+}
+
+fn value_of_failing(node: &TestNode) -> bool {
+    value(node, "gapless_bucket_failing_seconds") > 0.0
+}
+
+#[test]
+fn doctor_says_that_hours_are_kept_here_alone_only_where_some_are_sealed() {
+    let archive = TestArchive::empty();
+    assert_eq!(check(&gapless(archive.path(), DOCTOR), 0, "bucket").0, "");
+    fs::create_dir_all(archive.at(".gapless")).unwrap();
+    fs::write(archive.at(".gapless/config.toml"), "[archive]\nseal = true\n").unwrap();
+    let (level, value) = check(&gapless(archive.path(), DOCTOR), 0, "bucket");
+    assert!(level == "ok" && value.contains("kept here alone"), "{value}");
 }

@@ -122,7 +122,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("record", &["disk", "jobs", "media", "net/tls", "net/without_secrets", "process"]),
     (
         "report/doctor",
-        &["sync/check", "disk", "index", "replicate/peer", "lifecycle/retention", "net/tls", "net/tokens", "wire"],
+        &[
+            "sync/check",
+            "bucket",
+            "disk",
+            "index",
+            "replicate/peer",
+            "lifecycle/archiving",
+            "lifecycle/retention",
+            "net/tls",
+            "net/tokens",
+            "wire",
+        ],
     ),
     (
         "cli",

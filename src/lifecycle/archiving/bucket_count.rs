@@ -1,8 +1,10 @@
 //! Counts hours by where they are on their way into the bucket: a few looks at the disk for each, and none at the store.
 
 use super::archiver::{Archiver, CopyState};
+use super::receipt::{LARGEST, Receipt};
 use crate::archive::{HourPlace, Timestamp};
-use crate::disk::{DiskError, Manifests};
+use crate::bucket::BucketIdentity;
+use crate::disk::{Base, DiskError, Manifests, Receipts};
 use crate::sync::crawl::CrawlError;
 use crate::wire::{ArchiveReport, ArchiveShare};
 
@@ -13,6 +15,21 @@ pub(super) struct HourCount {
     /// Of an hour that could not be looked at, which does not hold up the others.
     pub(super) unseen: Option<DiskError>,
     pub(super) report: ArchiveReport,
+}
+
+/// Sealed hours without a receipt of this bucket that counts, by the notes on the disk alone: for whoever has no index.
+pub fn hours_that_wait(base: &Base, bucket: &BucketIdentity) -> Result<u64, DiskError> {
+    let (manifests, mut waiting) = (Manifests::of(base), 0);
+    for place in manifests.places()? {
+        let described = manifests.describes(&place)?;
+        if described.is_none() || described != base.stamp(&place.path())?.map(|stamp| stamp.ctime_ns) {
+            continue;
+        }
+        let noted = Receipts::of(base).read(&place, LARGEST)?.filter(|noted| Some(noted.describes_ns) == described);
+        let receipt = noted.and_then(|noted| Receipt::read(&place, &noted.bytes));
+        waiting += u64::from(receipt.is_none_or(|receipt| receipt.bucket != *bucket));
+    }
+    Ok(waiting)
 }
 
 impl Archiver {

@@ -17,6 +17,7 @@ mod upload_job;
 mod verify;
 
 pub use archiver::{ArchiveError, Archiver};
+pub use bucket_count::hours_that_wait;
 pub use bucket_figures::BucketFigures;
 pub use order::ArchiveObserver;
 pub use upload_job::UploadJob;

@@ -1,6 +1,6 @@
 //! Looks at what surrounds a node, and says what is wrong and what to do: the machine, the disk, the index, other nodes.
 //!
-//! 1. `machine`, `archive` and `peers` gather facts; each may fail, and that is a fact as well.
+//! 1. `machine`, `archive`, `bucket` and `peers` gather facts; each may fail, and that is a fact as well.
 //! 2. `verdict` judges them: pure functions from numbers to a [`CheckResult`].
 //! 3. Nothing is mended here and nothing is changed, except that a file of a few bytes is written beside the marker and removed
 //!    again: whether that can be done is known only by doing it.
@@ -8,6 +8,7 @@
 //! What the daemon says of itself, and how findings are shown, is the command line's affair.
 
 pub(crate) mod archive;
+pub(crate) mod bucket;
 pub(crate) mod machine;
 pub(crate) mod peers;
 pub(crate) mod recordings;
