@@ -140,6 +140,9 @@ pub struct Status {
     /// Retention.
     #[serde(default)]
     pub retention: RetentionReport,
+    /// The bucket, if one is named: as hours were counted last, without asking it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bucket: Option<ArchiveReport>,
     /// Where the list of other nodes comes from.
     #[serde(default)]
     pub sources: Vec<SourceReport>,

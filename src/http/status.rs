@@ -86,6 +86,7 @@ pub(super) fn gather(app: &App) -> Result<Status, Problem> {
         peers,
         sources,
         retention,
+        bucket: app.node.archiver.as_ref().map(|archiver| archiver.known()),
         doubts: doubts.into_iter().map(super::operator_actions::doubt_report).collect(),
         problems: problems.into_iter().map(ProblemReport::from).collect(),
         troubles,

@@ -48,9 +48,19 @@ fn metrics_tell_what_waits_what_fails_and_what_is_there_without_asking_the_store
     let said = running.run(&["archive", "status"]);
     assert!(said.out.contains("no hour comes into it since 20") && said.out.contains("AccessDenied"), "{said:?}");
     assert!(failing() > since, "it goes on");
+    let status = running.get("/api/v1/status").json();
+    assert_eq!(
+        (&status["bucket"]["waiting"]["hours"], &status["bucket"]["failing"]["reason"]),
+        (&2.into(), &"denied".into())
+    );
+    let screen = running.run(&["status"]).out;
+    let line = screen.lines().find(|line| line.starts_with("bucket")).unwrap().to_owned();
+    assert!(line.contains("0 hours") && line.contains("2 hours, ") && line.contains("denied for "), "{line}");
 
     store.is_well();
     eventually(PATIENCE, || hours() == ["2", "0"]);
+    let line = running.run(&["status"]).out.lines().find(|line| line.starts_with("bucket")).unwrap().to_owned();
+    assert!(line.contains("2 hours") && line.contains("last read back") && !line.contains("denied"), "{line}");
     let is_well = || text(&running, "gapless_bucket_failing_seconds") == "0";
     assert!(is_well() && text(&running, "gapless_bucket_oldest_waiting_seconds") == "0");
     assert!((value(&running, "gapless_bucket_bytes") - bytes).abs() < 1.0);

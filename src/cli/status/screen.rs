@@ -5,7 +5,8 @@ use crate::archive::problems::Severity;
 use crate::archive::quantity::{count, exact_length, length, size};
 use crate::archive::{Hour, Timestamp};
 use crate::wire::{
-    CrawlReport, DayCoverage, JobReport, PeerReport, ProblemReport, RecorderSkewReport, Status, StreamStatus,
+    ArchiveReport, ArchiveShare, CrawlReport, DayCoverage, JobReport, PeerReport, ProblemReport, RecorderSkewReport,
+    Status, StreamStatus,
 };
 
 pub(super) fn lines(status: &Status, now: Timestamp, paint: ColourWriter) -> (Vec<String>, Vec<String>) {
@@ -98,12 +99,28 @@ impl Screen {
         let mut watch_details = vec![count(watch.events, "event")];
         watch_details.extend((watch.overflows > 0).then(|| count(watch.overflows, "overflow")));
         watch_details.extend((watch.unwatched > 0).then(|| format!("{} compared instead", watch.unwatched)));
-        vec![
+        let mut lines = vec![
             self.line("disk", good_if(disk.state == "there"), &disk.state, &space),
             self.line("index", good_if(index.state == "good"), &index.state, &index_details),
             self.crawl(&status.crawl),
             self.line("watch", Tone::Plain, &format!("{} directories", watch.watches), &watch_details),
-        ]
+        ];
+        lines.extend(status.bucket.as_ref().map(|bucket| self.bucket(bucket)));
+        lines
+    }
+
+    fn bucket(&self, bucket: &ArchiveReport) -> String {
+        let share = |share: &ArchiveShare| format!("{}, {}", count(share.hours, "hour"), size(share.bytes));
+        let mut more = bucket.bucket.clone().into_iter().collect::<Vec<_>>();
+        if bucket.waiting.hours > 0 {
+            let oldest = bucket.waiting_since.map(|since| format!(", sealed up to {} ago", self.ago(since)));
+            more.push(format!("{} to be uploaded{}", share(&bucket.waiting), oldest.unwrap_or_default()));
+        }
+        more.extend(bucket.last_read_back.map(|last| format!("last read back {} ago", self.ago(last))));
+        if let Some(failing) = &bucket.failing {
+            more.push(format!("{} for {}: {}", failing.reason, self.ago(failing.since), failing.why));
+        }
+        self.line("bucket", good_if(bucket.failing.is_none()), &share(&bucket.archived), &more)
     }
 
     fn crawl(&self, crawl: &CrawlReport) -> String {

@@ -41,6 +41,7 @@ function draw(status) {
   crawl(status);
   visitors(status.crawl);
   disk(status);
+  bucket(status);
   jobs(status.jobs);
   peers(status.peers);
   streams(status.streams);
@@ -125,6 +126,22 @@ function disk({ disk: state }) {
     make("p", { class: "big" }, make("span", { class: `dot ${state.state === "there" ? "good" : "bad"}` }), " ", known ? `${bytes(state.free_bytes)} free` : state.state),
     known ? meter(1 - free, free < 0.05, "Disk used") : null,
     known ? facts(["Used", `${bytes(state.total_bytes - state.free_bytes)} of ${bytes(state.total_bytes)}`], ...filled, ["Free", `${(free * 100).toFixed(1)} %`]) : null);
+}
+
+/** What lies in the bucket, what waits for it, and why nothing comes there. */
+function bucket({ bucket: state, ready }) {
+  byId("bucket-card").hidden = !state;
+  if (!state) return;
+  const { archived, waiting, failing } = state;
+  const share = ({ hours, bytes: size }) => `${counted(hours, "hour")}, ${bytes(size)}`;
+  fill(byId("bucket"),
+    make("p", { class: "big" }, make("span", { class: `dot ${failing ? "bad" : waiting.hours || !ready ? "busy" : "good"}` }), " ", failing ? failing.reason.replaceAll("_", " ") : ready ? share(archived) : "catching up"),
+    facts(failing ? ["There", share(archived)] : null, ["Waiting", waiting.hours ? share(waiting) : "none"],
+      state.waiting_since ? ["Oldest sealed", time(state.waiting_since)] : null,
+      ["Last read back", time(state.last_read_back)],
+      failing ? ["Nothing since", time(failing.since)] : null,
+      failing ? ["Why", failing.why] : null,
+      ["Where", make("code", {}, state.bucket)]));
 }
 
 const JOB_STATES = { waiting: "good", resting: "good", working: "busy", "backing-off": "bad", stalled: "bad", ended: "bad" };

@@ -33,6 +33,12 @@ pub fn hours_that_wait(base: &Base, bucket: &BucketIdentity) -> Result<u64, Disk
 }
 
 impl Archiver {
+    /// What was counted last, and what fails now: without a look at anything.
+    pub fn known(&self) -> ArchiveReport {
+        let (bucket, known) = (Some(self.bucket.identity().to_string()), self.figures.known());
+        ArchiveReport { bucket, failing: known.failing, ..known.counted.unwrap_or_default() }
+    }
+
     /// Looks at each of these hours.
     pub(super) fn count(&self, places: &[HourPlace]) -> Result<HourCount, CrawlError> {
         let report = ArchiveReport { bucket: Some(self.bucket.identity().to_string()), ..ArchiveReport::default() };
