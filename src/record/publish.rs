@@ -60,6 +60,28 @@ pub struct RecordedQuality {
     unsure: Mutex<()>,
 }
 
+/// What is here from before that may be a segment of a run that tells no times.
+#[derive(Debug)]
+pub struct HereBefore {
+    /// What began earlier is not.
+    pub from: Timestamp,
+    /// Nor is what began then, unless the segment does as well: it is another one of the same run.
+    pub but: Vec<Timestamp>,
+}
+
+impl Default for HereBefore {
+    fn default() -> Self {
+        Self { from: Timestamp::MIN, but: Vec::new() }
+    }
+}
+
+impl HereBefore {
+    fn may_be(&self, there: Timestamp, start: Timestamp, duration: Span) -> bool {
+        let is_itself = is_within(there, start, Span::from_us(duration.us() / 2));
+        there + ALIKE >= self.from && (is_itself || !self.but.contains(&there))
+    }
+}
+
 /// What became of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedSegment {
@@ -97,13 +119,13 @@ impl RecordedQuality {
         fetched: FetchedSegment,
         start: Timestamp,
         duration: Span,
-        floor: Timestamp,
+        (floor, here): (Timestamp, &HereBefore),
     ) -> Result<RecordedSegment, FetchFailure> {
         let said = self.peer_times.of(&self.stream, &fetched.file.hash(), start);
         let mut starts = said.iter().map(|said| said.start).filter(|agreed| *agreed >= floor);
         // More than one is content that recurs, or recorders that do not agree themselves.
         let agreed = starts.next().filter(|first| starts.all(|other| other == *first));
-        self.publish(fetched, agreed.unwrap_or(start), duration, StartSource::Untold)
+        self.publish_from(here, fetched, agreed.unwrap_or(start), duration, StartSource::Untold)
     }
 
     /// Publishes a segment that begins then, unless the same bytes are here. Blocks.
@@ -114,13 +136,13 @@ impl RecordedQuality {
         duration: Span,
         source: StartSource,
     ) -> Result<RecordedSegment, FetchFailure> {
-        self.publish_from(Timestamp::MIN, fetched, start, duration, source)
+        self.publish_from(&HereBefore::default(), fetched, start, duration, source)
     }
 
-    /// The same, where what began before `here_from` is another one, whatever its bytes are. Blocks.
+    /// The same, where not all that is here is the same segment, whatever its bytes are. Blocks.
     pub fn publish_from(
         &self,
-        here_from: Timestamp,
+        here: &HereBefore,
         fetched: FetchedSegment,
         start: Timestamp,
         duration: Span,
@@ -138,7 +160,7 @@ impl RecordedQuality {
             None if alike.is_some() && bytes > 0 => self.on_disk(&*self.archive.base()?, &hash, start, kind, near)?,
             known => known,
         };
-        if let Some(there) = there.filter(|there| *there + ALIKE >= here_from) {
+        if let Some(there) = there.filter(|there| here.may_be(*there, start, duration)) {
             self.remember(hash, there, kind);
             let FetchedSegment { fault, is_cut, .. } = fetched;
             return Ok(RecordedSegment { start: there, duration, kind, fault, bytes, hash, is_cut, path: None });
@@ -296,7 +318,8 @@ impl RecordedQuality {
         let is_it = |(known, at, of): &&(Hash, Timestamp, SegmentKind)| {
             known == hash && *of == kind && is_within(*at, start, near)
         };
-        recent.iter().rev().find(is_it).map(|(_, at, _)| *at)
+        let there = recent.iter().rev().filter(is_it).map(|(_, at, _)| *at);
+        there.min_by_key(|at| (*at - start).us().abs())
     }
 
     fn on_disk(
@@ -307,14 +330,14 @@ impl RecordedQuality {
         kind: SegmentKind,
         near: Span,
     ) -> Result<Option<Timestamp>, DiskError> {
+        let mut there = Vec::new();
         for hour in hours_within(start, near) {
             let keys = self.keys(base, hour)?;
             let same = keys.iter().filter(|key| key.hash == *hash && key.kind == kind).map(|key| key.start(hour));
-            if let Some(there) = same.filter(|there| is_within(*there, start, near)).min() {
-                return Ok(Some(there));
-            }
+            there.extend(same.filter(|at| is_within(*at, start, near)));
         }
-        Ok(None)
+        // Content that recurs is the one that lies there.
+        Ok(there.into_iter().min_by_key(|at| ((*at - start).us().abs(), *at)))
     }
 
     /// What lies in an hour, tombstones included: what is hidden is not recorded anew under another name.

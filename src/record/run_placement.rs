@@ -7,10 +7,12 @@
 //! That shows as soon as one of the run comes for whose time something else is here: then all of the run belongs after what is here, and what was
 //! found here before comes once more ([`RunPlacement::is_refuted`]).
 
+use std::collections::VecDeque;
+
 use parking_lot::Mutex;
 use tokio::time::{Duration, Instant};
 
-use super::publish::{RecordedQuality, RecordedSegment};
+use super::publish::{HereBefore, RecordedQuality, RecordedSegment};
 use super::segment_fetch::{FetchFailure, FetchedSegment};
 use super::start_times::StartTime;
 use crate::archive::{SegmentKind, Span, Timestamp};
@@ -20,8 +22,12 @@ const ALONE_FOR: Duration = Duration::from_secs(4);
 
 /// What is found here within this, before the time at which it appeared, is not of another run: playlists come late, and by caches.
 const LONG_AGO: Span = Span::from_us(-8_000_000);
+/// Segments of a run that are remembered, so that content that recurs within half a minute is known.
+const OWN: usize = 64;
 /// So many segments after the first one may say where a run belongs that was placed by the clock.
-const GUESSED_FOR: u32 = 16;
+const GUESSED_FOR: u32 = 64;
+/// A run does not begin so long after the clock says, whatever is here.
+const AHEAD: Span = Span::from_us(15_000_000);
 
 #[derive(Debug)]
 pub struct RunPlacement {
@@ -39,8 +45,14 @@ struct Placed {
     certainty: Certainty,
     /// Where the estimated times of the run begin, as far as it has come.
     first: Option<Timestamp>,
+    /// The estimated time of the newest that was found here, which the shift was learnt from.
+    learnt_from: Option<Timestamp>,
+    /// Where all ended that was here before the run.
+    end_before: Option<Timestamp>,
     /// What began earlier is of a run before, whatever its bytes are.
     here_from: Timestamp,
+    /// When the newest segments of the run begin that were published by it. What has the bytes of one of them is content that recurs.
+    own: VecDeque<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +68,15 @@ enum Certainty {
 
 impl Placed {
     fn unknown() -> Self {
-        Self { shift: None, certainty: Certainty::Guessed(GUESSED_FOR), first: None, here_from: Timestamp::MIN }
+        Self {
+            shift: None,
+            certainty: Certainty::Guessed(GUESSED_FOR),
+            first: None,
+            learnt_from: None,
+            end_before: None,
+            here_from: Timestamp::MIN,
+            own: VecDeque::new(),
+        }
     }
 }
 
@@ -64,6 +84,12 @@ impl RunPlacement {
     /// Of a run that begins now, of which nothing has come.
     pub fn begin(floor: Timestamp) -> Self {
         Self { floor, began: Instant::now(), is_old: false, placed: Mutex::new(Placed::unknown()) }
+    }
+
+    /// Of what comes after a break in a stream whose numbers go on: what is here from before that break is something else, whatever its bytes are.
+    pub fn after_a_break(floor: Timestamp, longest: Span) -> Self {
+        let placed = Placed { here_from: floor - longest, ..Placed::unknown() };
+        Self { placed: Mutex::new(placed), ..Self::begin(floor) }
     }
 
     /// Of a stream that had ended before anybody asked: what is here of it from before may be old.
@@ -123,25 +149,35 @@ impl RunPlacement {
         placed.first = Some(placed.first.map_or(time.start, |first| first.min(time.start)));
         if let Some(shift) = placed.shift {
             self.refute_by(&mut placed, quality, &fetched, (time.start + shift, duration))?;
-            let (start, here_from) = (time.start + placed.shift.unwrap_or(shift), placed.here_from);
+            let start = time.start + placed.shift.unwrap_or(shift);
+            let here = HereBefore { from: placed.here_from, but: placed.own.iter().copied().collect() };
             if placed.certainty == Certainty::Proven {
                 drop(placed);
-                return quality.publish_from(here_from, fetched, start, duration, time.source);
+                let recorded = quality.publish_from(&here, fetched, start, duration, time.source)?;
+                self.placed.lock().published(&recorded);
+                return Ok(recorded);
             }
             let is_full = fetched.kind == SegmentKind::Full;
-            let recorded = quality.publish_from(here_from, fetched, start, duration, time.source)?;
+            let recorded = quality.publish_from(&here, fetched, start, duration, time.source)?;
             placed.learn(&recorded, time, is_full);
+            placed.published(&recorded);
             return Ok(recorded);
         }
         let is_full = fetched.kind == SegmentKind::Full;
         let old = if is_full && self.is_old { quality.long_before(&fetched)? } else { None };
         let start = old.unwrap_or(time.start);
+        let here = HereBefore { from: placed.here_from, but: Vec::new() };
         let recorded = if is_full {
-            quality.publish_first(fetched, start, duration, self.floor)?
+            quality.publish_first(fetched, start, duration, (self.floor, &here))?
         } else {
-            quality.publish(fetched, start, duration, time.source)?
+            quality.publish_from(&here, fetched, start, duration, time.source)?
         };
         placed.shift = Some(recorded.start - time.start);
+        placed.published(&recorded);
+        if recorded.path.is_none() {
+            placed.learnt_from = Some(time.start);
+            placed.end_before = quality.newest_end()?;
+        }
         placed.certainty = match (&recorded.path, old) {
             (None, None) => Certainty::Found,
             (None, Some(_)) => Certainty::Proven,
@@ -161,21 +197,33 @@ impl RunPlacement {
         let is_long_ago = placed.shift.is_some_and(|shift| shift < LONG_AGO);
         let may_be = is_long_ago && placed.certainty == Certainty::Found && fetched.kind == SegmentKind::Full;
         if may_be && quality.is_other_here(fetched, start, duration)? {
-            let end = quality.newest_end()?.unwrap_or(self.floor).max(self.floor);
+            let end = placed.end_before.unwrap_or(self.floor).max(self.floor);
             let first = placed.first.unwrap_or(end);
-            let shift = Some(first.max(end) - first);
-            *placed = Placed { shift, certainty: Certainty::Refuted, first: Some(first), here_from: end };
+            let shift = Some(first.max(end) - first).filter(|shift| *shift <= AHEAD).unwrap_or_default();
+            (placed.shift, placed.certainty, placed.here_from) = (Some(shift), Certainty::Refuted, first + shift);
         }
         Ok(())
     }
 }
 
 impl Placed {
+    fn published(&mut self, recorded: &RecordedSegment) {
+        if recorded.path.is_some() {
+            self.own.push_back(recorded.start);
+            if self.own.len() > OWN {
+                self.own.pop_front();
+            }
+        }
+    }
+
     /// What a segment says that came after the first one.
     fn learn(&mut self, recorded: &RecordedSegment, time: &StartTime, is_full: bool) {
         self.certainty = match (self.certainty, &recorded.path) {
-            (Certainty::Guessed(_), None) if is_full => {
-                self.shift = Some(recorded.start - time.start);
+            // The newest says where what follows belongs: there may be a hole in what is here.
+            (Certainty::Guessed(_) | Certainty::Found, None) if is_full => {
+                if self.learnt_from.is_none_or(|before| before < time.start) {
+                    (self.shift, self.learnt_from) = (Some(recorded.start - time.start), Some(time.start));
+                }
                 Certainty::Found
             }
             (Certainty::Guessed(left), _) => left.checked_sub(1).map_or(Certainty::Proven, Certainty::Guessed),
@@ -255,6 +303,15 @@ mod tests {
         let again = RunPlacement::begin(Timestamp::MIN);
         let placed = recorded.take(&again, &[("a", 3), ("b", 5), ("c", 7), ("d", 9)]);
         assert_eq!(placed, [(3, true), (2, false), (4, false), (6, true)]);
+    }
+
+    #[test]
+    fn content_that_recurs_is_recorded_each_time_and_moves_nothing() {
+        let recorded = Recorded::new();
+        let run = RunPlacement::begin(Timestamp::MIN);
+        let listed = [("bumper", 0), ("ad", 2), ("bumper", 4), ("a", 6), ("bumper", 8), ("bumper", 8)];
+        let placed = recorded.take(&run, &listed);
+        assert_eq!(placed, [(0, true), (2, true), (4, true), (6, true), (8, true), (8, false)]);
     }
 
     #[test]

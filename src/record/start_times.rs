@@ -17,6 +17,8 @@ use crate::archive::{Span, Timestamp};
 
 /// Later than this, or than three segments of the longest duration, is no drift.
 const BREAK_US: i64 = 5 * SECOND_US;
+/// And later than this is none in any case: what is here is looked for within 30 s.
+const LONGEST_BREAK_US: i64 = 20 * SECOND_US;
 /// No segment ends so long after it appeared.
 const AHEAD_US: i64 = 15 * SECOND_US;
 /// A told time that lies further before the end of the segment before contradicts it.
@@ -126,6 +128,9 @@ impl StartTimes {
             _ if rest.iter().any(|segment| self.told(segment).is_some()) => {
                 (goes_on.is_none().then_some(by_clock), Span(0))
             }
+            _ if goes_on.is_some() && self.are_estimates() && rest.iter().all(|segment| segment.time.is_none()) => {
+                (None, Span(0))
+            }
             // They are as late by the clock here as the source always is.
             _ if goes_on.is_some_and(|last| last.is_told) && !self.are_estimates() => (None, Span(0)),
             Some(late) if late <= self.latest(list) => (None, self.late.step(late)),
@@ -160,7 +165,11 @@ impl StartTimes {
     /// Later than this is no drift.
     fn latest(&self, list: &MediaList) -> i64 {
         // A time that is told is off by its rounding, and no more.
-        if self.are_estimates() { SECOND_US + SECOND_US / 2 } else { (3 * list.target.us()).max(BREAK_US) }
+        if self.are_estimates() {
+            SECOND_US + SECOND_US / 2
+        } else {
+            (3 * list.target.us()).clamp(BREAK_US, LONGEST_BREAK_US)
+        }
     }
 
     /// Unless that lies where nothing can lie yet: then what came before was placed wrongly.

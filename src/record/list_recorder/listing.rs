@@ -81,6 +81,7 @@ impl ListRecorder {
             let is_old = list.has_ended && change == WindowChange::First;
             self.placement = Arc::new(match is_untold {
                 true if is_old => RunPlacement::of_what_has_ended(),
+                true if is_broken => RunPlacement::after_a_break(ended, list.target),
                 true => RunPlacement::begin(ended),
                 false => RunPlacement::told(),
             });
