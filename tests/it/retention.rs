@@ -1,17 +1,9 @@
 //! Retention: whole hours go by age, size and free space, stay gone, and nothing goes by mistake.
 
-use std::time::{Duration, SystemTime};
-
-use crate::support::archive::snapshot;
+use crate::support::archive::{hours_ago, snapshot};
 use crate::support::peer::{FalsePeer, Sent};
 use crate::support::trouble::{Filler, Mount, may_mount, wait_for_a_good_index};
 use crate::support::{Kind, Outcome, SOON, TestArchive, TestNode, eventually, gapless, invariants};
-
-/// The hour that runs, less so many; as directories are called.
-fn hours_ago(count: u64) -> String {
-    let then = SystemTime::now() - Duration::from_secs(count * 3600);
-    humantime::format_rfc3339_seconds(then).to_string()[..13].to_owned()
-}
 
 /// An archive with this many segments in each of these hours, counted back from now.
 fn archive_of(hours: std::ops::Range<u64>, segments: usize) -> TestArchive {

@@ -1,18 +1,12 @@
 //! What a peer gives displaces nothing of one's own, and fills no disk with what nobody here wants.
 
-use std::time::{Duration, SystemTime};
-
+use crate::support::archive::hours_ago;
 use crate::support::{Kind, SOON, TestArchive, TestNode, eventually};
 
 /// Bytes of a segment of these archives.
 const SEGMENT: u64 = 376;
 /// What one takes of a disk.
 const BLOCK: u64 = 4_096;
-
-fn hours_ago(count: u64) -> String {
-    let then = SystemTime::now() - Duration::from_secs(count * 3600);
-    humantime::format_rfc3339_seconds(then).to_string()[..13].to_owned()
-}
 
 /// So many hours of a stream, with two segments each.
 fn archive_of(stream: &str, hours: std::ops::Range<u64>) -> TestArchive {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,6 +12,17 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::model;
+
+thread_local! {
+    /// When this test first asked for an hour: they are counted from there, also when the hour turns while it runs.
+    static FIRST_ASKED: SystemTime = SystemTime::now();
+}
+
+/// The hour in which this test began, less so many; as directories are called.
+pub fn hours_ago(count: u64) -> String {
+    let then = FIRST_ASKED.with(|first| *first) - Duration::from_secs(count * 3600);
+    humantime::format_rfc3339_seconds(then).to_string()[..13].to_owned()
+}
 
 /// What a segment is, as its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
