@@ -35,10 +35,13 @@ pub struct RunPlacement {
     floor: Timestamp,
     began: Instant,
     is_old: bool,
+    /// Held while the disk is asked where the run belongs.
+    deciding: Mutex<()>,
+    /// Never held while the disk is asked: whoever only looks does not wait for that.
     placed: Mutex<Placed>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Placed {
     /// None until the first has come.
     shift: Option<Span>,
@@ -83,7 +86,8 @@ impl Placed {
 impl RunPlacement {
     /// Of a run that begins now, of which nothing has come.
     pub fn begin(floor: Timestamp) -> Self {
-        Self { floor, began: Instant::now(), is_old: false, placed: Mutex::new(Placed::unknown()) }
+        let placed = Mutex::new(Placed::unknown());
+        Self { floor, began: Instant::now(), is_old: false, deciding: Mutex::default(), placed }
     }
 
     /// Of what comes after a break in a stream whose numbers go on: what is here from before that break is something else, whatever its bytes are.
@@ -145,25 +149,27 @@ impl RunPlacement {
             return Ok(recorded);
         }
         // Whoever comes at the same moment waits until it is known where this one belongs.
-        let mut placed = self.placed.lock();
+        let deciding = self.deciding.lock();
+        let mut placed = self.placed.lock().clone();
         placed.first = Some(placed.first.map_or(time.start, |first| first.min(time.start)));
+        let is_full = fetched.kind == SegmentKind::Full;
         if let Some(shift) = placed.shift {
             self.refute_by(&mut placed, quality, &fetched, (time.start + shift, duration))?;
             let start = time.start + placed.shift.unwrap_or(shift);
             let here = HereBefore { from: placed.here_from, but: placed.own.iter().copied().collect() };
-            if placed.certainty == Certainty::Proven {
-                drop(placed);
+            if matches!(placed.certainty, Certainty::Proven | Certainty::Refuted) {
+                self.placed.lock().decided(placed);
+                drop(deciding);
                 let recorded = quality.publish_from(&here, fetched, start, duration, time.source)?;
                 self.placed.lock().published(&recorded);
                 return Ok(recorded);
             }
-            let is_full = fetched.kind == SegmentKind::Full;
             let recorded = quality.publish_from(&here, fetched, start, duration, time.source)?;
             placed.learn(&recorded, time, is_full);
-            placed.published(&recorded);
+            self.placed.lock().decided(placed);
+            self.placed.lock().published(&recorded);
             return Ok(recorded);
         }
-        let is_full = fetched.kind == SegmentKind::Full;
         let old = if is_full && self.is_old { quality.long_before(&fetched)? } else { None };
         let start = old.unwrap_or(time.start);
         let here = HereBefore { from: placed.here_from, but: Vec::new() };
@@ -173,7 +179,6 @@ impl RunPlacement {
             quality.publish_from(&here, fetched, start, duration, time.source)?
         };
         placed.shift = Some(recorded.start - time.start);
-        placed.published(&recorded);
         if recorded.path.is_none() {
             placed.learnt_from = Some(time.start);
             placed.end_before = quality.newest_end()?;
@@ -183,6 +188,8 @@ impl RunPlacement {
             (None, Some(_)) => Certainty::Proven,
             (Some(_), _) => placed.certainty,
         };
+        self.placed.lock().decided(placed);
+        self.placed.lock().published(&recorded);
         Ok(recorded)
     }
 
@@ -207,6 +214,13 @@ impl RunPlacement {
 }
 
 impl Placed {
+    /// What was found out meanwhile; what was published meanwhile stays known.
+    fn decided(&mut self, decided: Self) {
+        let own = std::mem::take(&mut self.own);
+        *self = decided;
+        self.own = own;
+    }
+
     fn published(&mut self, recorded: &RecordedSegment) {
         if recorded.path.is_some() {
             self.own.push_back(recorded.start);

@@ -45,7 +45,9 @@ fn encrypted_origin(answers: Vec<(String, String)>) -> (Url, ClientConfig) {
 
 #[tokio::test]
 async fn a_key_of_https_comes_by_no_address_without_encryption_not_even_in_between() {
-    let to = |place: &str| format!("HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n");
+    let to = |place: &str| {
+        format!("HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    };
     let (plain, asked) = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
