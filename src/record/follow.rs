@@ -128,6 +128,12 @@ impl SeenSegment {
     }
 }
 
+/// The number under which a segment is counted on.
+fn moved(segment: &ListedSegment, offset: i64) -> u64 {
+    // Beyond the last number they begin below the first one, each with its own all the same.
+    segment.said_sequence.wrapping_add_signed(FIRST_NUMBER).wrapping_add_signed(offset)
+}
+
 /// What a segment is called in its playlist, whatever signs its address.
 pub fn listed_name(segment: &ListedSegment) -> ListedName {
     (segment.sequence, SeenSegment::of(segment).print)
@@ -137,26 +143,22 @@ impl PlaylistFollower {
     /// With the numbers under which its segments are known already, where the playlist gives them others. No more than `most_missed` can have been
     /// listed since it was read last.
     pub fn counted_on(&mut self, list: MediaList, most_missed: u64) -> MediaList {
-        let known = |segment: &ListedSegment| self.seen.get(&self.moved(segment));
         let is_known = |segment: &ListedSegment| {
-            known(segment).is_some_and(|seen| seen.is_same(SeenSegment::of(segment), list.counts_times))
+            let known = self.seen.get(&moved(segment, self.offset));
+            known.is_some_and(|seen| seen.is_same(SeenSegment::of(segment), list.counts_times))
         };
         let goes_on = self.seen.last_key_value().zip(list.segments.first()).is_some_and(|((newest, _), oldest)| {
-            let first = self.moved(oldest);
+            let first = moved(oldest, self.offset);
             first > *newest && first - newest <= most_missed.saturating_add(1)
         });
         if !goes_on && !list.segments.iter().any(is_known) {
             self.offset = self.renumbered_by(&list).unwrap_or(self.offset);
         }
         let segments = list.segments.into_iter().map(|segment| {
-            let sequence = self.moved(&segment);
+            let sequence = moved(&segment, self.offset);
             ListedSegment { sequence, ..segment }
         });
         MediaList { segments: segments.collect(), ..list }
-    }
-
-    fn moved(&self, segment: &ListedSegment) -> u64 {
-        segment.said_sequence.saturating_add_signed(self.offset.saturating_add(FIRST_NUMBER))
     }
 
     /// By how much all numbers differ from those under which the same segments were seen. Names that are there twice say nothing.
@@ -168,12 +170,12 @@ impl PlaylistFollower {
         let mut offsets = list.segments.iter().filter_map(|segment| {
             let listed = SeenSegment::of(segment);
             let (number, seen) = (*by_print.get(&listed.print)?)?;
-            let moved = i128::from(number) - i128::from(segment.said_sequence) - i128::from(FIRST_NUMBER);
-            seen.is_same(listed, list.counts_times).then_some(i64::try_from(moved).ok()?)
+            let offset = i128::from(number) - i128::from(moved(segment, 0));
+            seen.is_same(listed, list.counts_times).then_some(i64::try_from(offset).ok()?)
         });
         let first = offsets.next().filter(|first| offsets.all(|other| other == *first))?;
         // What was listed long ago under such names is something else: names come again.
-        let newest = list.segments.last()?.said_sequence.checked_add_signed(first.checked_add(FIRST_NUMBER)?)?;
+        let newest = moved(list.segments.last()?, first);
         let window = 2 * list.segments.len() as u64;
         (newest.saturating_add(window) >= *self.seen.last_key_value()?.0).then_some(first)
     }
@@ -243,8 +245,8 @@ impl PlaylistFollower {
     /// Whether all that was seen has the same shape under another name, for the first time or once more under others.
     fn is_only_renamed(&mut self, list: &MediaList) -> bool {
         let prints = || list.segments.iter().map(|segment| (segment.sequence, SeenSegment::of(segment)));
-        let mut known = prints().filter_map(|(number, listed)| Some((*self.seen.get(&number)?, listed)));
-        let mut known = known.by_ref().peekable();
+        let known = prints().filter_map(|(number, listed)| Some((*self.seen.get(&number)?, listed)));
+        let mut known = known.peekable();
         if known.peek().is_none()
             || !known.all(|(seen, listed)| seen.shape == listed.shape && seen.time.is_none() && listed.time.is_none())
         {
@@ -309,13 +311,7 @@ mod tests {
 
     fn window(stream: &str, numbers: std::ops::Range<u64>) -> MediaList {
         let segments = numbers.map(|number| segment(number, &format!("{stream}{number}"))).collect();
-        MediaList {
-            target: Span::from_us(2_000_000),
-            has_ended: false,
-            counts_times: false,
-            rounds_times: false,
-            segments,
-        }
+        MediaList { target: Span::from_us(2_000_000), segments, ..MediaList::default() }
     }
 
     fn seen(follower: &mut PlaylistFollower, list: &MediaList) -> (WindowChange, Vec<u64>) {

@@ -56,6 +56,8 @@ mod stream_recorder;
 mod stream_source;
 mod stream_times;
 mod stream_writer;
+#[cfg(test)]
+mod test_recording;
 mod ts_cutter;
 mod variants;
 mod wanted_segments;

@@ -375,95 +375,71 @@ fn is_within(one: Timestamp, other: Timestamp, distance: Span) -> bool {
 mod tests {
     use super::StartSource::{Counted, Told, Untold};
     use super::*;
-    use crate::archive::Container;
-    use crate::disk::NewSegment;
+    use crate::record::test_recording::TestRecording;
 
     const START: i64 = 1_573_613_998_500_000;
 
-    struct Recorded {
-        tree: tempfile::TempDir,
-        quality: RecordedQuality,
+    fn record(recording: &TestRecording, bytes: &[u8], after_us: i64, source: StartSource) -> RecordedSegment {
+        let start = Timestamp::from_us(START + after_us);
+        let fetched = recording.fetched(bytes, start);
+        recording.quality.publish(fetched, start, Span::from_us(2_000_000), source).unwrap()
     }
 
-    impl Recorded {
-        fn new() -> Self {
-            let tree = tempfile::tempdir().unwrap();
-            let quality = Self::again(&tree);
-            Self { tree, quality }
-        }
-
-        fn again(tree: &tempfile::TempDir) -> RecordedQuality {
-            RecordedQuality::new(Stream::parse("a/source").unwrap(), ArchiveBase::open(tree.path()).unwrap())
-        }
-
-        fn record(&self, bytes: &[u8], after_us: i64, source: StartSource) -> RecordedSegment {
-            let start = Timestamp::from_us(START + after_us);
-            let hour = self.quality.archive.base().unwrap().make_hour_dir(&self.quality.place(start)).unwrap();
-            let mut file = NewSegment::begin(hour).unwrap();
-            file.write(bytes).unwrap();
-            let (container, kind) = (Container::Ts, SegmentKind::Full);
-            let fetched = FetchedSegment { file, container, kind, fault: None, is_cut: false };
-            self.quality.publish(fetched, start, Span::from_us(2_000_000), source).unwrap()
-        }
-    }
-
-    impl Recorded {
-        fn full_at<const N: usize>(&self, asked: [(i64, StartSource); N]) -> Vec<bool> {
-            let at = |(us, source)| {
-                let start = Timestamp::from_us(START + us);
-                let time = StartTime { start, source, is_doubtful: false, moved: Span::default() };
-                (time, Span::from_us(2_000_000))
-            };
-            self.quality.full_at(&asked.map(at)).unwrap()
-        }
+    fn full_at<const N: usize>(recording: &TestRecording, asked: [(i64, StartSource); N]) -> Vec<bool> {
+        let at = |(us, source)| {
+            let start = Timestamp::from_us(START + us);
+            let time = StartTime { start, source, is_doubtful: false, moved: Span::default() };
+            (time, Span::from_us(2_000_000))
+        };
+        recording.quality.full_at(&asked.map(at)).unwrap()
     }
 
     #[test]
     fn a_segment_has_the_name_that_recorders_of_this_field_give_it() {
-        let recorded = Recorded::new();
-        let path = recorded.record(b"one", 0, Told).path.unwrap();
-        let hash = recorded.record(b"one", 0, Told).hash;
+        let recorded = TestRecording::new();
+        let path = record(&recorded, b"one", 0, Told).path.unwrap();
+        let hash = record(&recorded, b"one", 0, Told).hash;
         assert_eq!(path, format!("a/source/2019-11-13T02/59:58.500000-2.0-full-{hash}.ts"));
-        assert_eq!(std::fs::read(recorded.tree.path().join(path)).unwrap(), b"one");
+        assert_eq!(std::fs::read(recorded.path().join(path)).unwrap(), b"one");
     }
 
     #[test]
     fn the_same_bytes_within_half_a_minute_are_one_segment_also_after_a_restart_and_across_the_hour() {
-        let mut recorded = Recorded::new();
-        assert!(recorded.record(b"one", 0, Untold).path.is_some());
+        let mut recorded = TestRecording::new();
+        assert!(record(&recorded, b"one", 0, Untold).path.is_some());
         for _ in 0..2 {
-            let again = recorded.record(b"one", 3_000_000, Untold);
+            let again = record(&recorded, b"one", 3_000_000, Untold);
             assert_eq!((again.path, again.start.us()), (None, START));
-            recorded.quality = Recorded::again(&recorded.tree);
+            recorded.is_started_anew();
         }
         assert_eq!(recorded.quality.newest_end().unwrap(), Some(Timestamp::from_us(START + 2_000_000)));
-        assert!(recorded.record(b"one", 31_000_000, Untold).path.is_some(), "a picture that stands still is no twin");
-        std::fs::create_dir(recorded.tree.path().join("a/source/2019-11-13T05")).unwrap();
+        assert!(record(&recorded, b"one", 31_000_000, Untold).path.is_some(), "a picture that stands still is no twin");
+        std::fs::create_dir(recorded.path().join("a/source/2019-11-13T05")).unwrap();
         assert_eq!(recorded.quality.newest_end().unwrap(), Some(Timestamp::from_us(START + 33_000_000)));
         let hole =
             |start, end| Stretch { start: Timestamp::from_us(START + start), end: Timestamp::from_us(START + end) };
         let before = |us| recorded.quality.holes_before(Timestamp::from_us(START + us)).unwrap();
         assert_eq!(before(33_000_000), [hole(2_000_000, 31_000_000)]);
         assert_eq!(before(31_000_000 + TRIED.us()), [], "nobody tried it any more");
-        assert_eq!(recorded.full_at([(0, Told), (1_000_000, Told), (0, Untold)]), [true, false, false]);
+        assert_eq!(full_at(&recorded, [(0, Told), (1_000_000, Told), (0, Untold)]), [true, false, false]);
     }
 
     #[test]
     fn what_rounded_durations_shift_by_some_milliseconds_is_the_same_segment() {
-        let mut recorded = Recorded::new();
+        let mut recorded = TestRecording::new();
         let to_the_hour = 1_500_000;
-        assert!(recorded.record(b"one", to_the_hour - 4_000, Counted).path.is_some());
+        assert!(record(&recorded, b"one", to_the_hour - 4_000, Counted).path.is_some());
         for _ in 0..2 {
-            let again = recorded.record(b"one", to_the_hour + 6_000, Counted);
+            let again = record(&recorded, b"one", to_the_hour + 6_000, Counted);
             assert_eq!((again.path, again.start.us()), (None, START + to_the_hour - 4_000));
-            recorded.quality = Recorded::again(&recorded.tree);
+            recorded.is_started_anew();
         }
         let asked = [(to_the_hour + 6_000, Counted), (to_the_hour + 6_000, Told), (to_the_hour + 600_000, Counted)];
-        assert_eq!(recorded.full_at(asked), [true, false, false]);
-        assert_eq!(recorded.record(b"one", to_the_hour + 600_000, Counted).path, None, "told in whole seconds");
-        assert!(recorded.record(b"one", to_the_hour + 2_000_000, Counted).path.is_some(), "content that recurs");
-        assert!(recorded.record(b"one", to_the_hour + 3_600_000, Told).path.is_some(), "a slate");
-        let other = recorded.record(b"two", to_the_hour + 6_000, Counted);
+        assert_eq!(full_at(&recorded, asked), [true, false, false]);
+        assert_eq!(record(&recorded, b"one", to_the_hour + 600_000, Counted).path, None, "told in whole seconds");
+        assert!(record(&recorded, b"one", to_the_hour + 2_000_000, Counted).path.is_some(), "content that recurs");
+        assert!(record(&recorded, b"one", to_the_hour + 3_600_000, Told).path.is_some(), "a slate");
+        let other = record(&recorded, b"two", to_the_hour + 6_000, Counted);
         assert!(other.path.is_some(), "another content, whatever its time");
     }
 }

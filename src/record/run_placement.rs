@@ -251,30 +251,12 @@ impl Placed {
 mod tests {
     use super::super::start_times::StartSource;
     use super::*;
-    use crate::archive::{Container, Stream};
-    use crate::disk::NewSegment;
-    use crate::record::segment_fetch::ArchiveBase;
+    use crate::record::test_recording::TestRecording;
 
     const START: i64 = 1_573_614_000_000_000;
     const SECOND: i64 = 1_000_000;
 
-    /// An archive, and what a recorder of it knows that was started just now.
-    struct Recorded {
-        tree: tempfile::TempDir,
-        quality: RecordedQuality,
-    }
-
-    impl Recorded {
-        fn new() -> Self {
-            let tree = tempfile::tempdir().unwrap();
-            let quality = Self::started(&tree);
-            Self { tree, quality }
-        }
-
-        fn started(tree: &tempfile::TempDir) -> RecordedQuality {
-            RecordedQuality::new(Stream::parse("a/source").unwrap(), ArchiveBase::open(tree.path()).unwrap())
-        }
-
+    impl TestRecording {
         /// Segments of two seconds that appear in this order; says for each when it begins here, and whether it is new.
         fn take(&self, placement: &RunPlacement, listed: &[(&str, i64)]) -> Vec<(i64, bool)> {
             self.take_of(2, placement, listed)
@@ -284,11 +266,7 @@ mod tests {
         fn take_of(&self, lasts: i64, placement: &RunPlacement, listed: &[(&str, i64)]) -> Vec<(i64, bool)> {
             let take = |(content, second): &(&str, i64)| {
                 let start = Timestamp::from_us(START + second * SECOND);
-                let hour = self.quality.archive.base().unwrap().make_hour_dir(&self.quality.place(start)).unwrap();
-                let mut file = NewSegment::begin(hour).unwrap();
-                file.write(content.as_bytes()).unwrap();
-                let (container, kind) = (Container::Ts, SegmentKind::Full);
-                let fetched = FetchedSegment { file, container, kind, fault: None, is_cut: false };
+                let fetched = self.fetched(content.as_bytes(), start);
                 let time = StartTime { start, source: StartSource::Untold, is_doubtful: false, moved: Span::default() };
                 let recorded = placement.publish(&self.quality, fetched, &time, Span::from_us(lasts * SECOND)).unwrap();
                 ((recorded.start.us() - START) / SECOND, recorded.path.is_some())
@@ -299,9 +277,9 @@ mod tests {
 
     #[test]
     fn a_recorder_that_is_started_anew_goes_on_where_it_was() {
-        let mut recorded = Recorded::new();
+        let mut recorded = TestRecording::new();
         recorded.take(&RunPlacement::begin(Timestamp::MIN), &[("a", 0), ("b", 2), ("c", 4)]);
-        recorded.quality = Recorded::started(&recorded.tree);
+        recorded.is_started_anew();
         let again = RunPlacement::begin(Timestamp::MIN);
         // Its playlist was three seconds late, and what is newest comes next.
         let placed = recorded.take(&again, &[("b", 5), ("e", 11), ("d", 9), ("c", 7)]);
@@ -311,9 +289,9 @@ mod tests {
 
     #[test]
     fn the_first_of_a_run_that_is_here_says_where_it_belongs_also_if_the_oldest_is_not() {
-        let mut recorded = Recorded::new();
+        let mut recorded = TestRecording::new();
         recorded.take(&RunPlacement::begin(Timestamp::MIN), &[("b", 2), ("c", 4)]);
-        recorded.quality = Recorded::started(&recorded.tree);
+        recorded.is_started_anew();
         let again = RunPlacement::begin(Timestamp::MIN);
         let placed = recorded.take(&again, &[("a", 3), ("b", 5), ("c", 7), ("d", 9)]);
         assert_eq!(placed, [(3, true), (2, false), (4, false), (6, true)]);
@@ -321,7 +299,7 @@ mod tests {
 
     #[test]
     fn content_that_recurs_is_recorded_each_time_and_moves_nothing() {
-        let recorded = Recorded::new();
+        let recorded = TestRecording::new();
         let run = RunPlacement::begin(Timestamp::MIN);
         let listed = [("bumper", 0), ("ad", 2), ("bumper", 4), ("a", 6), ("bumper", 8), ("bumper", 8)];
         let placed = recorded.take(&run, &listed);
@@ -331,9 +309,9 @@ mod tests {
     #[test]
     fn an_encoder_that_begins_anew_with_the_same_picture_lies_after_the_run_before() {
         for lasts in [2, 3] {
-            let mut recorded = Recorded::new();
+            let mut recorded = TestRecording::new();
             recorded.take(&RunPlacement::begin(Timestamp::MIN), &[("soon", 0), ("a", 2), ("b", 4), ("c", 6)]);
-            recorded.quality = Recorded::started(&recorded.tree);
+            recorded.is_started_anew();
             let run = RunPlacement::begin(Timestamp::MIN);
             assert_eq!(recorded.take(&run, &[("soon", 12)]), [(0, false)], "it may be the run before");
             assert!(run.is_in_doubt() && !run.is_refuted());

@@ -234,13 +234,7 @@ mod tests {
     }
 
     fn list(segments: Vec<ListedSegment>) -> MediaList {
-        MediaList {
-            target: Span::from_us(2_000_000),
-            has_ended: false,
-            counts_times: false,
-            rounds_times: false,
-            segments,
-        }
+        MediaList { target: Span::from_us(2_000_000), segments, ..MediaList::default() }
     }
 
     #[derive(Default)]

@@ -51,7 +51,7 @@ fn is_held(archive: &TestArchive, node: &TestNode, missing: &[usize]) {
         }
         assert_eq!(node.files(&hour("other", number)), archive.listing(&hour("other", number), false));
     }
-    eventually(SOON, || node.files("big/source").len() == 8);
+    assert_eq!(node.files("big/source").len(), 8, "the hours are known");
     let status = node.get("/api/v1/status").json();
     assert!(status["troubles"].to_string().contains("gapless crawl accept"), "{status}");
     assert!(node.get("/metrics").text().contains("\ngapless_crawl_doubts 1\n"));

@@ -187,8 +187,17 @@ impl Keeper {
         if self.is_fresh(&place.stream.to_string(), place.hour) {
             return Ok(());
         }
+        // Whether too much is missing at once shows where all of it is weighed together, before a part of it may go.
+        let is_gone = || Ok::<_, CrawlError>(self.disk(self.base()?.stamp(&place.path()))?.is_none());
+        if self.doubt_of(place).is_none() && self.knows(place)? && is_gone()? {
+            self.reconcile_structure()?;
+        }
         self.reconcile(std::slice::from_ref(place), false)?;
         self.doubt_of(place).map_or(Ok(()), |doubt| Err(doubt.into()))
+    }
+
+    fn knows(&self, place: &HourPlace) -> Result<bool, CrawlError> {
+        Ok(self.index.hour_row(&place.stream.to_string(), place.hour)?.is_some())
     }
 
     /// Reads an hour in which something was deleted on purpose.

@@ -74,6 +74,17 @@ fn all(channel: &str) -> Vec<HourPlace> {
 }
 
 #[test]
+fn an_hour_that_somebody_asks_for_first_stays_with_the_others_that_are_missing() {
+    let archive = Archive::new();
+    fs::rename(archive.directory.path().join("a"), archive.directory.path().join(".away")).unwrap();
+    let first = &all("a")[0];
+    archive.keeper.freshness.unwatch(first);
+    assert!(archive.is_doubted(first), "alone it might go");
+    assert_eq!(archive.files("a"), 200);
+    assert_eq!(archive.keeper.doubts()[0].had, 200, "counted once");
+}
+
+#[test]
 fn hours_that_are_missing_together_all_stay_and_come_back_by_themselves() {
     let archive = Archive::new();
     let (places, channel) = (all("a"), archive.directory.path().join("a"));
