@@ -1,0 +1,46 @@
+//! The archive as it is listed: its own directories, and those that the notes of a bucket name in the same order beside them.
+//!
+//! A channel, a quality or an hour is there if it is in either.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
+
+use super::base::Base;
+use super::bucket_manifests::BucketManifests;
+use super::error::Result;
+use crate::archive::Stamp;
+
+impl Base {
+    /// The stamp of a directory of the archive together with that of what a bucket has of it; `None` if it is in neither.
+    pub fn stamp_of_both(&self, rel: &Path) -> Result<Option<Stamp>> {
+        let in_bucket = self.stamp(&BucketManifests::path(rel))?;
+        Ok(both(self.stamp(rel)?, in_bucket))
+    }
+
+    /// The stamp of what a bucket has of a directory of the archive.
+    pub fn stamp_in_bucket(&self, rel: &Path) -> Result<Option<Stamp>> {
+        self.stamp(&BucketManifests::path(rel))
+    }
+
+    /// The names of the directories beneath a directory of the archive, in no particular order: here, or in a bucket. None if it is in neither.
+    pub fn subdirectories_of_both(&self, rel: &Path) -> Result<Vec<OsString>> {
+        let mut names = BTreeSet::new();
+        for path in [rel, &BucketManifests::path(rel)] {
+            if let Some(dir) = self.dir(path)? {
+                names.extend(dir.subdirectories()?);
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+}
+
+/// One stamp that differs as soon as one of two does, and is no older than the later one.
+pub fn both(here: Option<Stamp>, in_bucket: Option<Stamp>) -> Option<Stamp> {
+    let (Some(one), Some(other)) = (here, in_bucket) else { return here.or(in_bucket) };
+    let mut hasher = DefaultHasher::new();
+    [one, other].map(|stamp| (stamp.ino, stamp.mtime_ns, stamp.ctime_ns)).hash(&mut hasher);
+    let (mtime_ns, ctime_ns) = (one.mtime_ns.max(other.mtime_ns), one.ctime_ns.max(other.ctime_ns));
+    Some(Stamp { ino: hasher.finish(), mtime_ns, ctime_ns })
+}

@@ -1,0 +1,180 @@
+//! Manifests of objects that were read back from a bucket: `BASE/.gapless/bucket/CHANNEL/QUALITY/HOUR/DIGEST.sha256`.
+//!
+//! An hour holds what lies in its directory and what these say that its objects hold, so that it is listed as before when its directory is
+//! gone. DIGEST is the SHA-256 of the file itself: one that is damaged is seen by that, and counts as none; the bucket has it as well.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
+
+use super::archive_id::OWN_DIR;
+use super::atomic::{clear_temporaries, replace, sync_dir};
+use super::base::Base;
+use super::dir::{Dir, SmallFile};
+use super::download::make_dir;
+use super::error::{DiskError, Result};
+use crate::archive::object_trailer::LARGEST_MANIFEST;
+use crate::archive::{Hash, HourManifest, HourPlace};
+
+const DIR: &str = "bucket";
+const ENDING: &str = ".sha256";
+/// Manifests of one hour that are read: each is an object that came later.
+const MOST_OBJECTS: usize = 1_000;
+
+/// Those of one archive.
+#[derive(Debug, Clone, Copy)]
+pub struct BucketManifests<'b> {
+    base: &'b Base,
+}
+
+impl<'b> BucketManifests<'b> {
+    /// Of this archive.
+    pub fn of(base: &'b Base) -> Self {
+        Self { base }
+    }
+
+    /// Where those of a channel, a quality or an hour lie, beneath the base.
+    pub(super) fn path(rel: &Path) -> PathBuf {
+        [Path::new(OWN_DIR), Path::new(DIR), rel].iter().collect()
+    }
+
+    /// The hours that have one.
+    pub fn places(self) -> Result<Vec<HourPlace>> {
+        let mut places = Vec::new();
+        let Some(top) = self.base.dir(&Self::path(Path::new("")))? else { return Ok(places) };
+        for channel in top.subdirectories()? {
+            let Some(dir) = top.dir(&channel)? else { continue };
+            for quality in dir.subdirectories()? {
+                let Some(hours) = dir.dir(&quality)? else { continue };
+                let stream = format!("{}/{}", channel.display(), quality.display());
+                for hour in hours.subdirectories()? {
+                    let place = HourPlace::parse(&format!("{stream}/{}", hour.display())).ok();
+                    if let Some(place) = place
+                        && !self.digests(&place)?.is_empty()
+                    {
+                        places.push(place);
+                    }
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    /// Which objects the hour has, without reading what is in them.
+    pub fn digests(self, place: &HourPlace) -> Result<Vec<Hash>> {
+        let Some(dir) = self.dir(place)? else { return Ok(Vec::new()) };
+        let mut digests: Vec<Hash> =
+            dir.entries(MOST_OBJECTS)?.iter().filter_map(|(name, _)| digest_of(name)).collect();
+        digests.sort_unstable();
+        Ok(digests)
+    }
+
+    /// What the objects of the hour hold, in the order of their digests. A manifest that is damaged is left out, and that is logged.
+    pub fn read(self, place: &HourPlace) -> Result<Vec<(Hash, HourManifest)>> {
+        let mut read = Vec::new();
+        for digest in self.digests(place)? {
+            read.extend(self.manifest(place, digest)?.map(|manifest| (digest, manifest)));
+        }
+        Ok(read)
+    }
+
+    /// What one object of the hour holds; `None` if it is not noted here, or the note is damaged.
+    pub fn manifest(self, place: &HourPlace, digest: Hash) -> Result<Option<HourManifest>> {
+        let Some(dir) = self.dir(place)? else { return Ok(None) };
+        let name = name_of(digest);
+        let bytes = match dir.read_small(&name, LARGEST_MANIFEST)? {
+            SmallFile::Content(bytes) => bytes,
+            SmallFile::Absent => return Ok(None),
+            SmallFile::Larger => Vec::new(),
+        };
+        let is_whole = Hash(Sha256::digest(&bytes).into()) == digest;
+        let manifest = HourManifest::parse(&bytes).ok().filter(|manifest| is_whole && manifest.place() == place);
+        if manifest.is_none() {
+            let path = dir.path().join(&name);
+            tracing::warn!(name: "bucket_manifest_damaged", path = %path.display(), "what was noted of an object in the bucket is damaged; until it is fetched again, what lies there alone is not listed: `gapless rebuild --from-archive`");
+        }
+        Ok(manifest)
+    }
+
+    /// Notes what an object of the hour holds, flushed: `bytes` is its manifest, and `digest` the SHA-256 of that.
+    pub fn write(self, place: &HourPlace, digest: Hash, bytes: &[u8]) -> Result<()> {
+        let top = self.base.dir(Path::new(""))?;
+        let mut dir = top.ok_or_else(|| DiskError::io("open the directory", self.base.path(), Errno::NOENT))?;
+        let (stream, hour) = (&place.stream, place.hour.to_string());
+        for name in [OWN_DIR, DIR, stream.channel.as_str(), stream.quality.as_str(), &hour] {
+            dir = make_dir(&dir, OsStr::new(name))?;
+        }
+        // What a killed process has left; nobody else writes here.
+        clear_temporaries(&dir)?;
+        replace(&dir, &name_of(digest), bytes)
+    }
+
+    /// Forgets what an object of the hour holds, flushed; false if it was not noted.
+    pub fn remove(self, place: &HourPlace, digest: Hash) -> Result<bool> {
+        let Some(dir) = self.dir(place)? else { return Ok(false) };
+        let removed = dir.remove_file(&name_of(digest))?;
+        sync_dir(&dir)?;
+        if let Some(above) = place.path().parent().and_then(|above| self.base.dir(&Self::path(above)).transpose()) {
+            above?.remove_empty_dir(OsStr::new(&place.hour.to_string()))?;
+        }
+        Ok(removed)
+    }
+
+    fn dir(self, place: &HourPlace) -> Result<Option<Dir>> {
+        self.base.dir(&Self::path(&place.path()))
+    }
+}
+
+fn name_of(digest: Hash) -> OsString {
+    format!("{}{ENDING}", digest.hexadecimal()).into()
+}
+
+fn digest_of(name: &OsStr) -> Option<Hash> {
+    Hash::parse_hexadecimal(name.to_str()?.strip_suffix(ENDING)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::archive::manifest::ManifestFile;
+
+    fn manifest(place: &HourPlace, byte: u8) -> HourManifest {
+        let sha256 = Hash([byte; 32]);
+        let file = ManifestFile { name: format!("00:00-2.0-full-{sha256}.ts").into(), size: 9, sha256 };
+        HourManifest::new(place.clone(), vec![file], Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn what_objects_hold_is_noted_read_and_forgotten() {
+        let tree = tempfile::tempdir().unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        let (notes, place) = (BucketManifests::of(&base), HourPlace::parse("c/source/2024-01-01T00").unwrap());
+        assert!(notes.read(&place).unwrap().is_empty() && notes.places().unwrap().is_empty());
+        let mut expected = Vec::new();
+        for byte in [1, 2] {
+            let manifest = manifest(&place, byte);
+            let digest = manifest.object_name().manifest;
+            notes.write(&place, digest, &manifest.to_bytes()).unwrap();
+            expected.push((digest, manifest));
+        }
+        expected.sort_unstable_by_key(|(digest, _)| *digest);
+        assert_eq!(notes.read(&place).unwrap(), expected);
+        assert_eq!(notes.places().unwrap(), [place.clone()]);
+        // One that is damaged, or of another hour, counts as none.
+        let path = tree.path().join(".gapless/bucket/c/source/2024-01-01T00");
+        fs::write(path.join(name_of(expected[0].0)), "x").unwrap();
+        let other = HourPlace::parse("c/source/2024-01-01T01").unwrap();
+        let foreign = manifest(&other, 1);
+        notes.write(&place, foreign.object_name().manifest, &foreign.to_bytes()).unwrap();
+        assert_eq!(notes.read(&place).unwrap(), [expected[1].clone()]);
+        for digest in notes.digests(&place).unwrap() {
+            assert!(notes.remove(&place, digest).unwrap());
+            assert!(!notes.remove(&place, digest).unwrap());
+        }
+        assert!(notes.places().unwrap().is_empty() && !path.exists());
+    }
+}
