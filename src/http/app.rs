@@ -285,6 +285,7 @@ impl From<CrawlError> for Problem {
             CrawlError::Doubt(doubt) => Self::unavailable(60, &doubt.to_string()),
             CrawlError::Disk(error) => error.into(),
             CrawlError::Index(error) => error.into(),
+            CrawlError::Absent(error) => Self::unavailable(5, &error.to_string()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `/segments/…` and `/extras/…`: bytes of files, and lists of what is neither segment nor chat.
 //!
 //! Files are answered from the disk alone: what is there is served, what a tombstone lies beside is 410, whatever the index
-//! knows.
+//! knows. What is not there may lie in a bucket.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::response::Response;
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::app::App;
 use super::json_list::JsonList;
@@ -22,7 +23,7 @@ use super::{ETag, FileReply, Problem, file_response, listing};
 use crate::archive::{FileEnding, FileName, Hour, HourPlace, SegmentKey, name, parse_file_name};
 use crate::disk::{Base, DiskError};
 use crate::index::Version;
-use crate::sync::crawl::CrawlError;
+use crate::sync::crawl::{AbsentFile, CrawlError};
 
 /// Answers `GET /segments/{path…}`.
 #[utoipa::path(
@@ -41,7 +42,11 @@ pub(super) async fn file(
     path: PathParts,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
-    let found = app.ask_light(move |app| open(app, &path.parts)).await?;
+    let parts = path.parts.clone();
+    let found = match app.ask_light(move |app| open(app, &parts)).await? {
+        Found::Here(reply) => reply,
+        Found::Absent(permit) => open_absent(&app, &path.parts, permit).await?,
+    };
     Ok(file_response(&request.headers, &request.method, found))
 }
 
@@ -119,7 +124,40 @@ fn absent(app: &App, parts: &[String]) -> Problem {
     }
 }
 
-fn open(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
+/// What the disk says of a file.
+enum Found {
+    Here(FileReply),
+    /// It is not there, and may lie in a bucket.
+    Absent(OwnedSemaphorePermit),
+}
+
+/// Of a file that does not lie here: brings it here from the bucket, if that has it.
+async fn open_absent(app: &App, parts: &[String], permit: OwnedSemaphorePermit) -> Result<FileReply, Problem> {
+    let place = parts.split_last().and_then(|(name, hour)| Some((HourPlace::parse(&hour.join("/")).ok()?, name)));
+    let (Some(absent_files), Some((place, name))) = (app.node.keeper.absent_files(), place) else {
+        return Err(absent(app, parts));
+    };
+    let (file, sha256) = match absent_files.open(&place, name).await.map_err(CrawlError::Absent)? {
+        AbsentFile::Open(file, sha256) => (file, sha256),
+        AbsentFile::Hidden => return Err(Problem::gone()),
+        AbsentFile::Unknown => return Err(absent(app, parts)),
+    };
+    let meta = file
+        .metadata()
+        .map_err(|error| Problem::unavailable(5, &format!("{} cannot be read: {error}", parts.join("/"))))?;
+    let key = if let FileName::Understood(key) = parse_file_name(name) { Some(key) } else { None };
+    Ok(FileReply {
+        len: meta.len(),
+        etag: key.map_or_else(|| ETag::new(&sha256.hexadecimal()), |key| etag(Some(key), &meta)),
+        content_type: HeaderValue::from_static(content_type(name)),
+        immutable: key.is_some_and(|key| !key.tombstone),
+        last_modified: None,
+        file,
+        permit,
+    })
+}
+
+fn open(app: &App, parts: &[String]) -> Result<Found, Problem> {
     let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
     let path: PathBuf = parts.iter().collect();
     let name = parts.last().map(String::as_str).unwrap_or_default();
@@ -136,12 +174,14 @@ fn open(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
     }
     let permit = app.file_permit()?;
     let file = base.open_file(&path).map_err(|error| failed(app, error))?;
-    let file = file.ok_or_else(|| absent(app, parts))?;
+    let Some(file) = file else {
+        return if in_hour { Ok(Found::Absent(permit)) } else { Err(absent(app, parts)) };
+    };
     let meta = file
         .metadata()
         .map_err(|error| Problem::unavailable(5, &format!("{} cannot be read: {error}", parts.join("/"))))?;
     let key = if let (true, FileName::Understood(key)) = (in_hour, kind) { Some(key) } else { None };
-    Ok(FileReply {
+    Ok(Found::Here(FileReply {
         len: meta.len(),
         etag: etag(key, &meta),
         content_type: HeaderValue::from_static(content_type(name)),
@@ -149,7 +189,7 @@ fn open(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
         last_modified: meta.modified().ok(),
         file,
         permit,
-    })
+    }))
 }
 
 fn is_tombstoned(base: &Base, path: &Path) -> Result<bool, DiskError> {

@@ -7,7 +7,7 @@ use crate::archive::totals::HourTotals;
 use crate::archive::{Hour, HourChange, HourContents, HourPlace, SegmentFile, Stream, diff};
 use crate::disk::{Base, DiskError};
 use crate::index::{Index, IndexError};
-use crate::sync::crawl::contents_of;
+use crate::sync::crawl::hour_files;
 use crate::wire::IndexDifference;
 
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +44,10 @@ pub fn hours_on_disk(base: &Base) -> Result<Vec<(Stream, Vec<Hour>)>, DiskError>
     Ok(found)
 }
 
-/// The directories right beneath a path; none if there is no such path.
+/// The directories right beneath a path, here or in a bucket; none if there is no such path.
 pub fn subdirectories(base: &Base, path: &str) -> Result<Vec<String>, DiskError> {
-    let Some(dir) = base.dir(Path::new(path))? else { return Ok(Vec::new()) };
-    Ok(dir.subdirectories()?.into_iter().filter_map(|name| name.into_string().ok()).collect())
+    let names = base.subdirectories_of_both(Path::new(path))?;
+    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
 }
 
 pub fn all_places(base: &Base, index: &Index) -> Result<Vec<HourPlace>, CheckError> {
@@ -80,10 +80,7 @@ pub fn check_sums(index: &Index) -> Result<Vec<IndexDifference>, CheckError> {
 
 /// How an hour differs, and how many files it has on disk.
 pub fn check_hour(base: &Base, index: &Index, place: &HourPlace) -> Result<(Vec<IndexDifference>, u64), CheckError> {
-    let on_disk = match base.dir(&place.path())? {
-        Some(dir) => Some(contents_of(&dir.scan()?, dir.path())),
-        None => None,
-    };
+    let on_disk = hour_files(base, place)?.map(|files| files.contents);
     let known = index.hour(&place.stream.to_string(), place.hour)?;
     let files = on_disk.as_ref().map_or(0, |contents| contents.len() as u64);
     let difference = |kind: &str, path: String, detail: String| IndexDifference { kind: kind.to_owned(), path, detail };

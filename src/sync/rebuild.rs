@@ -13,7 +13,7 @@ use crate::disk::{ArchiveId, Base, DiskError, marker};
 use crate::index::bulk::{BulkLoader, LoadedHour};
 use crate::index::{Index, IndexError, IndexOptions, LedgerCopy};
 use crate::sync::check::{hours_on_disk, subdirectories};
-use crate::sync::crawl::{contents_of, is_settled};
+use crate::sync::crawl::{HourFiles, hour_files, is_settled};
 
 /// Hours that each reading thread may be ahead of the writing.
 const AHEAD: usize = 4;
@@ -141,12 +141,10 @@ fn read_hours<'h>(
 /// `None` if the directory has gone in the meantime.
 fn read_hour(base: &Base, stream: &Stream, hour: Hour) -> Result<Option<LoadedHour>, RebuildError> {
     let place = HourPlace { stream: stream.clone(), hour };
-    let Some(dir) = base.dir(&place.path())? else { return Ok(None) };
-    let scan = dir.scan()?;
-    let contents = contents_of(&scan, dir.path());
+    let Some(HourFiles { contents, stamp }) = hour_files(base, &place)? else { return Ok(None) };
     let totals = HourTotals::of(&contents);
     let line = HourLine::of(&contents);
-    Ok(Some(LoadedHour { hour, contents, totals, line, stamp: scan.settled.then_some(scan.stamp) }))
+    Ok(Some(LoadedHour { hour, contents, totals, line, stamp }))
 }
 
 /// The directories above the hours with their stamps. One that cannot be read is to be looked at again.
@@ -174,7 +172,7 @@ fn directories(base: &Base) -> Result<Vec<(String, Stamp)>, RebuildError> {
 }
 
 fn look(base: &Base, path: &str) -> Result<Option<(Stamp, Vec<String>)>, DiskError> {
-    let Some(stamp) = base.stamp(Path::new(path))? else { return Ok(None) };
+    let Some(stamp) = base.stamp_of_both(Path::new(path))? else { return Ok(None) };
     Ok(Some((stamp, subdirectories(base, path)?)))
 }
 

@@ -147,7 +147,8 @@ impl Locked {
 
     fn holds_a_known_channel(&self, index: &Index) -> bool {
         let channels = index.catalog().channels();
-        channels.is_empty() || channels.iter().any(|channel| matches!(self.base.stamp(Path::new(channel)), Ok(Some(_))))
+        channels.is_empty()
+            || channels.iter().any(|channel| matches!(self.base.stamp_of_both(Path::new(channel)), Ok(Some(_))))
     }
 }
 

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::BestHour;
 use super::hour_media::{FactsState, HourMedia};
+use super::open::open_here;
 use super::read::edges_of;
 use super::threads::by_threads;
-use super::{BestHour, open};
 use crate::archive::{Hash, SequencePiece, Stream, Timestamp};
 use crate::index::{Batch, Learnt};
 use crate::jobs::Clock;
@@ -182,7 +183,7 @@ impl Learner {
             return Some(known);
         }
         let path = format!("{stream}/{}/{}", piece.hour, piece.file.name());
-        let file = open(&self.keeper, &path, piece.file.size).map_err(io::Error::other);
+        let file = open_here(&self.keeper, &path, piece.file.size).map_err(io::Error::other);
         let known = match file.and_then(|file| edges_of(&file, piece.file.size, piece.file.key.container)) {
             Ok(edges) => FactsState::Edges(edges),
             Err(error) => {

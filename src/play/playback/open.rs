@@ -1,13 +1,14 @@
-//! Opens segments of a sequence, if they are still what the index says: there, not hidden, and of the same length.
+//! Opens segments of a sequence, if they are still what the index says: there, not hidden, and of the same length. What lies in a bucket alone is
+//! brought here for that, but not where all segments of an hour are looked into.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::PathBuf;
 
 use super::PlaybackError;
-use crate::archive::name;
+use crate::archive::{HourPlace, name};
 use crate::disk::DiskError;
-use crate::sync::crawl::{CrawlError, Keeper};
+use crate::sync::crawl::{AbsentFile, CrawlError, Keeper};
 
 /// Why a segment cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +24,22 @@ pub enum OpenError {
     Away(#[from] CrawlError),
 }
 
-/// Opens a segment by its path beneath the base.
+/// Opens a segment by its path beneath the base, also one that lies in a bucket alone.
 pub fn open(keeper: &Keeper, path: &str, len: u64) -> Result<File, OpenError> {
+    let place_and_name = path.rsplit_once('/').and_then(|(hour, name)| Some((HourPlace::parse(hour).ok()?, name)));
+    match (open_here(keeper, path, len), place_and_name, keeper.absent_files()) {
+        (Err(OpenError::Changed(_)), Some((place, name)), Some(absent)) => {
+            match absent.open_blocking(&place, name).map_err(CrawlError::Absent)? {
+                AbsentFile::Open(file, _) if file.metadata().is_ok_and(|meta| meta.len() == len) => Ok(file),
+                _ => Err(OpenError::Changed(path.to_owned())),
+            }
+        }
+        (opened, ..) => opened,
+    }
+}
+
+/// Opens a segment that lies here.
+pub(super) fn open_here(keeper: &Keeper, path: &str, len: u64) -> Result<File, OpenError> {
     let base = keeper.guard().base().map_err(CrawlError::Away)?;
     let report = |error: DiskError| {
         keeper.guard().report(&error);

@@ -1,4 +1,4 @@
-//! Brings one hour of the index into line with its directory.
+//! Brings one hour of the index into line with its directory, and with what a bucket has of it.
 //!
 //! 1. All work on an hour happens under the hour's lock, from the first look at the disk until the commit: what was seen last
 //!    is what is written last.
@@ -9,18 +9,19 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::CrawlError;
+use super::absent_files::AbsentFiles;
 use super::freshness::FreshHours;
+use super::hour_files::hour_files;
 use super::mass_loss::{ABOVE, HourLoss, MassLossGuard};
 use super::origins::Origins;
 use crate::archive::guards::{self, Guards};
-use crate::archive::{AnyFile, Hour, HourChange, HourContents, HourPlace, Stamp, diff};
+use crate::archive::{AnyFile, Hour, HourChange, HourContents, HourPlace, diff};
 use crate::disk::{
     Base, BaseGuard, Checked, Dir, DiskError, RecordMarks, RecordPositions, Records, UnusableReason, record_progress,
 };
@@ -56,13 +57,8 @@ pub struct Keeper {
     guards: Guards,
     records: Records,
     handed_over: Mutex<BTreeSet<HourPlace>>,
+    absent: Option<Arc<dyn AbsentFiles>>,
     locks: Vec<Mutex<()>>,
-}
-
-/// What a directory holds now.
-struct DirContents {
-    contents: HourContents,
-    stamp: Option<Stamp>,
 }
 
 /// What has become of some names of an hour.
@@ -95,13 +91,37 @@ impl Keeper {
         let (freshness, doubting) = (FreshHours::default(), MassLossGuard::new(ABOVE));
         let (guards, clock) = (Guards::default(), Arc::new(SystemClock::new()));
         let records = Records::new(Box::new(InIndex(Arc::clone(&index))));
-        Self { index, guard, freshness, doubting, structure, clock, origins, guards, records, handed_over, locks }
+        Self {
+            index,
+            guard,
+            freshness,
+            doubting,
+            structure,
+            clock,
+            origins,
+            guards,
+            records,
+            handed_over,
+            absent: None,
+            locks,
+        }
     }
 
     /// With another number of files of a channel that may always be missing.
     #[must_use]
     pub fn doubt_above(self, files: u64) -> Self {
         Self { doubting: MassLossGuard::new(files), ..self }
+    }
+
+    /// With somebody who opens files that lie in a bucket alone.
+    #[must_use]
+    pub fn with_absent(self, absent: Option<Arc<dyn AbsentFiles>>) -> Self {
+        Self { absent, ..self }
+    }
+
+    /// Who opens files that lie in a bucket alone.
+    pub fn absent_files(&self) -> Option<&Arc<dyn AbsentFiles>> {
+        self.absent.as_ref()
     }
 
     /// By another clock.
@@ -172,7 +192,7 @@ impl Keeper {
             }
             Ok(_) | Err(CrawlError::Index(_)) => {
                 let base = self.base()?;
-                let seen = self.disk(base.dir(&place.path()).and_then(|dir| dir.as_ref().map(look).transpose()))?;
+                let seen = self.disk(hour_files(&base, place))?;
                 if seen.is_none() {
                     self.confirm_absence()?;
                 }
@@ -188,7 +208,7 @@ impl Keeper {
             return Ok(());
         }
         // Whether too much is missing at once shows where all of it is weighed together, before a part of it may go.
-        let is_gone = || Ok::<_, CrawlError>(self.disk(self.base()?.stamp(&place.path()))?.is_none());
+        let is_gone = || Ok::<_, CrawlError>(self.disk(self.base()?.stamp_of_both(&place.path()))?.is_none());
         if self.doubt_of(place).is_none() && self.knows(place)? && is_gone()? {
             self.reconcile_structure()?;
         }
@@ -309,11 +329,11 @@ impl Keeper {
         let row = self.index.hour_row(&stream, place.hour)?;
         if !read
             && let Some(trusted) = row.and_then(|row| row.stamp)
-            && self.disk(base.stamp(&place.path()))? == Some(trusted)
+            && self.disk(base.stamp_of_both(&place.path()))? == Some(trusted)
         {
             return Ok(None);
         }
-        let seen = self.disk(base.dir(&place.path()).and_then(|dir| dir.as_ref().map(look).transpose()))?;
+        let seen = self.disk(hour_files(base, place))?;
         let Some(seen) = seen else {
             self.confirm_absence()?;
             let update = HourUpdate::Remove { stream: place.stream.clone(), hour: place.hour };
@@ -427,7 +447,8 @@ impl Keeper {
         Ok(applied)
     }
 
-    /// What has become of these names; `None` if all of the hour must be read, because the index does not know it, or it is gone.
+    /// What has become of these names; `None` if all of the hour must be read: the index does not know it, it is gone, or a bucket has some of
+    /// it, so that what is gone here, or hidden, may be listed all the same, or not any more.
     fn look_at<'n>(
         &self,
         base: &Base,
@@ -435,6 +456,9 @@ impl Keeper {
         names: impl IntoIterator<Item = &'n OsStr>,
     ) -> Result<Option<TouchedFiles>, CrawlError> {
         if self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_none() {
+            return Ok(None);
+        }
+        if self.disk(base.stamp_in_bucket(&place.path()))?.is_some() {
             return Ok(None);
         }
         let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(None) };
@@ -566,27 +590,6 @@ fn just_back() -> crate::disk::AwayReason {
         reason: "it has just come back and is being looked at".into(),
         since: std::time::SystemTime::now(),
     }
-}
-
-/// Reads a directory: what it lists, and its stamp if that can be trusted.
-fn look(dir: &Dir) -> Result<DirContents, DiskError> {
-    let scan = dir.scan()?;
-    Ok(DirContents { contents: contents_of(&scan, dir.path()), stamp: scan.settled.then_some(scan.stamp) })
-}
-
-/// What a directory that was read holds. Names that are not UTF-8 cannot be listed; they are reported.
-pub(crate) fn contents_of(scan: &crate::disk::Scan, path: &Path) -> HourContents {
-    let mut unlistable = 0_u32;
-    let names = scan.iter().filter_map(|(name, meta)| {
-        let text = std::str::from_utf8(name).ok();
-        unlistable += u32::from(text.is_none());
-        Some((text?, meta.size))
-    });
-    let contents = HourContents::from_names(names);
-    if unlistable > 0 {
-        tracing::warn!(name: "names_not_utf8", directory = %path.display(), files = unlistable, "file names that are not UTF-8 cannot be listed; rename them");
-    }
-    contents
 }
 
 /// See the module.

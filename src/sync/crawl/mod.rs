@@ -9,10 +9,12 @@
 //!    what others hand to [`Keeper::change`], tombstones for equal content of what is hidden (`twins`), and what an interrupted download
 //!    of ours has left is removed (`Housekeeping`).
 
+mod absent_files;
 mod catch_up;
 mod census;
 mod freshness;
 mod gifts;
+mod hour_files;
 mod housekeeping;
 mod keeper;
 mod mass_loss;
@@ -34,13 +36,14 @@ mod watch;
 use crate::disk::{AwayReason, DiskError};
 use crate::index::IndexError;
 
+pub use absent_files::{AbsentError, AbsentFile, AbsentFiles};
 #[cfg(test)]
 pub(crate) use catch_up::CatchingUp;
 pub(crate) use catch_up::bring_into_line;
 pub(crate) use census::CensusVerifier;
 pub(crate) use gifts::{GIFT_WINDOW, uptime};
+pub(crate) use hour_files::{HourFiles, hour_files};
 pub(crate) use housekeeping::Housekeeping;
-pub(crate) use keeper::contents_of;
 pub use keeper::{HourAnswer, Keeper};
 pub use mass_loss::MassLoss;
 pub(crate) use origins::{Allowance, FetchInProgress, FilledByPeer, StrangersBudget};
@@ -69,6 +72,9 @@ pub enum CrawlError {
     /// The index does not take it.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// A file lies in a bucket alone, which does not give it now.
+    #[error(transparent)]
+    Absent(#[from] AbsentError),
 }
 
 impl From<AwayReason> for CrawlError {

@@ -1,4 +1,4 @@
-//! Brings the directories above the hours into line: which channels, qualities and hours there are.
+//! Brings the directories above the hours into line: which channels, qualities and hours there are, here or in a bucket.
 //!
 //! 1. Each of these directories is remembered with its stamp, so that a quiet archive costs one `stat` for each and no reading.
 //! 2. An hour that a directory does not name any more leaves the index as any hour does: under its lock, after a look at its own path.
@@ -142,8 +142,7 @@ impl Keeper {
     }
 
     fn subdirectories(&self, base: &Base, path: &str) -> Result<Vec<String>, CrawlError> {
-        let Some(dir) = self.disk(base.dir(Path::new(path)))? else { return Ok(Vec::new()) };
-        let names = self.disk(dir.subdirectories())?;
+        let names = self.disk(base.subdirectories_of_both(Path::new(path)))?;
         Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
     }
 }
@@ -161,7 +160,7 @@ impl Pass<'_> {
     }
 
     fn look(&mut self, path: &str) -> Result<Compared, CrawlError> {
-        let Some(now) = self.keeper.disk(self.base.stamp(Path::new(path)))? else { return Ok(Compared::Gone) };
+        let Some(now) = self.keeper.disk(self.base.stamp_of_both(Path::new(path)))? else { return Ok(Compared::Gone) };
         if self.known.get(path) == Some(&now) {
             return Ok(Compared::Same);
         }
@@ -255,7 +254,7 @@ impl Pass<'_> {
         paths.sort_unstable();
         paths.dedup();
         for path in paths {
-            match self.keeper.disk(self.base.stamp(Path::new(&path))) {
+            match self.keeper.disk(self.base.stamp_of_both(Path::new(&path))) {
                 Ok(None) => {}
                 Ok(Some(_)) | Err(CrawlError::Disk(_)) => continue,
                 Err(error) => return Err(error),

@@ -1,0 +1,39 @@
+//! Files that the archive lists and that do not lie in it: whoever can bring them here opens them.
+
+use std::fs::File;
+
+use futures_util::future::BoxFuture;
+
+use crate::archive::{Hash, HourPlace};
+
+/// Why a file that an object holds cannot be read now.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{path} lies in the bucket alone, which does not give it now ({reason}): {why}")]
+pub struct AbsentError {
+    /// The file.
+    pub path: String,
+    /// A word for it, as the bucket's state has.
+    pub reason: &'static str,
+    /// What was answered.
+    pub why: String,
+}
+
+/// What is known of a file that does not lie in the directory of its hour.
+#[derive(Debug)]
+pub enum AbsentFile {
+    /// Opened, with its SHA-256, which its bytes have.
+    Open(File, Hash),
+    /// A tombstone that an object knows hides it.
+    Hidden,
+    /// No object holds it.
+    Unknown,
+}
+
+/// Opens what an object of a bucket holds.
+pub trait AbsentFiles: Send + Sync {
+    /// Waits until all of the file is here.
+    fn open<'f>(&'f self, place: &'f HourPlace, name: &'f str) -> BoxFuture<'f, Result<AbsentFile, AbsentError>>;
+
+    /// The same where waiting blocks: not for async code.
+    fn open_blocking(&self, place: &HourPlace, name: &str) -> Result<AbsentFile, AbsentError>;
+}
