@@ -39,7 +39,7 @@ use crate::sync::crawl::Pacing;
 use crate::sync::startup::{Locked, StartupError};
 
 pub use self::error::NodeError;
-pub use self::options::NodeOptions;
+pub use self::options::{BucketOptions, NodeOptions};
 pub use self::pulse::{ENDING, NodePulse};
 
 pub struct Node {

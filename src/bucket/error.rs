@@ -165,7 +165,8 @@ impl BucketError {
         matches!(self, Self::Denied { what, .. } if *what == MAY_NOT)
     }
 
-    pub(super) fn damaged(name: &ObjectName, why: &(impl ToString + ?Sized)) -> Self {
+    /// Of an object that is not what it should be.
+    pub fn damaged(name: &ObjectName, why: &(impl ToString + ?Sized)) -> Self {
         Self::Damaged { name: name.clone(), why: why.to_string() }
     }
 

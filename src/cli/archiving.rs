@@ -58,6 +58,15 @@ pub enum ArchiveVerb {
         #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]", required = true)]
         targets: Vec<ArchiveTarget>,
     },
+    /// Delete files here that lie in the bucket as well; they are read from there from then on
+    Drop {
+        /// Which hours
+        #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]", required = true)]
+        targets: Vec<ArchiveTarget>,
+        /// Only say which would be deleted
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// List the objects in the bucket
     Ls {
         /// What to list; everything by default
@@ -94,6 +103,11 @@ pub async fn run(config: &Config, args: &ArchiveArgs) -> anyhow::Result<ExitCode
             let order = ArchiveRestoreOrder { places: words(targets) };
             // What is gone from here is in the bucket's list alone.
             work(config, "api/v1/archive/restore", &order, &[], Verbs::RESTORE).await
+        }
+        ArchiveVerb::Drop { targets, dry_run } => {
+            let order = ArchiveOrder { places: words(targets), dry_run: *dry_run };
+            let verbs = if *dry_run { Verbs::DROPPABLE } else { Verbs::DROP };
+            work(config, "api/v1/archive/drop", &order, targets, verbs).await
         }
     }
 }
@@ -171,6 +185,15 @@ impl Verbs {
     const VERIFY: Self =
         Self { state: "right", done: "right", before: "in the bucket", open: "not in the bucket", ways: 1 };
     const RESTORE: Self = Self { state: "restored", done: "restored", before: "complete", open: "left out", ways: 1 };
+    const DROP: Self = Self {
+        state: "dropped",
+        done: "deleted here and left in the bucket",
+        before: "in the bucket alone",
+        open: "not in the bucket",
+        ways: 0,
+    };
+    const DROPPABLE: Self =
+        Self { state: "droppable", done: "would be deleted here and left in the bucket", ..Self::DROP };
 }
 
 /// Prints what becomes of each hour on stdout, and how far it is on stderr.

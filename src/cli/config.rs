@@ -263,6 +263,10 @@ settings! {
             "Certificates of the authorities, in PEM form, that the store must be certified by, instead of those that the system trusts.";
         part_size: ByteSize = "64MiB", "5MiB" to "5GiB" =>
             "Bytes that one request of an upload sends. Two of these are in memory while an hour is uploaded; S3 takes none below 5 MiB but the last.";
+        keep_local: TimeOrOff = "off" =>
+            "How long files stay on this disk that lie in the bucket as well, counted from the end of their hour; then they are deleted here and read from there. `off` deletes none for its age.";
+        make_room: BytesOrOff = "off" =>
+            "Where less than this is free on the disk, files that lie in the bucket as well are deleted here, the oldest hours first. `off` deletes none for that.";
         bandwidth: ByteSize = "0B", "0B" to "1TiB" =>
             "Bytes a second at which hours are uploaded and read back, on average over each; 0 is no bound, and less than 64 KiB counts as that, as stores give up slower lines.";
     }

@@ -122,7 +122,7 @@ pub fn node_options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOpti
         scrub: options::scrub(config),
         seal: config.archive.seal,
         seal_after: options::seal_after(config),
-        bucket: options::bucket(config)?.map(|bucket| (bucket, config.archive.minimum_cycle)),
+        bucket: options::bucket(config)?.map(|bucket| options::node_bucket(config, bucket)),
         doubt_above: config.crawl.doubt_above,
         thresholds: options::thresholds(config),
         http: ConnectionLimits {

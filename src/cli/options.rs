@@ -14,8 +14,10 @@ use crate::archive::{Hour, Span};
 use crate::bucket::{Bucket, BucketSettings, CredentialSource};
 use crate::http::{Hosts, RequestBounds};
 use crate::index::IndexOptions;
+use crate::lifecycle::archiving::LocalLimits;
 use crate::lifecycle::retention::RetentionOptions;
 use crate::net::tls;
+use crate::node::BucketOptions;
 use crate::play::ffmpeg::PoolOptions;
 use crate::play::playback::PlaybackOptions;
 use crate::replicate::backfill::{BackfillOptions, Wants};
@@ -59,6 +61,13 @@ pub fn scrub(config: &Config) -> ScrubOptions {
 
 pub fn seal_after(config: &Config) -> Span {
     Span::from_us(i64::try_from(config.archive.seal_after.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// What a node does with its bucket.
+pub fn node_bucket(config: &Config, bucket: Bucket) -> BucketOptions {
+    let archive = &config.archive;
+    let limits = LocalLimits { keep_local: archive.keep_local, make_room: archive.make_room };
+    BucketOptions { bucket, every: archive.minimum_cycle, limits }
 }
 
 /// Where sealed hours are uploaded to, if anywhere. Nobody is asked yet.

@@ -20,6 +20,8 @@ use crate::archive::{Hash, HourManifest, HourPlace};
 
 const DIR: &str = "bucket";
 const ENDING: &str = ".sha256";
+/// Says that files of the hour were deleted here because its objects hold them.
+const DROPPED: &str = "dropped";
 /// Manifests of one hour that are read: each is an object that came later.
 const MOST_OBJECTS: usize = 1_000;
 
@@ -111,10 +113,25 @@ impl<'b> BucketManifests<'b> {
         replace(&dir, &name_of(digest), bytes)
     }
 
+    /// Notes, flushed, that files of the hour are deleted here because its objects hold them.
+    pub fn note_dropped(self, place: &HourPlace) -> Result<()> {
+        let Some(dir) = self.dir(place)? else { return Ok(()) };
+        if self.is_dropped(place)? { Ok(()) } else { replace(&dir, OsStr::new(DROPPED), b"") }
+    }
+
+    /// Whether files of the hour were deleted here because its objects hold them. Some may be here again.
+    pub fn is_dropped(self, place: &HourPlace) -> Result<bool> {
+        let Some(dir) = self.dir(place)? else { return Ok(false) };
+        Ok(dir.stat_file(OsStr::new(DROPPED))?.is_some())
+    }
+
     /// Forgets what an object of the hour holds, flushed; false if it was not noted.
     pub fn remove(self, place: &HourPlace, digest: Hash) -> Result<bool> {
         let Some(dir) = self.dir(place)? else { return Ok(false) };
         let removed = dir.remove_file(&name_of(digest))?;
+        if self.digests(place)?.is_empty() {
+            dir.remove_file(OsStr::new(DROPPED))?;
+        }
         sync_dir(&dir)?;
         if let Some(above) = place.path().parent().and_then(|above| self.base.dir(&Self::path(above)).transpose()) {
             above?.remove_empty_dir(OsStr::new(&place.hour.to_string()))?;
@@ -171,6 +188,9 @@ mod tests {
         let foreign = manifest(&other, 1);
         notes.write(&place, foreign.object_name().manifest, &foreign.to_bytes()).unwrap();
         assert_eq!(notes.read(&place).unwrap(), [expected[1].clone()]);
+        assert!(!notes.is_dropped(&place).unwrap());
+        notes.note_dropped(&place).unwrap();
+        assert!(notes.is_dropped(&place).unwrap());
         for digest in notes.digests(&place).unwrap() {
             assert!(notes.remove(&place, digest).unwrap());
             assert!(!notes.remove(&place, digest).unwrap());

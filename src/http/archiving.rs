@@ -89,6 +89,27 @@ pub(super) async fn run(
     work(&app, move |archiver, listener| archiver.run(&places, order.dry_run, listener))
 }
 
+/// Answers `POST /api/v1/archive/drop`, in the same lines.
+#[utoipa::path(
+    post, path = "/api/v1/archive/drop", request_body = ArchiveOrder, security(("bearer" = [])),
+    responses(
+        (status = 200, body = ArchiveLine, content_type = "application/x-ndjson"), (status = 400, description = "invalid body, nothing lies at a place, or no place is given"),
+        (status = 401, description = "unknown token"), (status = 403, description = "the token is one for reading"),
+        (status = 409, description = "no bucket is named in the settings"), (status = 503, description = "another one was asked for and is running")
+    )
+)]
+pub(super) async fn drop_local(
+    State(app): State<Arc<App>>,
+    JsonBody(order): JsonBody<ArchiveOrder>,
+) -> Result<Response, Problem> {
+    // Whoever forgets to say what does not mean everything.
+    if order.places.is_empty() {
+        return Err(Problem::bad_body("no place is given", ArchiveRestoreOrder::EXAMPLE));
+    }
+    let places = places(&app, &order.places)?;
+    work(&app, move |archiver, listener| archiver.drop_all(&places, order.dry_run, listener))
+}
+
 /// Answers `POST /api/v1/archive/verify`, in the same lines.
 #[utoipa::path(
     post, path = "/api/v1/archive/verify", request_body = ArchiveVerifyOrder, security(("bearer" = [])),

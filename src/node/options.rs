@@ -11,6 +11,7 @@ use crate::archive::problems::video::ProblemThresholds;
 use crate::bucket::Bucket;
 use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
 use crate::index::IndexOptions;
+use crate::lifecycle::archiving::LocalLimits;
 use crate::lifecycle::retention::RetentionOptions;
 use crate::net::tls;
 use crate::play::ffmpeg::PoolOptions;
@@ -20,6 +21,16 @@ use crate::replicate::backfill::BackfillOptions;
 use crate::replicate::sources::SourceOptions;
 use crate::sync::crawl::{CrawlPace, WatchOptions};
 use crate::sync::scrub::ScrubOptions;
+
+/// The bucket that sealed hours are uploaded to.
+#[derive(Debug, Clone)]
+pub struct BucketOptions {
+    pub bucket: Bucket,
+    /// How often it is looked for hours that were sealed, and for some that may leave the disk.
+    pub every: Duration,
+    /// When files leave this disk that lie in the bucket as well.
+    pub limits: LocalLimits,
+}
 
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
@@ -39,8 +50,8 @@ pub struct NodeOptions {
     pub seal: bool,
     /// How long they must have been over and unchanged.
     pub seal_after: Span,
-    /// Where sealed hours are uploaded to, if anywhere, and how often it is looked for some.
-    pub bucket: Option<(Bucket, Duration)>,
+    /// Where sealed hours are uploaded to, if anywhere.
+    pub bucket: Option<BucketOptions>,
     /// Files of a channel that may be missing at once without confirmation.
     pub doubt_above: u64,
     /// From where on something is a problem.

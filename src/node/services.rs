@@ -13,14 +13,14 @@ use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::survey::SurveyJob;
-use super::{NodeError, NodeOptions};
+use super::{BucketOptions, NodeError, NodeOptions};
 use crate::archive::problems::layout::VideoDir;
 use crate::archive::{Span, Timestamp};
 use crate::disk::BaseGuard;
 use crate::http::{App, ServedNode};
 use crate::index::Index;
 use crate::jobs::{ForegroundLoad, Job, JobRegistry, NodeEvents, Stop, SystemClock, Wake};
-use crate::lifecycle::archiving::{Archiver, UploadJob};
+use crate::lifecycle::archiving::{Archiver, DropJob, UploadJob};
 use crate::lifecycle::clock::SystemClocks;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionParts, Runs, free_space};
@@ -167,13 +167,17 @@ impl Services {
             let parts = MapParts { keeper: Arc::clone(&keeper), ready: crawl.ready(), nodes };
             jobs.push((Box::new(MapWriter::new(parts, every, stop.clone())), Wake::new(&stop)));
         }
-        let archiver = options.bucket.as_ref().map(|(bucket, _)| {
+        let archiver = options.bucket.as_ref().map(|BucketOptions { bucket, .. }| {
             let (keeper, keep_free) = (Arc::clone(&keeper), options.thresholds.keep_free);
             Arc::new(Archiver::new(keeper, bucket.clone(), keep_free, tokio::runtime::Handle::current()))
         });
-        if let (Some(archiver), Some((_, every))) = (&archiver, &options.bucket) {
+        if let (Some(archiver), Some(BucketOptions { every, limits, .. })) = (&archiver, &options.bucket) {
             let uploads = UploadJob::new(Arc::clone(archiver), *every, crawl.ready(), stop.clone());
             jobs.push((Box::new(uploads), Wake::new(&stop)));
+            if !limits.are_off() {
+                let drops = DropJob::new(Arc::clone(archiver), *limits, *every, crawl.ready(), stop.clone());
+                jobs.push((Box::new(drops), Wake::new(&stop)));
+            }
         }
         let services = Self {
             archiver,

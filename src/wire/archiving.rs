@@ -69,7 +69,7 @@ pub enum ArchiveLine {
 pub struct ArchivedHour {
     /// `CHANNEL/QUALITY/HOUR`.
     pub hour: String,
-    /// `archived` (uploaded, and read back), `planned`, `right`, `damaged`, `gone`, `restored`, `changed` (while it was sent) or `failed`.
+    /// `archived` (uploaded, and read back), `planned`, `right`, `damaged`, `gone`, `restored`, `dropped`, `droppable`, `changed` (while it was sent) or `failed`.
     pub state: String,
     /// The object.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -77,7 +77,7 @@ pub struct ArchivedHour {
     /// Its bytes; of what is planned and restored, those of files.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bytes: Option<u64>,
-    /// Files that were restored.
+    /// Files that were restored, or deleted here.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub files: Option<u64>,
     /// A word for what is wrong.
@@ -91,7 +91,7 @@ pub struct ArchivedHour {
 /// What it came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArchiveSummary {
-    /// Hours that were uploaded and read back, that would be, that are right, or of which files were restored.
+    /// Hours that were uploaded and read back, that would be, that are right, or of which files were restored, or deleted here.
     pub done: u64,
     /// Hours that had nothing to be done.
     pub before: u64,

@@ -92,7 +92,8 @@ pub const SEAL: &str = "Examples:
 pub const ARCHIVE: &str = "Examples:
   gapless archive plan                    what would be uploaded, with bytes and requests
   gapless archive verify --sample 1%      read some objects back
-  gapless archive restore mine/source/2019-11-13T02";
+  gapless archive restore mine/source/2019-11-13T02
+  gapless archive drop --dry-run mine/source";
 
 pub const MANIFEST: &str = "Examples:
   gapless manifest mine/source/2019-11-13T02 > hour.sha256

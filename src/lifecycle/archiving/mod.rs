@@ -4,12 +4,15 @@
 //! 2. All of it is read back and compared with the manifest here ([`verify`]). Only then there is a receipt ([`receipt`]).
 //! 3. A receipt counts while the hour is what was sealed. One whose object turns out to be lost or damaged goes, and the hour is uploaded again.
 //! 4. What is missing here comes back under its name, hash-checked, and replaces nothing ([`restore`]).
-//! 5. Nothing that lies here is deleted, and nothing in the bucket but what is written over because it was damaged.
+//! 5. What lies here is deleted only where the settings, or somebody, say so, and only what the bucket holds as well ([`drop_local`]). Nothing in
+//!    the bucket is but what is written over because it was damaged.
 
 mod archiver;
 mod bucket_count;
 mod bucket_figures;
 mod bucket_hours;
+mod drop_job;
+mod drop_local;
 mod order;
 mod receipt;
 mod restore;
@@ -19,5 +22,6 @@ mod verify;
 pub use archiver::{ArchiveError, Archiver};
 pub use bucket_count::hours_that_wait;
 pub use bucket_figures::BucketFigures;
+pub use drop_job::{DropJob, LocalLimits};
 pub use order::ArchiveObserver;
 pub use upload_job::UploadJob;

@@ -6,7 +6,8 @@
 //! 2. A peer that counts has what its plain listing names, if a probe in that very hour shows that this is another disk, and if it
 //!    gives whole files of a sample whose bytes have the hashes in their names. One that does not answer has nothing. What it says
 //!    that its tombstones hide is believed: no node shows that. What is fetched for this is bounded for each pass ([`SampleBudget`]).
-//! 3. Nodes that ask each other at the same moment must not all rely on another that relies on them: of those that hold something
+//! 3. A bucket has what was read back from it, as long as the store says that the object is there with that size.
+//! 4. Nodes that ask each other at the same moment must not all rely on another that relies on them: of those that hold something
 //!    the one of the highest [`rank`] keeps it.
 //!
 //! Nothing of the archive is deleted or fetched here.
@@ -207,6 +208,7 @@ impl Copies {
 
     /// Those of the names that no peer has, in the order in which they were given.
     pub async fn held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
+        let names = self.not_in_bucket(place, names).await;
         let claims = self.claims(place, &names, |_, _| true).await;
         self.unproven_of(place, names, claims).await
     }
@@ -214,6 +216,7 @@ impl Copies {
     /// Those of the names that must stay here: no peer has them of which it is certain that it does not let them go because this
     /// node has them. Such a peer has a higher rank, or is of the fixed part, which knows no such guard.
     pub async fn left_to_us(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
+        let names = self.not_in_bucket(place, names).await;
         let outranks = |this: &Self, standing: &CopyStanding| match standing {
             CopyStanding::Archive(theirs) => {
                 this.archive.as_ref().is_none_or(|ours| rank(place, theirs) > rank(place, ours))
@@ -229,6 +232,18 @@ impl Copies {
             return unlisted;
         }
         self.unproven_of(place, names, claims).await
+    }
+
+    /// Those that no object of a bucket holds which was read back, and which the store says is there now.
+    async fn not_in_bucket(&self, place: &HourPlace, mut names: Vec<String>) -> Vec<String> {
+        let Some(absent) = self.asking.keeper.absent_files() else { return names };
+        match absent.held(place).await {
+            Ok(held) => names.retain(|name| !held.contains(name)),
+            Err(error) => {
+                tracing::warn!(name: "bucket_copies_not_asked", hour = %place, %error, "the bucket did not say whether it still has what was read back from it; it counts as having nothing");
+            }
+        }
+        names
     }
 
     /// What those peers that count list of the names.

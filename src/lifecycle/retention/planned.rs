@@ -72,7 +72,9 @@ impl Retention {
             let name = stream.to_string();
             for (hour, row) in index.hour_rows(&name, Hour::MIN, Hour::MAX).map_err(CrawlError::Index)? {
                 let place = HourPlace { stream: stream.clone(), hour };
-                let stored = self.stored(place, &row.totals)?;
+                // What lies in a bucket alone takes no room here, and is no business of this disk's limits.
+                let Some(totals) = self.parts.keeper.totals_here(&place, row.totals)? else { continue };
+                let stored = self.stored(place, &totals)?;
                 match journal.get(&stored.place).map(|entry| (entry.step, entry.reason)) {
                     None => hours.push(stored),
                     Some((JournalStep::Kept, _)) => hours.push(Stored { decided: EarlierDecision::Keep, ..stored }),
@@ -88,7 +90,9 @@ impl Retention {
         for (place, entry) in journal.entries().iter().filter(|(_, entry)| entry.step == JournalStep::Retiring) {
             let decided = self.decided_about_begun(entry);
             let row = index.hour_row(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
-            let stored = self.stored(place.clone(), &row.map(|row| row.totals).unwrap_or_default())?;
+            let totals = row.map(|row| row.totals).unwrap_or_default();
+            let here = self.parts.keeper.totals_here(place, totals)?.unwrap_or_default();
+            let stored = self.stored(place.clone(), &here)?;
             hours.push(Stored { decided, ..stored });
         }
         Ok(schedule(hours, limits, self.now(), free))
@@ -100,9 +104,13 @@ impl Retention {
         Ok(Stored { origin, ..stored })
     }
 
-    /// Whether the index knows anything in an hour that could be deleted; what is not understood is counted with the rest.
+    /// Whether the index knows anything in an hour that lies here and could be deleted; what is not understood is counted with the rest.
     pub(super) fn holds_segments(&self, place: &HourPlace) -> Result<bool, RetentionError> {
-        let view = self.parts.keeper.index().hour(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
+        let keeper = &self.parts.keeper;
+        if keeper.totals_here(place, HourTotals::default())?.is_none() {
+            return Ok(false);
+        }
+        let view = keeper.index().hour(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
         Ok(view.is_some_and(|view| view.contents.files().iter().any(|file| !file.key.tombstone)))
     }
 }

@@ -1,5 +1,6 @@
 //! Files that the archive lists and that do not lie in it: whoever can bring them here opens them.
 
+use std::collections::HashSet;
 use std::fs::File;
 
 use futures_util::future::BoxFuture;
@@ -34,6 +35,9 @@ pub trait AbsentFiles: Send + Sync {
     /// Waits until all of the file is here.
     fn open<'f>(&'f self, place: &'f HourPlace, name: &'f str) -> BoxFuture<'f, Result<AbsentFile, AbsentError>>;
 
-    /// The same where waiting blocks: not for async code.
+    /// The names of what objects of the hour hold that were read back and are still there, as the store says now.
+    fn held<'f>(&'f self, place: &'f HourPlace) -> BoxFuture<'f, Result<HashSet<String>, AbsentError>>;
+
+    /// The same as `open` where waiting blocks: not for async code.
     fn open_blocking(&self, place: &HourPlace, name: &str) -> Result<AbsentFile, AbsentError>;
 }

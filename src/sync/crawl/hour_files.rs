@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::structure::is_settled;
-use crate::archive::{HourContents, HourManifest, HourPlace, Stamp, name};
+use super::{CrawlError, Keeper};
+use crate::archive::{HourContents, HourManifest, HourPlace, HourTotals, Stamp, name};
 use crate::disk::{Base, BucketManifests, DiskError, Scan, both};
 
 /// The files of an hour, and the stamp of where they lie if that can be trusted.
@@ -34,6 +35,23 @@ pub(crate) fn hour_files(base: &Base, place: &HourPlace) -> Result<Option<HourFi
     let stamp = both(scan.as_ref().map(|scan| scan.stamp), in_bucket).filter(|_| is_trusted);
     let manifests: Vec<HourManifest> = objects.into_iter().map(|(_, manifest)| manifest).collect();
     Ok(Some(HourFiles { contents: contents_of(scan.as_ref(), &manifests, &path), stamp }))
+}
+
+impl Keeper {
+    /// Of what an hour holds, what lies on this disk; `None` if that is nothing.
+    pub fn totals_here(&self, place: &HourPlace, all: HourTotals) -> Result<Option<HourTotals>, CrawlError> {
+        let base = self.base()?;
+        let path = place.path();
+        if self.disk(base.stamp_in_bucket(&path))?.is_none() {
+            return Ok(Some(all));
+        }
+        let Some(dir) = self.disk(base.dir(&path))? else { return Ok(None) };
+        if !self.disk(BucketManifests::of(&base).is_dropped(place))? {
+            return Ok(Some(all));
+        }
+        let scan = self.disk(dir.scan())?;
+        Ok(Some(HourTotals::of(&contents_of(Some(&scan), &[], &path))))
+    }
 }
 
 /// Names that are not UTF-8 cannot be listed; they are reported.

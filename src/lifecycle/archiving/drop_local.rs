@@ -1,0 +1,174 @@
+//! Frees the disk: files of an hour that lie in the bucket as well are deleted here, and read from there from then on.
+//!
+//! 1. An hour goes only while it is what was sealed, which its directory's own time says, and what was sealed was read back from the bucket.
+//! 2. Of its files those go that an object holds under the same name with the same SHA-256. Tombstones, what they hide, and what nobody
+//!    understands stay.
+//! 3. Right before, the store is asked whether these objects are still there with their sizes. One that does not answer frees nothing.
+//! 4. What the objects hold is noted here before anything goes, so that the hour is listed as before, whatever is interrupted when.
+
+use std::ffi::OsStr;
+
+use super::archiver::{ArchiveError, ArchiveWatch, Archiver, CopyState, unless_stopped};
+use super::order::{ArchiveObserver, Work};
+use crate::archive::{HourManifest, HourPlace, ManifestFile, ObjectName, PackedHour};
+use crate::bucket::BucketError;
+use crate::disk::{BucketManifests, Dir, DiskError, atomic};
+use crate::wire::ArchiveSummary;
+
+/// What became of the files of an hour here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropOutcome {
+    /// So many went, with so many bytes; or would.
+    Dropped { files: u64, bytes: u64 },
+    /// Nothing of it lies here that an object holds.
+    NothingHere,
+    /// It is not in the bucket as it is here.
+    NotArchived,
+}
+
+/// Files of an hour that may go, and the objects that hold them.
+struct Droppable<'m> {
+    files: Vec<&'m ManifestFile>,
+    objects: Vec<PackedHour>,
+}
+
+impl<'m> Droppable<'m> {
+    fn of(sealed: &'m HourManifest, objects: impl IntoIterator<Item = HourManifest>) -> Self {
+        let mut left: Vec<&ManifestFile> = sealed.files().iter().collect();
+        let mut found = Self { files: Vec::new(), objects: Vec::new() };
+        for object in objects {
+            let holds = |file: &ManifestFile| {
+                object.position(&file.name).and_then(|at| object.files().get(at)).is_some_and(|held| held == file)
+            };
+            let (held, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|file| holds(file));
+            left = others;
+            if !held.is_empty() {
+                found.files.extend(held);
+                found.objects.push(PackedHour::plan(object));
+            }
+        }
+        found
+    }
+
+    /// Deletes them, if the directory is what was sealed; `None` if it is not.
+    fn delete(&self, dir: &Dir, describes_ns: i64) -> Result<Option<DropOutcome>, DiskError> {
+        if dir.stamp()?.ctime_ns != describes_ns {
+            return Ok(None);
+        }
+        let (mut files, mut bytes) = (0, 0);
+        for file in &self.files {
+            if dir.remove_file(OsStr::new(&*file.name))? {
+                files += 1;
+                bytes += file.size;
+            }
+        }
+        atomic::sync_dir(dir)?;
+        Ok(Some(DropOutcome::Dropped { files, bytes }))
+    }
+}
+
+impl Archiver {
+    /// Deletes files of these hours here that lie in the bucket, or only says which it would, the oldest first.
+    pub fn drop_all(
+        &self,
+        places: &[HourPlace],
+        is_dry: bool,
+        observer: &dyn ArchiveObserver,
+    ) -> Result<ArchiveSummary, ArchiveError> {
+        let mut work = Work::begin(self, places, observer)?;
+        for place in places.iter().rev().filter(|_| !observer.is_stopped()) {
+            match self.drop_local(place, is_dry, &work) {
+                Ok(DropOutcome::Dropped { files, bytes }) => {
+                    work.summary.done += 1;
+                    work.hour(place, if is_dry { "droppable" } else { "dropped" }, |hour| {
+                        (hour.files, hour.bytes) = (Some(files), Some(bytes));
+                    });
+                }
+                Ok(DropOutcome::NothingHere) => work.summary.before += 1,
+                Ok(DropOutcome::NotArchived) => work.summary.open += 1,
+                Err(error) => work.failed(place, error)?,
+            }
+        }
+        Ok(work.end())
+    }
+
+    /// Deletes files of an hour here that lie in the bucket, or only says how many it would.
+    pub fn drop_local(
+        &self,
+        place: &HourPlace,
+        is_dry: bool,
+        watch: &dyn ArchiveWatch,
+    ) -> Result<DropOutcome, ArchiveError> {
+        let _turn = self.turn(watch)?;
+        if !matches!(self.state(place)?, CopyState::Archived { .. }) {
+            return Ok(DropOutcome::NotArchived);
+        }
+        let base = self.keeper.guard().base()?;
+        let Some((sealed, describes_ns)) = self.sealed(&base, place)? else { return Ok(DropOutcome::NotArchived) };
+        let objects = self.disk(BucketManifests::of(&base).read(place))?;
+        let goes = Droppable::of(sealed.manifest(), objects.into_iter().map(|(_, manifest)| manifest));
+        if goes.files.is_empty() {
+            return Ok(DropOutcome::NothingHere);
+        }
+        if is_dry {
+            let bytes = goes.files.iter().map(|file| file.size).sum();
+            return Ok(DropOutcome::Dropped { files: goes.files.len() as u64, bytes });
+        }
+        self.wait(watch, async |stop| {
+            for object in &goes.objects {
+                let name = object.object_name();
+                if unless_stopped(stop, self.bucket.size_of(&name)).await? != Some(object.size()) {
+                    return Err(changed_there(&name));
+                }
+            }
+            Ok(())
+        })?;
+        self.disk(BucketManifests::of(&base).note_dropped(place))?;
+        let names = goes.files.iter().map(|file| OsStr::new(&*file.name));
+        let deleted = self.keeper.change(place, names, |dir| goes.delete(dir, describes_ns))?.flatten();
+        let Some(done) = deleted else { return Ok(DropOutcome::NotArchived) };
+        if self.disk(base.remove_empty_hour(place))? {
+            self.keeper.reconcile(std::slice::from_ref(place), false)?;
+        }
+        if let DropOutcome::Dropped { files, bytes } = done {
+            tracing::info!(name: "hour_dropped", hour = %place, files, bytes, "files of an hour that lie in the bucket were deleted here");
+        }
+        Ok(done)
+    }
+}
+
+/// Of an object that was read back and is not there any more as it was.
+fn changed_there(name: &ObjectName) -> ArchiveError {
+    BucketError::damaged(
+        name,
+        "it is not there with the size that it had when it was read back; `gapless archive verify` looks at it",
+    )
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::Hash;
+
+    fn manifest(files: &[(u8, u8)]) -> HourManifest {
+        let file = |(name, content): &(u8, u8)| ManifestFile {
+            name: format!("{name:02}:00-2.0-full-{}.ts", Hash([*name; 32])).into(),
+            size: 9,
+            sha256: Hash([*content; 32]),
+        };
+        let place = HourPlace::parse("c/source/2024-01-01T00").unwrap();
+        HourManifest::new(place, files.iter().map(file).collect(), Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn what_no_object_holds_to_the_byte_stays() {
+        let sealed = manifest(&[(1, 1), (2, 2), (3, 3), (4, 4)]);
+        let objects = [manifest(&[(1, 1), (2, 9)]), manifest(&[(1, 1), (3, 3), (5, 5)])];
+        let goes = Droppable::of(&sealed, objects.clone());
+        let names: Vec<&str> = goes.files.iter().map(|file| &file.name[..2]).collect();
+        assert_eq!(names, ["01", "03"]);
+        assert_eq!(goes.objects.len(), 2);
+        assert!(Droppable::of(&sealed, [manifest(&[(2, 9)])]).files.is_empty());
+    }
+}
