@@ -115,6 +115,12 @@ impl HourTotals {
         totals
     }
 
+    /// Of all files.
+    pub fn bytes(&self) -> u64 {
+        let others = [&self.chat, &self.bad, &self.other, &self.hidden];
+        self.video.iter().chain(others).map(|tally| tally.bytes).fold(0, u64::saturating_add)
+    }
+
     /// One more file. `name` is scratch space.
     pub fn add(&mut self, file: &SegmentFile, hidden: bool, name: &mut String) {
         if hidden {

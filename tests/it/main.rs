@@ -14,6 +14,7 @@ mod support;
 
 mod api;
 mod archive_damage;
+mod archive_dropped;
 mod archive_format;
 mod archive_interrupted;
 mod archive_swift;

@@ -66,6 +66,7 @@ impl Keeper {
         let (free, total) = self.disk(self.base()?.free_space())?;
         let counted = self.index.census_of_all()?;
         let archive = counted.values().flat_map(|census| census.bytes).fold(0, u64::saturating_add);
-        Ok(DiskUse::new(total, free, archive, self.fetched_bytes()?))
+        let here = archive.saturating_sub(self.bytes_in_bucket_alone()?);
+        Ok(DiskUse::new(total, free, here, self.fetched_bytes()?))
     }
 }

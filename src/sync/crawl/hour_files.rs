@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::structure::is_settled;
 use super::{CrawlError, Keeper};
@@ -51,6 +53,33 @@ impl Keeper {
         }
         let scan = self.disk(dir.scan())?;
         Ok(Some(HourTotals::of(&contents_of(Some(&scan), &[], &path))))
+    }
+}
+
+/// How long what was counted of a bucket is good enough for who asks how full the disk is.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
+
+/// Bytes of hours of which nothing lies here, and when they were counted.
+#[derive(Debug, Default)]
+pub(super) struct CountedInBucket(Mutex<Option<(Instant, u64)>>);
+
+impl Keeper {
+    /// Bytes of hours of which nothing lies on this disk, as of a minute ago at most.
+    pub(super) fn bytes_in_bucket_alone(&self) -> Result<u64, CrawlError> {
+        let mut counted = self.in_bucket.0.lock();
+        if let Some((_, bytes)) = counted.filter(|(when, _)| when.elapsed() < COUNT_EVERY) {
+            return Ok(bytes);
+        }
+        let base = self.base()?;
+        let mut bytes = 0;
+        for place in self.disk(BucketManifests::of(&base).places())? {
+            if self.disk(base.stamp(&place.path()))?.is_none() {
+                let row = self.index.hour_row(&place.stream.to_string(), place.hour)?;
+                bytes += row.map_or(0, |row| row.totals.bytes());
+            }
+        }
+        *counted = Some((Instant::now(), bytes));
+        Ok(bytes)
     }
 }
 

@@ -17,7 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::CrawlError;
 use super::absent_files::AbsentFiles;
 use super::freshness::FreshHours;
-use super::hour_files::hour_files;
+use super::hour_files::{CountedInBucket, hour_files};
 use super::mass_loss::{ABOVE, HourLoss, MassLossGuard};
 use super::origins::Origins;
 use crate::archive::guards::{self, Guards};
@@ -58,6 +58,7 @@ pub struct Keeper {
     records: Records,
     handed_over: Mutex<BTreeSet<HourPlace>>,
     absent: Option<Arc<dyn AbsentFiles>>,
+    pub(super) in_bucket: CountedInBucket,
     locks: Vec<Mutex<()>>,
 }
 
@@ -103,6 +104,7 @@ impl Keeper {
             records,
             handed_over,
             absent: None,
+            in_bucket: CountedInBucket::default(),
             locks,
         }
     }

@@ -1,0 +1,195 @@
+//! Hours that have left the disk, because the bucket has them: everything is answered as before.
+
+use std::fs;
+
+use hyper::Method;
+
+use crate::archive_tier::{HOURS, PATIENCE, archive, archived, ask, files, node, object_of, seal_all, with_bucket};
+use crate::support::object_store::{LineFault, TestStore};
+use crate::support::{TestArchive, TestNode, eventually, gapless};
+
+/// Asked of the sample archive.
+const QUESTIONS: [&str; 14] = [
+    "/files",
+    "/files/desertbus",
+    "/files/desertbus/480p",
+    "/files/desertbus/480p/2019-11-13T02?tombstones=true",
+    "/files/desertbus/source/2019-11-13T02",
+    "/files/desertbus/chat/2019-11-13T02",
+    "/playlist/desertbus/source.m3u8",
+    "/playlist/desertbus/480p.m3u8?start=2019-11-13T02:50:00&end=2019-11-13T04:00:00",
+    "/api/v1/coverage/desertbus/480p",
+    "/api/v1/holes/desertbus/480p",
+    "/api/v1/census/desertbus/480p",
+    "/api/v1/digests",
+    "/api/v1/segments/desertbus/source",
+    "/api/v1/sequence/desertbus/source?start=2019-11-13T02:50:00&end=2019-11-13T03:00:00",
+];
+const CUT: &str =
+    "/cut/desertbus/source.ts?start=2019-11-13T02:55:25&end=2019-11-13T02:55:41&type=rough&allow_holes=true";
+
+fn answers(node: &TestNode) -> Vec<(&'static str, String)> {
+    node.wait_ready();
+    QUESTIONS.map(|question| (question, node.get(question).text().to_owned())).into()
+}
+
+/// All segments and chat of all hours, as the node gives them.
+fn contents(node: &TestNode) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for quality in ["480p", "source", "chat"] {
+        for hour in node.files(&format!("desertbus/{quality}")) {
+            for name in node.files(&format!("desertbus/{quality}/{hour}")) {
+                let path = format!("desertbus/{quality}/{hour}/{name}");
+                let answer = node.get(&format!("/segments/{path}"));
+                assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+                found.push((path, answer.body));
+            }
+        }
+    }
+    found
+}
+
+/// The sample archive with all of it in the bucket, and what a node says of it.
+fn sample(store: &TestStore) -> (TestArchive, Vec<(&'static str, String)>, Vec<(String, Vec<u8>)>, Vec<u8>) {
+    let archive = TestArchive::sample();
+    with_bucket(&archive, store);
+    seal_all(&archive);
+    assert_eq!(ask(&archive, &["run"]).json(0)["summary"]["errors"], 0);
+    let running = node(&archive).start();
+    // Twice: what is in segments is read when it is first asked for.
+    answers(&running);
+    let before = (answers(&running), contents(&running), running.get(CUT).body);
+    running.terminate();
+    (archive, before.0, before.1, before.2)
+}
+
+fn hour_files(archive: &TestArchive) -> usize {
+    archive.all_hours().iter().map(|hour| archive.listing(hour, false).len()).sum()
+}
+
+#[test]
+fn hours_that_left_the_disk_are_listed_played_cut_and_given_as_before() {
+    let store = TestStore::start();
+    let (archive, before, segments, cut) = sample(&store);
+    let running = node(&archive).start();
+    running.wait_ready();
+    let plan = running.run(&["archive", "drop", "desertbus", "--dry-run", "--json"]).json(0);
+    assert!(plan["summary"]["done"].as_u64().unwrap() > 5 && hour_files(&archive) == segments.len(), "{plan}");
+    let done = running.run(&["archive", "drop", "desertbus", "--json"]).json(0);
+    assert_eq!((&done["summary"]["done"], &done["summary"]["errors"]), (&plan["summary"]["done"], &0.into()), "{done}");
+    assert_eq!(hour_files(&archive), 0);
+    // Tombstones stay here, and nothing else does.
+    assert_eq!(archive.all_hours(), ["desertbus/480p/2019-11-13T02"]);
+    store.requests();
+    assert_eq!(answers(&running), before);
+    assert_eq!(store.requests(), [], "nothing of it needs the store");
+    assert!(contents(&running) == segments);
+    assert!(running.get(CUT).body == cut);
+    running.check();
+    let (path, content) = &segments[3];
+    let head = running.request("HEAD", &format!("/segments/{path}"), &[]);
+    assert_eq!(head.header("content-length").unwrap(), content.len().to_string());
+    let part = running.get_with(&format!("/segments/{path}"), &[("Range", "bytes=188-375")]);
+    assert_eq!((part.status, &*part.body), (206, &content[188..376]));
+    running.terminate();
+
+    // An index that is made anew knows the same.
+    assert_eq!(gapless(archive.path(), &["rebuild"]).code, 0);
+    assert_eq!(gapless(archive.path(), &["rebuild", "--check"]).code, 0);
+    let again = node(&archive).start();
+    let listed: Vec<_> = answers(&again).into_iter().filter(|(question, _)| !question.contains("playlist")).collect();
+    assert_eq!(
+        listed,
+        before.iter().filter(|(question, _)| !question.contains("playlist")).cloned().collect::<Vec<_>>()
+    );
+
+    // What comes back lies here again.
+    let back = again.run(&["archive", "restore", "desertbus", "--json"]).json(0);
+    assert_eq!(back["summary"]["errors"], 0, "{back}");
+    assert_eq!(hour_files(&archive), segments.len());
+    store.requests();
+    assert!(answers(&again) == before && contents(&again) == segments && again.get(CUT).body == cut);
+    assert_eq!(store.requests(), []);
+    again.check();
+}
+
+#[test]
+fn an_archive_of_which_only_our_notes_are_left_is_answered_as_before() {
+    let store = TestStore::start();
+    let (archive, before, segments, _) = sample(&store);
+    let running = node(&archive).start();
+    running.wait_ready();
+    fs::remove_dir_all(archive.at("desertbus")).unwrap();
+    eventually(PATIENCE, || running.get("/readyz").status == 200 && answers(&running) == before);
+    assert!(contents(&running) == segments);
+    running.check();
+    // The store is away: what is known is known, and what is not here is an error that says why.
+    store.fails(Method::GET, "", LineFault::Refuses(403, "AccessDenied"), 10_000);
+    running.terminate();
+    fs::remove_dir_all(archive.at(".gapless/bucket_cache")).ok();
+    let away = node(&archive).start();
+    assert_eq!(answers(&away), before);
+    let (path, _) = segments.iter().find(|(path, _)| path.contains("480p")).unwrap();
+    let refused = away.get(&format!("/segments/{path}"));
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    let said = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(said.contains("lies in the bucket alone") && said.contains("AccessDenied"), "{said}");
+    assert_eq!(away.get("/segments/desertbus/480p/2019-11-13T02/none.ts").status, 404);
+}
+
+#[test]
+fn nothing_leaves_the_disk_that_the_bucket_does_not_hold_to_the_byte() {
+    let (store, one) = (TestStore::start(), archive());
+    with_bucket(&one, &store);
+    let before = files(&one);
+    let drop_all = || ask(&one, &["drop", "c"]);
+    let stays = |why: &str| assert!(files(&one) == before, "{why}");
+    assert_eq!(drop_all().json(0)["summary"]["open"], 2);
+    stays("it is not sealed");
+    seal_all(&one);
+    assert_eq!(drop_all().json(0)["summary"]["open"], 2);
+    stays("it is not in the bucket");
+    ask(&one, &["run"]).json(0);
+    store.fails(Method::HEAD, "", LineFault::Refuses(503, "SlowDown"), 1_000);
+    assert_eq!(drop_all().code, 3);
+    stays("the store does not answer");
+    store.is_well();
+    let object = object_of(&one, &store, HOURS[0]);
+    let held = fs::read(&object).unwrap();
+    fs::write(&object, &held[..held.len() - 512]).unwrap();
+    let shorter = drop_all();
+    assert_eq!(shorter.code, 1, "{shorter:?}");
+    assert_eq!(one.listing(HOURS[0], false).len(), 6, "its object is shorter");
+    assert_eq!(one.listing(HOURS[1], false).len(), 0, "that says nothing of the other one");
+    fs::write(&object, &held).unwrap();
+    // Something came: it is another hour now.
+    one.raw(&format!("{}/30:00-1.0-full-late.ts", HOURS[0]), b"late");
+    assert_eq!(drop_all().json(0)["summary"]["open"], 1);
+    assert_eq!(one.listing(HOURS[0], false).len(), 7);
+    one.remove(&format!("{}/30:00-1.0-full-late.ts", HOURS[0]));
+    // What is flipped here is no reason to delete what is right there, nor to serve it.
+    let back = ask(&one, &["restore", "c"]).json(0);
+    assert_eq!(back["summary"]["done"], 1, "{back}");
+    assert!(files(&one) == before);
+}
+
+#[test]
+fn a_node_frees_the_disk_by_itself_when_hours_are_old_enough_or_there_is_no_room() {
+    let store = TestStore::start();
+    for (setting, value) in [("KEEP_LOCAL", "1h"), ("MAKE_ROOM", "1000TiB")] {
+        let archive = archive();
+        with_bucket(&archive, &store);
+        let before: Vec<Vec<String>> = HOURS.iter().map(|hour| archive.listing(hour, false)).collect();
+        let idle = node(&archive).start();
+        eventually(PATIENCE, || archived(&idle) == 2);
+        assert_eq!(hour_files(&archive), 12, "nothing leaves unless somebody says so");
+        idle.terminate();
+        let running = node(&archive).env(&format!("GAPLESS_ARCHIVE_{setting}"), value).start();
+        eventually(PATIENCE, || archive.all_hours().is_empty());
+        for (hour, names) in HOURS.iter().zip(&before) {
+            assert_eq!(running.files(hour), *names, "{setting}");
+        }
+        assert!(running.log().contains("hour_dropped"));
+        running.check();
+    }
+}
