@@ -107,7 +107,8 @@ impl PackedHour {
         content.end + padding(content.end - content.start)
     }
 
-    fn content(&self, at: usize) -> Range<u64> {
+    /// Where the content of the file lies that is at this place in the order of the manifest.
+    pub fn content(&self, at: usize) -> Range<u64> {
         let begin = self.offsets.get(at).copied().unwrap_or_default();
         let size = self.manifest.files().get(at).map_or(self.text.len() as u64, |file| file.size);
         begin..begin + size

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::TryStreamExt as _;
+use futures_util::stream::try_unfold;
+use futures_util::{Stream, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
 use object_store::client::HttpClient;
 use object_store::path::Path as Key;
@@ -126,29 +127,38 @@ impl Bucket {
         Ok(bytes)
     }
 
-    /// Gives the bytes of a range to `take`, as they come.
+    /// Gives the bytes of a range to `take`, as they come, within the bandwidth that the settings allow.
     pub async fn read<E: From<BucketError>>(
         &self,
         name: &ObjectName,
         range: Range<u64>,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (length, mut came) = (range.end.saturating_sub(range.start), 0);
-        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
-        let mut stream = self.get(name, options).await?.into_stream();
         let mut pace = self.pace();
-        while let Some(bytes) = stream.try_next().await.map_err(|error| self.error(&error, Some(name)))? {
-            came += bytes.len() as u64;
-            if came > length {
-                break;
-            }
+        let mut pieces = std::pin::pin!(self.pieces(name, range).await?);
+        while let Some(bytes) = pieces.try_next().await? {
             take(&bytes)?;
             pace.spend(bytes.len() as u64).await;
         }
-        if came == length {
-            return Ok(());
-        }
-        Err(BucketError::damaged(name, "it does not have the bytes that it should have").into())
+        Ok(())
+    }
+
+    /// The bytes of a range as they come, as fast as they do. It ends with an error if they are not as many as they should be.
+    pub(super) async fn pieces(
+        &self,
+        name: &ObjectName,
+        range: Range<u64>,
+    ) -> Result<impl Stream<Item = Result<Bytes, BucketError>>, BucketError> {
+        let length = range.end.saturating_sub(range.start);
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let stream = self.get(name, options).await?.into_stream();
+        let wrong = || BucketError::damaged(name, "it does not have the bytes that it should have");
+        Ok(try_unfold((stream, 0), move |(mut stream, came)| async move {
+            let next = stream.try_next().await.map_err(|error| self.error(&error, Some(name)))?;
+            let Some(bytes) = next else { return if came == length { Ok(None) } else { Err(wrong()) } };
+            let came = came + bytes.len() as u64;
+            if came > length { Err(wrong()) } else { Ok(Some((bytes, (stream, came)))) }
+        }))
     }
 
     /// Requests that bring so many bytes into the bucket and read them back.

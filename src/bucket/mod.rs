@@ -9,14 +9,23 @@
 //! When an hour is uploaded, and what may be done because it was, is not decided here.
 
 mod access_keys;
+mod back_off;
 mod client;
+mod coming_file;
 mod credentials;
 mod credentials_file;
 mod error;
 mod http_service;
+mod kept_copies;
 mod listing;
 mod local_hour;
 mod look;
+mod range_fetch;
+mod range_request;
+mod read_error;
+mod reader_figures;
+mod segment_cache;
+mod segment_reader;
 mod served_credentials;
 mod settings;
 mod store_answer;
@@ -29,5 +38,9 @@ pub use error::{BucketError, REASONS};
 pub use listing::{ListedObject, ObjectPage};
 pub use local_hour::{LocalHour, LocalHourError};
 pub use look::BucketLook;
+pub use read_error::SegmentReadError;
+pub use reader_figures::ReaderFigures;
+pub use segment_cache::SegmentCache;
+pub use segment_reader::SegmentReader;
 pub use settings::{BadBucket, BucketIdentity, BucketSettings, PART_BYTES};
 pub use upload::{STOPS_WITHIN, UploadError};

@@ -92,6 +92,7 @@ mod samples;
 mod scrub;
 mod sealing;
 mod security;
+mod segment_reader;
 mod separate_sound;
 mod service;
 mod shrinking;
