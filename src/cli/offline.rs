@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use prometheus::Registry;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::config::{Config, wrong_with};
@@ -45,7 +46,10 @@ impl Offline {
         let index = Arc::new(locked.open_index(options::index(config))?);
         let guard = Arc::new(BaseGuard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
         let named = options::named(config, channels, qualities);
-        let keeper = Arc::new(Keeper::new(index, guard).doubt_above(config.crawl.doubt_above).naming(named));
+        // What is wrong with the bucket is said by those verbs that are about it.
+        let absent = if Handle::try_current().is_ok() { options::absent_files(config, &guard) } else { Ok(None) };
+        let keeper = Keeper::new(index, guard).doubt_above(config.crawl.doubt_above).naming(named);
+        let keeper = Arc::new(keeper.with_absent(absent.unwrap_or_default()));
         keeper.reconcile_structure()?;
         Ok(Self { keeper, _locked: locked })
     }

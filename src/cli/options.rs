@@ -1,6 +1,7 @@
 //! What the settings mean to each room: its options, made from the configuration. Starts nothing, and opens
 //! nothing but the files that settings name for tokens and authorities.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{CutoffArg, PeerArgs, parse_since};
@@ -12,6 +13,7 @@ use crate::archive::problems::video::ProblemThresholds;
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{Hour, Span};
 use crate::bucket::{Bucket, BucketSettings, CredentialSource};
+use crate::disk::BaseGuard;
 use crate::http::{Hosts, RequestBounds};
 use crate::index::IndexOptions;
 use crate::lifecycle::archiving::LocalLimits;
@@ -21,7 +23,7 @@ use crate::node::BucketOptions;
 use crate::play::ffmpeg::PoolOptions;
 use crate::play::playback::PlaybackOptions;
 use crate::replicate::backfill::{BackfillOptions, Wants};
-use crate::sync::crawl::{CrawlPace, ReadAllowance, StrangersBudget, WatchOptions};
+use crate::sync::crawl::{AbsentFiles, CrawlPace, ReadAllowance, StrangersBudget, WatchOptions};
 use crate::sync::scrub::ScrubOptions;
 
 /// Bytes a second below which a store gives up a connection.
@@ -63,11 +65,17 @@ pub fn seal_after(config: &Config) -> Span {
     Span::from_us(i64::try_from(config.archive.seal_after.as_micros()).unwrap_or(i64::MAX))
 }
 
+/// What opens files that lie in the bucket alone, if one is named; nobody is asked yet. Needs a runtime around it.
+pub fn absent_files(config: &Config, guard: &Arc<BaseGuard>) -> anyhow::Result<Option<Arc<dyn AbsentFiles>>> {
+    let Some(bucket) = bucket(config)? else { return Ok(None) };
+    Ok(Some(node_bucket(config, bucket).files(guard, &config.state_dir, config.backfill.keep_free)))
+}
+
 /// What a node does with its bucket.
 pub fn node_bucket(config: &Config, bucket: Bucket) -> BucketOptions {
     let archive = &config.archive;
     let limits = LocalLimits { keep_local: archive.keep_local, make_room: archive.make_room };
-    BucketOptions { bucket, every: archive.minimum_cycle, limits }
+    BucketOptions { bucket, every: archive.minimum_cycle, limits, cache: archive.cache }
 }
 
 /// Where sealed hours are uploaded to, if anywhere. Nobody is asked yet.

@@ -1,17 +1,20 @@
 //! All that a node is told: what each room of it is to do.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 use crate::archive::Span;
 use crate::archive::origins::ConfiguredStreams;
 use crate::archive::problems::video::ProblemThresholds;
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, SegmentCache, SegmentReader};
+use crate::disk::BaseGuard;
 use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
 use crate::index::IndexOptions;
-use crate::lifecycle::archiving::LocalLimits;
+use crate::lifecycle::archiving::{BucketFiles, LocalLimits};
 use crate::lifecycle::retention::RetentionOptions;
 use crate::net::tls;
 use crate::play::ffmpeg::PoolOptions;
@@ -19,7 +22,7 @@ use crate::play::playback::PlaybackOptions;
 use crate::record::RecordOptions;
 use crate::replicate::backfill::BackfillOptions;
 use crate::replicate::sources::SourceOptions;
-use crate::sync::crawl::{CrawlPace, WatchOptions};
+use crate::sync::crawl::{AbsentFiles, CrawlPace, WatchOptions};
 use crate::sync::scrub::ScrubOptions;
 
 /// The bucket that sealed hours are uploaded to.
@@ -30,6 +33,17 @@ pub struct BucketOptions {
     pub every: Duration,
     /// When files leave this disk that lie in the bucket as well.
     pub limits: LocalLimits,
+    /// Bytes of what was read from it that are kept.
+    pub cache: u64,
+}
+
+impl BucketOptions {
+    /// What opens files of an archive that lie in it alone. What is kept of them leaves so many bytes free. Needs a runtime around it.
+    pub fn files(&self, guard: &Arc<BaseGuard>, state_dir: &Path, keep_free: u64) -> Arc<dyn AbsentFiles> {
+        let cache = SegmentCache::open(state_dir.join("bucket_cache"), self.cache, keep_free);
+        let reader = SegmentReader::new(self.bucket.clone(), cache, Handle::current());
+        Arc::new(BucketFiles::new(Arc::clone(guard), self.bucket.clone(), reader))
+    }
 }
 
 #[derive(Debug, Clone)]

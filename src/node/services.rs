@@ -77,7 +77,10 @@ impl Services {
         let dates = Dates::of(instance);
         let (tls, token) = (&options.backfill.tls, options.backfill.token.as_ref());
 
+        let absent =
+            options.bucket.as_ref().map(|bucket| bucket.files(&guard, state_dir, options.thresholds.keep_free));
         let keeper = Keeper::new(index, guard).doubt_above(options.doubt_above).naming(options.named.clone());
+        let keeper = keeper.with_absent(absent);
         let keeper = Arc::new(keeper);
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
         let quarantine = Arc::new(QuarantineContents::default());

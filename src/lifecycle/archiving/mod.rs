@@ -10,6 +10,7 @@
 mod archiver;
 mod bucket_count;
 mod bucket_figures;
+mod bucket_files;
 mod bucket_hours;
 mod drop_job;
 mod drop_local;
@@ -22,6 +23,7 @@ mod verify;
 pub use archiver::{ArchiveError, Archiver};
 pub use bucket_count::hours_that_wait;
 pub use bucket_figures::BucketFigures;
+pub use bucket_files::BucketFiles;
 pub use drop_job::{DropJob, LocalLimits};
 pub use order::ArchiveObserver;
 pub use upload_job::UploadJob;

@@ -1,0 +1,171 @@
+//! Opens files that lie in a bucket alone: finds which object of the hour holds one, and has its bytes brought here.
+//!
+//! Manifests of the objects that were asked for last are kept in memory, as a player asks for one segment of an hour after the other.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt::Display;
+use std::fs::File;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+
+use crate::archive::{Hash, HourManifest, HourPlace, PackedHour, name};
+use crate::bucket::{Bucket, SegmentReader};
+use crate::disk::{BaseGuard, BucketManifests, DiskError};
+use crate::sync::crawl::{AbsentError, AbsentFile, AbsentFiles};
+
+/// Objects whose manifests stay in memory; one of an hour of two-second segments takes less than a megabyte.
+const KEPT: usize = 16;
+
+/// The files of one archive that lie in one bucket.
+pub struct BucketFiles {
+    notes: Arc<ObjectNotes>,
+    bucket: Bucket,
+    reader: SegmentReader,
+}
+
+/// Which files the objects of the bucket hold, as it is noted here.
+struct ObjectNotes {
+    guard: Arc<BaseGuard>,
+    /// Used last at the end.
+    kept: Mutex<VecDeque<Arc<PackedHour>>>,
+}
+
+/// Where a file is found.
+enum Found {
+    In(Arc<PackedHour>, Hash),
+    Tombstone,
+    Hidden,
+    Unknown,
+}
+
+impl BucketFiles {
+    /// Of the archive that is guarded, read so.
+    pub fn new(guard: Arc<BaseGuard>, bucket: Bucket, reader: SegmentReader) -> Self {
+        Self { notes: Arc::new(ObjectNotes { guard, kept: Mutex::default() }), bucket, reader }
+    }
+}
+
+impl ObjectNotes {
+    /// A look at the disk, and at manifests that are not in memory.
+    fn find(&self, place: &HourPlace, file: &str) -> Result<Found, AbsentError> {
+        let objects = self.objects(place).map_err(|error| absent(place, file, "failed", &error))?;
+        let hides = |packed: &Arc<PackedHour>| {
+            let mut tombstones = packed.manifest().tombstones().iter();
+            tombstones.any(|tombstone| name::stem(tombstone) == name::stem(file))
+        };
+        let is_hidden = objects.iter().any(hides);
+        if name::is_tombstone(file) {
+            return Ok(if is_hidden { Found::Tombstone } else { Found::Unknown });
+        }
+        if is_hidden && name::may_be_hidden(file) {
+            return Ok(Found::Hidden);
+        }
+        let holds = |packed: Arc<PackedHour>| {
+            let at = packed.manifest().position(file)?;
+            let sha256 = packed.manifest().files().get(at)?.sha256;
+            Some(Found::In(packed, sha256))
+        };
+        Ok(objects.into_iter().find_map(holds).unwrap_or(Found::Unknown))
+    }
+
+    fn objects(&self, place: &HourPlace) -> Result<Vec<Arc<PackedHour>>, DiskError> {
+        let Ok(base) = self.guard.base() else { return Ok(Vec::new()) };
+        let notes = BucketManifests::of(&base);
+        let mut objects = Vec::new();
+        for digest in notes.digests(place)? {
+            let known = self.kept(place, digest);
+            let packed = match known {
+                Some(packed) => packed,
+                None => match notes.manifest(place, digest)? {
+                    Some(manifest) => self.keep(manifest),
+                    None => continue,
+                },
+            };
+            objects.push(packed);
+        }
+        Ok(objects)
+    }
+
+    fn kept(&self, place: &HourPlace, digest: Hash) -> Option<Arc<PackedHour>> {
+        let mut kept = self.kept.lock();
+        let is_it =
+            |packed: &Arc<PackedHour>| packed.manifest().place() == place && packed.object_name().manifest == digest;
+        let at = kept.iter().position(is_it)?;
+        let packed = kept.remove(at)?;
+        kept.push_back(Arc::clone(&packed));
+        Some(packed)
+    }
+
+    fn keep(&self, manifest: HourManifest) -> Arc<PackedHour> {
+        let packed = Arc::new(PackedHour::plan(manifest));
+        let mut kept = self.kept.lock();
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(Arc::clone(&packed));
+        packed
+    }
+}
+
+impl AbsentFiles for BucketFiles {
+    fn open<'f>(&'f self, place: &'f HourPlace, file: &'f str) -> BoxFuture<'f, Result<AbsentFile, AbsentError>> {
+        let (notes, wanted) = (Arc::clone(&self.notes), (place.clone(), file.to_owned()));
+        let finding = tokio::task::spawn_blocking(move || notes.find(&wanted.0, &wanted.1));
+        Box::pin(async move {
+            match finding.await.unwrap_or(Ok(Found::Unknown))? {
+                Found::In(packed, sha256) => match self.reader.open(&packed, file).await {
+                    Ok(opened) => Ok(AbsentFile::Open(opened, sha256)),
+                    Err(error) => Err(absent(place, file, error.reason(), &error)),
+                },
+                other => without_bytes(&other, place, file),
+            }
+        })
+    }
+
+    fn held<'f>(&'f self, place: &'f HourPlace) -> BoxFuture<'f, Result<HashSet<String>, AbsentError>> {
+        let (notes, wanted) = (Arc::clone(&self.notes), place.clone());
+        let reading = tokio::task::spawn_blocking(move || notes.objects(&wanted));
+        Box::pin(async move {
+            let objects = reading.await.unwrap_or(Ok(Vec::new()));
+            let objects = objects.map_err(|error| absent(place, "", "failed", &error))?;
+            let mut held = HashSet::new();
+            for packed in objects {
+                let there = self.bucket.size_of(&packed.object_name()).await;
+                let there = there.map_err(|error| absent(place, "", error.reason(), &error))?;
+                if there == Some(packed.size()) {
+                    held.extend(packed.manifest().files().iter().map(|file| file.name.to_string()));
+                }
+            }
+            Ok(held)
+        })
+    }
+
+    fn open_blocking(&self, place: &HourPlace, file: &str) -> Result<AbsentFile, AbsentError> {
+        match self.notes.find(place, file)? {
+            Found::In(packed, sha256) => match self.reader.open_blocking(&packed, file) {
+                Ok(opened) => Ok(AbsentFile::Open(opened, sha256)),
+                Err(error) => Err(absent(place, file, error.reason(), &error)),
+            },
+            other => without_bytes(&other, place, file),
+        }
+    }
+}
+
+/// A tombstone that an object tells of is an empty file; what was written into it stayed here.
+fn without_bytes(found: &Found, place: &HourPlace, file: &str) -> Result<AbsentFile, AbsentError> {
+    match found {
+        Found::Tombstone => {
+            let empty = File::open("/dev/null").map_err(|error| absent(place, file, "failed", &error))?;
+            Ok(AbsentFile::Open(empty, Hash(Sha256::digest([]).into())))
+        }
+        Found::Hidden => Ok(AbsentFile::Hidden),
+        Found::In(..) | Found::Unknown => Ok(AbsentFile::Unknown),
+    }
+}
+
+fn absent(place: &HourPlace, file: &str, reason: &'static str, why: &dyn Display) -> AbsentError {
+    AbsentError { path: format!("{place}/{file}"), reason, why: why.to_string() }
+}
