@@ -131,6 +131,34 @@ impl HourManifest {
         self.files.binary_search_by(|file| order(&file.name).cmp(&order(name))).ok()
     }
 
+    /// What of it none of these holds: files by name, size and hash, and tombstones. A file that one of their tombstones hides is nothing
+    /// new. `None` if they hold all of it.
+    #[must_use]
+    pub fn without(&self, held: &[&Self]) -> Option<Self> {
+        if held.is_empty() {
+            return Some(self.clone());
+        }
+        let tombstones: HashSet<&str> = held.iter().flat_map(|held| &held.tombstones).map(AsRef::as_ref).collect();
+        let stems: HashSet<&str> = tombstones.iter().map(|name| stem(name)).collect();
+        let is_hidden = |file: &ManifestFile| may_be_hidden(&file.name) && stems.contains(stem(&file.name));
+        let is_new = |file: &&ManifestFile| !is_hidden(file) && !held.iter().any(|held| held.has(file));
+        // A part of what is in order is in order, and nothing in it is hidden.
+        let files: Vec<ManifestFile> = self.files.iter().filter(is_new).cloned().collect();
+        let place = self.place.clone();
+        let hiding = self.tombstones.iter().filter(|name| !tombstones.contains(name.as_ref())).cloned().collect();
+        let new = Self { place, files, tombstones: hiding };
+        (!new.files.is_empty() || !new.tombstones.is_empty()).then_some(new)
+    }
+
+    /// Whether another one would have more in it without this: one of its files or tombstones is in this one, or a tombstone in here hides it.
+    pub fn bears_on(&self, other: &Self) -> bool {
+        other.without(&[self]).as_ref() != Some(other)
+    }
+
+    fn has(&self, file: &ManifestFile) -> bool {
+        self.position(&file.name).and_then(|at| self.files.get(at)) == Some(file)
+    }
+
     /// Where it lies relative to the base directory, and in the tar: `.gapless/sealed/CHANNEL/QUALITY/HOUR.sha256`.
     pub fn path(&self) -> String {
         manifest_path(&self.place)
@@ -202,6 +230,64 @@ mod tests {
                 prop_assert_eq!(manifest.position(&file.name), Some(at));
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_new_and_what_is_held_are_all_of_an_hour_and_none_of_it_twice(hour in any_hour(), picks: Vec<u8>) {
+            let all = hour.manifest();
+            let picked = |at: usize| picks.get(at).copied().unwrap_or_default();
+            // Some of it in two objects, with a file each that has gone here since.
+            let part = |of: u8| {
+                let files = all.files().iter().enumerate().filter(|(at, _)| picked(*at) % 4 == of);
+                let mut files: Vec<ManifestFile> = files.map(|(_, file)| file.clone()).collect();
+                files.push(file(&format!("gone {of}.ts")));
+                let tombstones = all.tombstones().iter().enumerate().filter(|(at, _)| picked(*at) % 3 == of);
+                HourManifest::new(hour.place.clone(), files, tombstones.map(|(_, name)| name.clone()).collect()).unwrap()
+            };
+            let held = [part(1), part(2)];
+            let held = [&held[0], &held[1]];
+            let new = all.without(&held);
+            let objects = || held.into_iter().chain(&new);
+            for listed in all.files() {
+                prop_assert_eq!(objects().filter(|object| object.has(listed)).count(), 1, "{:?}", listed);
+            }
+            for listed in all.tombstones() {
+                prop_assert_eq!(objects().filter(|object| object.tombstones.contains(listed)).count(), 1, "{:?}", listed);
+            }
+            if let Some(new) = &new {
+                let files = new.files().to_vec();
+                let again = HourManifest::new(hour.place.clone(), files, new.tombstones().to_vec()).unwrap();
+                prop_assert_eq!(&again, new, "it is a manifest as any");
+                let with_new = [held[0], held[1], new];
+                prop_assert_eq!(all.without(&with_new), None);
+                prop_assert!(new.bears_on(&all));
+            }
+            prop_assert_eq!(all.without(&[]).unwrap().id(), all.id(), "while nothing is held it is the hour itself");
+            prop_assert_eq!(all.without(&[&all]), None);
+        }
+    }
+
+    #[test]
+    fn a_file_that_has_changed_is_new_and_one_that_a_held_tombstone_hides_is_not() {
+        let made = |files: Vec<ManifestFile>, tombstones: &[&str]| {
+            let tombstones = tombstones.iter().map(|name| (*name).into()).collect();
+            HourManifest::new(place(), files, tombstones).unwrap()
+        };
+        let names = |files: &[&str]| files.iter().map(|name| file(name)).collect::<Vec<_>>();
+        let first = made(names(&["a.ts", "b.ts", "c.ts"]), &[]);
+        let other = ManifestFile { sha256: Hash([2; 32]), ..file("a.ts") };
+        let longer = ManifestFile { size: 1_001, ..file("b.ts") };
+        let new = made(vec![other.clone(), longer.clone(), file("c.ts")], &[]).without(&[&first]).unwrap();
+        assert_eq!(new.files(), [other, longer]);
+        let hiding = made(Vec::new(), &["a.tombstone"]);
+        assert_eq!(made(names(&["a.ts"]), &[]).without(&[&hiding]), None);
+        // A tombstone that came later is an object without a file.
+        let hidden = made(names(&["b.ts", "c.ts"]), &["a.tombstone"]).without(&[&first]).unwrap();
+        assert!(hidden.files().is_empty() && hidden.tombstones() == ["a.tombstone".into()]);
+        assert!(
+            hidden.bears_on(&made(names(&["a.ts", "z.ts"]), &[])) && !hidden.bears_on(&made(names(&["z.ts"]), &[]))
+        );
     }
 
     #[test]

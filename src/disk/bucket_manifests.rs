@@ -2,10 +2,13 @@
 //!
 //! An hour holds what lies in its directory and what these say that its objects hold, so that it is listed as before when its directory is
 //! gone. DIGEST is the SHA-256 of the file itself: one that is damaged is seen by that, and counts as none; the bucket has it as well.
+//!
+//! That of an object which turned out to be lost is kept as `DIGEST.lost`: nothing of it is listed, and it says what there was.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::renameat;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
@@ -22,6 +25,7 @@ const DIR: &str = "bucket";
 const ENDING: &str = ".sha256";
 /// Says that files of the hour were deleted here because its objects hold them.
 const DROPPED: &str = "dropped";
+const LOST: &str = ".lost";
 /// Manifests of one hour that are read: each is an object that came later.
 const MOST_OBJECTS: usize = 1_000;
 
@@ -44,6 +48,15 @@ impl<'b> BucketManifests<'b> {
 
     /// The hours that have one.
     pub fn places(self) -> Result<Vec<HourPlace>> {
+        self.places_with(ENDING)
+    }
+
+    /// The hours that have an object which turned out to be lost.
+    pub fn places_with_lost(self) -> Result<Vec<HourPlace>> {
+        self.places_with(LOST)
+    }
+
+    fn places_with(self, ending: &str) -> Result<Vec<HourPlace>> {
         let mut places = Vec::new();
         let Some(top) = self.base.dir(&Self::path(Path::new("")))? else { return Ok(places) };
         for channel in top.subdirectories()? {
@@ -54,7 +67,7 @@ impl<'b> BucketManifests<'b> {
                 for hour in hours.subdirectories()? {
                     let place = HourPlace::parse(&format!("{stream}/{}", hour.display())).ok();
                     if let Some(place) = place
-                        && !self.digests(&place)?.is_empty()
+                        && !self.digests_with(&place, ending)?.is_empty()
                     {
                         places.push(place);
                     }
@@ -66,9 +79,18 @@ impl<'b> BucketManifests<'b> {
 
     /// Which objects the hour has, without reading what is in them.
     pub fn digests(self, place: &HourPlace) -> Result<Vec<Hash>> {
+        self.digests_with(place, ENDING)
+    }
+
+    /// Which of its objects turned out to be lost.
+    pub fn lost_digests(self, place: &HourPlace) -> Result<Vec<Hash>> {
+        self.digests_with(place, LOST)
+    }
+
+    fn digests_with(self, place: &HourPlace, ending: &str) -> Result<Vec<Hash>> {
         let Some(dir) = self.dir(place)? else { return Ok(Vec::new()) };
         let mut digests: Vec<Hash> =
-            dir.entries(MOST_OBJECTS)?.iter().filter_map(|(name, _)| digest_of(name)).collect();
+            dir.entries(MOST_OBJECTS)?.iter().filter_map(|(name, _)| digest_of(name, ending)).collect();
         digests.sort_unstable();
         Ok(digests)
     }
@@ -84,8 +106,17 @@ impl<'b> BucketManifests<'b> {
 
     /// What one object of the hour holds; `None` if it is not noted here, or the note is damaged.
     pub fn manifest(self, place: &HourPlace, digest: Hash) -> Result<Option<HourManifest>> {
+        self.manifest_with(place, digest, ENDING)
+    }
+
+    /// What one that is lost held; `None` if it is not noted here, or the note is damaged.
+    pub fn lost_manifest(self, place: &HourPlace, digest: Hash) -> Result<Option<HourManifest>> {
+        self.manifest_with(place, digest, LOST)
+    }
+
+    fn manifest_with(self, place: &HourPlace, digest: Hash, ending: &str) -> Result<Option<HourManifest>> {
         let Some(dir) = self.dir(place)? else { return Ok(None) };
-        let name = name_of(digest);
+        let name = name_of(digest, ending);
         let bytes = match dir.read_small(&name, LARGEST_MANIFEST)? {
             SmallFile::Content(bytes) => bytes,
             SmallFile::Absent => return Ok(None),
@@ -100,7 +131,7 @@ impl<'b> BucketManifests<'b> {
         Ok(manifest)
     }
 
-    /// Notes what an object of the hour holds, flushed: `bytes` is its manifest, and `digest` the SHA-256 of that.
+    /// Notes what an object of the hour holds, flushed: `bytes` is its manifest, and `digest` the SHA-256 of that. It is not lost then.
     pub fn write(self, place: &HourPlace, digest: Hash, bytes: &[u8]) -> Result<()> {
         let top = self.base.dir(Path::new(""))?;
         let mut dir = top.ok_or_else(|| DiskError::io("open the directory", self.base.path(), Errno::NOENT))?;
@@ -110,7 +141,36 @@ impl<'b> BucketManifests<'b> {
         }
         // What a killed process has left; nobody else writes here.
         clear_temporaries(&dir)?;
-        replace(&dir, &name_of(digest), bytes)
+        replace(&dir, &name_of(digest, ENDING), bytes)?;
+        if dir.remove_file(&name_of(digest, LOST))? {
+            sync_dir(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// An object turned out to be lost: what it held does not count any more, and is kept, flushed. False if it was not noted.
+    pub fn lose(self, place: &HourPlace, digest: Hash) -> Result<bool> {
+        self.rename(place, digest, (ENDING, LOST))
+    }
+
+    /// One that was lost is there again, flushed. False if it was not.
+    pub fn find(self, place: &HourPlace, digest: Hash) -> Result<bool> {
+        self.rename(place, digest, (LOST, ENDING))
+    }
+
+    fn rename(self, place: &HourPlace, digest: Hash, (from, to): (&str, &str)) -> Result<bool> {
+        let Some(dir) = self.dir(place)? else { return Ok(false) };
+        let (from, to) = (name_of(digest, from), name_of(digest, to));
+        match renameat(&dir, &from, &dir, &to) {
+            Ok(()) => sync_dir(&dir).map(|()| true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(DiskError::io("rename", &dir.path().join(&from), errno)),
+        }
+    }
+
+    /// Forgets what an object held that was lost, flushed; false if it was not noted.
+    pub fn forget_lost(self, place: &HourPlace, digest: Hash) -> Result<bool> {
+        self.remove_with(place, digest, LOST)
     }
 
     /// Notes, flushed, that files of the hour are deleted here because its objects hold them.
@@ -127,8 +187,12 @@ impl<'b> BucketManifests<'b> {
 
     /// Forgets what an object of the hour holds, flushed; false if it was not noted.
     pub fn remove(self, place: &HourPlace, digest: Hash) -> Result<bool> {
+        self.remove_with(place, digest, ENDING)
+    }
+
+    fn remove_with(self, place: &HourPlace, digest: Hash, ending: &str) -> Result<bool> {
         let Some(dir) = self.dir(place)? else { return Ok(false) };
-        let removed = dir.remove_file(&name_of(digest))?;
+        let removed = dir.remove_file(&name_of(digest, ending))?;
         if self.digests(place)?.is_empty() {
             dir.remove_file(OsStr::new(DROPPED))?;
         }
@@ -144,12 +208,12 @@ impl<'b> BucketManifests<'b> {
     }
 }
 
-fn name_of(digest: Hash) -> OsString {
-    format!("{}{ENDING}", digest.hexadecimal()).into()
+fn name_of(digest: Hash, ending: &str) -> OsString {
+    format!("{}{ending}", digest.hexadecimal()).into()
 }
 
-fn digest_of(name: &OsStr) -> Option<Hash> {
-    Hash::parse_hexadecimal(name.to_str()?.strip_suffix(ENDING)?)
+fn digest_of(name: &OsStr, ending: &str) -> Option<Hash> {
+    Hash::parse_hexadecimal(name.to_str()?.strip_suffix(ending)?)
 }
 
 #[cfg(test)]
@@ -180,10 +244,10 @@ mod tests {
         }
         expected.sort_unstable_by_key(|(digest, _)| *digest);
         assert_eq!(notes.read(&place).unwrap(), expected);
-        assert_eq!(notes.places().unwrap(), [place.clone()]);
+        assert_eq!(notes.places().unwrap(), std::slice::from_ref(&place));
         // One that is damaged, or of another hour, counts as none.
         let path = tree.path().join(".gapless/bucket/c/source/2024-01-01T00");
-        fs::write(path.join(name_of(expected[0].0)), "x").unwrap();
+        fs::write(path.join(name_of(expected[0].0, ENDING)), "x").unwrap();
         let other = HourPlace::parse("c/source/2024-01-01T01").unwrap();
         let foreign = manifest(&other, 1);
         notes.write(&place, foreign.object_name().manifest, &foreign.to_bytes()).unwrap();
@@ -191,9 +255,20 @@ mod tests {
         assert!(!notes.is_dropped(&place).unwrap());
         notes.note_dropped(&place).unwrap();
         assert!(notes.is_dropped(&place).unwrap());
-        for digest in notes.digests(&place).unwrap() {
-            assert!(notes.remove(&place, digest).unwrap());
-            assert!(!notes.remove(&place, digest).unwrap());
+        // What is lost is kept and does not count, until it is there again or is written anew.
+        let (digest, lost) = expected[1].clone();
+        assert!(notes.lose(&place, digest).unwrap() && !notes.lose(&place, digest).unwrap());
+        assert!(notes.read(&place).unwrap().is_empty());
+        assert_eq!(notes.lost_manifest(&place, digest).unwrap(), Some(lost.clone()));
+        assert_eq!(notes.places_with_lost().unwrap(), std::slice::from_ref(&place));
+        assert!(notes.find(&place, digest).unwrap() && !notes.find(&place, digest).unwrap());
+        assert_eq!(notes.read(&place).unwrap(), [expected[1].clone()]);
+        notes.lose(&place, digest).unwrap();
+        notes.write(&place, digest, &lost.to_bytes()).unwrap();
+        assert!(notes.lost_digests(&place).unwrap().is_empty() && !notes.forget_lost(&place, digest).unwrap());
+        for known in notes.digests(&place).unwrap() {
+            assert!(notes.remove(&place, known).unwrap());
+            assert!(!notes.remove(&place, known).unwrap());
         }
         assert!(notes.places().unwrap().is_empty() && !path.exists());
     }

@@ -76,6 +76,9 @@ pub(super) async fn manifest(
     let found = app.ask(move |app| Ok(Sealer::new(Arc::clone(&app.node.keeper)).manifest(&place)?)).await?;
     match found {
         Some((bytes, SealState::Sealed)) => Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], bytes).into_response()),
+        Some((_, SealState::InBucket)) => Err(Problem::conflict(
+            "nothing of the hour is here, and it lies in the bucket; `gapless archive restore` brings it back",
+        )),
         Some(_) => Err(Problem::conflict(
             "the hour is not what it was when it was sealed, or its manifest is damaged; `gapless seal` seals it anew",
         )),

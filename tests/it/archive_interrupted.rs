@@ -91,6 +91,7 @@ fn a_run_that_is_killed_at_any_step_comes_to_the_same_object_the_next_time() {
         }
         fs::remove_file(&object).ok();
         fs::remove_file(receipt(&archive, HOURS[0])).ok();
+        fs::remove_dir_all(archive.at(".gapless/bucket")).ok();
         store.requests();
         store.has_done(&Method::GET, "");
         store.has_done(method, within);

@@ -17,6 +17,7 @@ mod archive_damage;
 mod archive_dropped;
 mod archive_format;
 mod archive_interrupted;
+mod archive_objects;
 mod archive_swift;
 mod archive_tier;
 mod archive_watched;

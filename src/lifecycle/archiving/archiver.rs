@@ -1,22 +1,21 @@
-//! Takes one sealed hour to the bucket, or looks whether it is there.
+//! Takes one sealed hour to the bucket, or looks whether it is there. What objects of the bucket hold of it already is not sent again.
 //!
 //! What is already there under the same name with the right size is not sent again: the name is the content's, and whether the content is
 //! right is seen when it is read back, which always comes before a receipt. What is there and wrong is written over.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::bucket_figures::BucketFigures;
-use super::receipt::{LARGEST, Receipt};
 use crate::archive::object_trailer::LARGEST_MANIFEST;
-use crate::archive::{HourManifest, HourPlace, ObjectName, PackedHour, Timestamp};
+use crate::archive::{Hash, HourManifest, HourPlace, ObjectName, PackedHour, Timestamp};
 use crate::bucket::{Bucket, BucketError, LocalHour, LocalHourError, STOPS_WITHIN, UploadError};
-use crate::disk::{AwayReason, Base, DiskError, Manifests, Receipts};
+use crate::disk::{AwayReason, Base, BucketManifests, DiskError, Manifests, Receipts};
 use crate::lifecycle::seal::{SealState, Sealer};
 use crate::sync::crawl::{CrawlError, Keeper};
 
@@ -45,6 +44,8 @@ pub enum CopyState {
         /// When it was.
         read_back: Timestamp,
     },
+    /// Nothing of it is here any more.
+    InBucket,
 }
 
 /// What became of an hour.
@@ -52,9 +53,12 @@ pub enum CopyState {
 pub enum ArchiveOutcome {
     /// It was read back.
     Archived {
-        object: ObjectName,
+        /// What was sent; `None` if other objects hold all of it.
+        object: Option<ObjectName>,
+        /// Bytes of that.
         bytes: u64,
     },
+    /// Or nothing of it is here.
     WasArchived,
     /// It is not sealed.
     Open {
@@ -83,7 +87,7 @@ pub enum ArchiveError {
     #[error("the bucket has no hour of {0}; `gapless archive ls` shows what it has")]
     NotThere(String),
     #[error(
-        "the bucket has {0} objects of this hour, and more than 16 are not read: remove the older ones, whose hour has changed since"
+        "the bucket has {0} objects of this hour, and more than 1000 are not read; `tar xf` unpacks them one after the other"
     )]
     TooMany(usize),
 }
@@ -164,18 +168,23 @@ impl Archiver {
     pub fn state(&self, place: &HourPlace) -> Result<CopyState, CrawlError> {
         match self.sealer.state(place)? {
             SealState::Sealed => {}
+            SealState::InBucket => return Ok(CopyState::InBucket),
             state => return Ok(CopyState::Open { has_manifest: state == SealState::Unsealed }),
         }
         let base = self.keeper.guard().base()?;
         let Some((receipt, describes)) = self.receipt(&base, place)? else { return Ok(CopyState::Waiting) };
+        let noted = self.disk(BucketManifests::of(&base).digests(place))?;
+        if !receipt.is_of_an_hour(&noted) {
+            return Ok(CopyState::Waiting);
+        }
         if self.disk(Manifests::of(&base).describes(place))? == Some(describes) {
             return Ok(CopyState::Archived { read_back: receipt.read_back });
         }
         // The same hour in another directory, such as a copy of the archive, or another hour.
-        let Some((packed, now_ns)) = self.sealed(&base, place)? else {
+        let Some((sealed, now_ns)) = self.sealed(&base, place)? else {
             return Ok(CopyState::Open { has_manifest: true });
         };
-        if packed.object_name() != receipt.object {
+        if Some(sealed.object_name().manifest) != receipt.manifest {
             return Ok(CopyState::Waiting);
         }
         self.disk(Receipts::of(&base).date(place, now_ns))?;
@@ -187,21 +196,47 @@ impl Archiver {
         let _turn = self.turn(watch)?;
         match self.state(place)? {
             CopyState::Open { has_manifest } => return Ok(ArchiveOutcome::Open { has_manifest }),
-            CopyState::Archived { .. } => return Ok(ArchiveOutcome::WasArchived),
+            CopyState::Archived { .. } | CopyState::InBucket => return Ok(ArchiveOutcome::WasArchived),
             CopyState::Waiting => {}
         }
         let base = self.keeper.guard().base()?;
-        let Some((packed, describes)) = self.sealed(&base, place)? else {
+        let Some((sealed, describes)) = self.sealed(&base, place)? else {
             return Ok(ArchiveOutcome::Open { has_manifest: true });
         };
         // Nothing is sent for a receipt that could not be written.
         self.disk(Receipts::of(&base).prepare(place))?;
-        let packed = Arc::new(packed);
-        let open = || LocalHour::open(&base, Arc::clone(&packed));
+        let held = self.held(&base, &sealed, watch)?;
+        let mut objects: Vec<Hash> = held.iter().map(|held| held.object_name().manifest).collect();
+        let new = sealed.without(&held.iter().map(PackedHour::manifest).collect::<Vec<_>>());
+        let new = new.map(|new| Arc::new(PackedHour::plan(new)));
+        if let Some(packed) = &new {
+            self.send(&base, packed, watch)?;
+            let (name, bytes) = (packed.object_name(), packed.manifest().to_bytes());
+            self.disk(BucketManifests::of(&base).write(place, name.manifest, &bytes))?;
+            objects.push(name.manifest);
+        }
+        // What was read back is the hour as it was when it was read here.
+        let is_unchanged = self.sealer.state(place)? == SealState::Sealed
+            && self.sealed(&base, place)?.is_some_and(|now| now.1 == describes);
+        let of_it = is_unchanged.then(|| (sealed.object_name().manifest, describes));
+        self.note(&base, place, objects, of_it)?;
+        self.keeper.reconcile(std::slice::from_ref(place), false)?;
+        if !is_unchanged {
+            return Ok(ArchiveOutcome::Changed);
+        }
+        let bytes = new.as_ref().map_or(0, |new| new.size());
+        self.figures.archived(self.bytes(place)?);
+        tracing::info!(name: "hour_archived", hour = %place, bytes, "a sealed hour was read back from the bucket");
+        Ok(ArchiveOutcome::Archived { object: new.map(|new| new.object_name()), bytes })
+    }
+
+    /// Uploads an object unless it is there, and reads it back.
+    fn send(&self, base: &Base, packed: &Arc<PackedHour>, watch: &dyn ArchiveWatch) -> Result<(), ArchiveError> {
+        let open = || LocalHour::open(base, Arc::clone(packed));
         self.wait(watch, async |stop| {
             let name = packed.object_name();
             let is_there = unless_stopped(stop, self.bucket.size_of(&name)).await? == Some(packed.size());
-            if is_there && !self.is_damaged(&packed, stop, watch).await? {
+            if is_there && !self.is_damaged(packed, stop, watch).await? {
                 return Ok(());
             }
             let sent = |bytes| {
@@ -209,19 +244,8 @@ impl Archiver {
                 self.figures.uploaded(bytes);
             };
             self.bucket.upload(open()?, stop, sent).await?;
-            Ok::<(), ArchiveError>(self.check(&packed, stop, watch).await?)
-        })?;
-        // What was read back is the hour as it was when it was read here.
-        if self.sealer.state(place)? != SealState::Sealed
-            || self.sealed(&base, place)?.is_none_or(|now| now.1 != describes)
-        {
-            return Ok(ArchiveOutcome::Changed);
-        }
-        let (object, bytes) = (packed.object_name(), packed.size());
-        self.note(&base, object.clone(), bytes, describes)?;
-        self.figures.archived(self.bytes(place)?);
-        tracing::info!(name: "hour_archived", hour = %place, bytes, "a sealed hour was read back from the bucket");
-        Ok(ArchiveOutcome::Archived { object, bytes })
+            Ok::<(), ArchiveError>(self.check(packed, stop, watch).await?)
+        })
     }
 
     pub(super) fn turn(&self, watch: &dyn ArchiveWatch) -> Result<MutexGuard<'_, ()>, BucketError> {
@@ -254,25 +278,11 @@ impl Archiver {
         }
     }
 
-    /// What is noted of an hour in this bucket, and which directory that describes.
-    pub(super) fn receipt(&self, base: &Base, place: &HourPlace) -> Result<Option<(Receipt, i64)>, CrawlError> {
-        let Some(noted) = self.disk(Receipts::of(base).read(place, LARGEST))? else { return Ok(None) };
-        let receipt = Receipt::read(place, &noted.bytes).filter(|receipt| receipt.bucket == self.bucket.identity());
-        Ok(receipt.map(|receipt| (receipt, noted.describes_ns)))
-    }
-
-    pub(super) fn note(&self, base: &Base, object: ObjectName, bytes: u64, describes: i64) -> Result<(), CrawlError> {
-        let place = object.place.clone();
-        let receipt =
-            Receipt { object, bytes, bucket: self.bucket.identity(), read_back: Timestamp::from(SystemTime::now()) };
-        self.disk(Receipts::of(base).write(&place, &receipt.to_bytes(), describes))
-    }
-
     /// The hour as its manifest says it, and which directory that describes.
-    pub(super) fn sealed(&self, base: &Base, place: &HourPlace) -> Result<Option<(PackedHour, i64)>, CrawlError> {
+    pub(super) fn sealed(&self, base: &Base, place: &HourPlace) -> Result<Option<(HourManifest, i64)>, CrawlError> {
         let Some(stored) = self.disk(Manifests::of(base).read(place, LARGEST_MANIFEST))? else { return Ok(None) };
         let manifest = HourManifest::parse(&stored.bytes).ok().filter(|manifest| manifest.place() == place);
-        Ok(manifest.map(|manifest| (PackedHour::plan(manifest), stored.describes_ns)))
+        Ok(manifest.map(|manifest| (manifest, stored.describes_ns)))
     }
 
     /// Waits for what goes over the line, as long as whoever asked does. A store that says nothing does not hold up the end.

@@ -4,7 +4,7 @@ use super::archiver::{Archiver, CopyState};
 use super::receipt::{LARGEST, Receipt};
 use crate::archive::{HourPlace, Timestamp};
 use crate::bucket::BucketIdentity;
-use crate::disk::{Base, DiskError, Manifests, Receipts};
+use crate::disk::{Base, BucketManifests, DiskError, Manifests, Receipts};
 use crate::sync::crawl::CrawlError;
 use crate::wire::{ArchiveReport, ArchiveShare};
 
@@ -27,7 +27,9 @@ pub fn hours_that_wait(base: &Base, bucket: &BucketIdentity) -> Result<u64, Disk
         }
         let noted = Receipts::of(base).read(&place, LARGEST)?.filter(|noted| Some(noted.describes_ns) == described);
         let receipt = noted.and_then(|noted| Receipt::read(&place, &noted.bytes));
-        waiting += u64::from(receipt.is_none_or(|receipt| receipt.bucket != *bucket));
+        let receipt = receipt.filter(|receipt| receipt.bucket == *bucket);
+        let objects = BucketManifests::of(base).digests(&place)?;
+        waiting += u64::from(receipt.is_none_or(|receipt| !receipt.is_of_an_hour(&objects)));
     }
     Ok(waiting)
 }
@@ -68,6 +70,7 @@ impl Archiver {
                 count.waiting.push(place.clone());
                 &mut report.waiting
             }
+            CopyState::InBucket => &mut report.archived,
             CopyState::Archived { read_back } => {
                 report.last_read_back = report.last_read_back.max(Some(read_back));
                 &mut report.archived

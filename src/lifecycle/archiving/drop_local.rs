@@ -106,7 +106,9 @@ impl Archiver {
         let base = self.keeper.guard().base()?;
         let Some((sealed, describes_ns)) = self.sealed(&base, place)? else { return Ok(DropOutcome::NotArchived) };
         let objects = self.disk(BucketManifests::of(&base).read(place))?;
-        let goes = Droppable::of(sealed.manifest(), objects.into_iter().map(|(_, manifest)| manifest));
+        let read_back = self.receipt(&base, place)?.map(|(receipt, _)| receipt.objects).unwrap_or_default();
+        let objects = objects.into_iter().filter(|(object, _)| read_back.contains(object));
+        let goes = Droppable::of(&sealed, objects.map(|(_, manifest)| manifest));
         if goes.files.is_empty() {
             return Ok(DropOutcome::NothingHere);
         }

@@ -1,7 +1,8 @@
 //! Sealed hours in a bucket, as one more copy.
 //!
-//! 1. A sealed hour is uploaded, unless an object of its name and size is there already.
-//! 2. All of it is read back and compared with the manifest here ([`verify`]). Only then there is a receipt ([`receipt`]).
+//! 1. What no object holds of a sealed hour yet is uploaded, unless an object of its name and size is there already ([`held_objects`]).
+//! 2. All of it is read back and compared with the manifest here ([`verify`]). Only then what the object holds is noted beside the archive, and then
+//!    that the hour is in the bucket ([`receipt`]).
 //! 3. A receipt counts while the hour is what was sealed. One whose object turns out to be lost or damaged goes, and the hour is uploaded again.
 //! 4. What is missing here comes back under its name, hash-checked, and replaces nothing ([`restore`]).
 //! 5. What lies here is deleted only where the settings, or somebody, say so, and only what the bucket holds as well ([`drop_local`]). Nothing in
@@ -14,6 +15,7 @@ mod bucket_files;
 mod bucket_hours;
 mod drop_job;
 mod drop_local;
+mod held_objects;
 mod order;
 mod receipt;
 mod restore;

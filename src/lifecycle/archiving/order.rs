@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::archiver::{ArchiveError, ArchiveOutcome, ArchiveWatch, Archiver, CopyState};
-use crate::archive::HourPlace;
+use crate::archive::{HourManifest, HourPlace};
+use crate::disk::BucketManifests;
 use crate::sync::crawl::CrawlError;
 use crate::wire::{ArchiveLine, ArchiveReport, ArchiveSummary, ArchivedHour};
 
@@ -45,7 +46,7 @@ impl Archiver {
                 Ok(ArchiveOutcome::Archived { object, bytes }) => {
                     work.summary.done += 1;
                     work.hour(place, "archived", |hour| {
-                        (hour.object, hour.bytes) = (Some(object.to_string()), Some(bytes));
+                        (hour.object, hour.bytes) = (object.map(|object| object.to_string()), Some(bytes));
                     });
                 }
                 Err(error) => work.failed(place, error)?,
@@ -73,18 +74,30 @@ impl Archiver {
     fn plan(&self, place: &HourPlace, work: &mut Work<'_>) -> Result<(), CrawlError> {
         match self.state(place)? {
             CopyState::Open { has_manifest } => work.open(has_manifest),
-            CopyState::Archived { .. } => work.summary.before += 1,
+            CopyState::Archived { .. } | CopyState::InBucket => work.summary.before += 1,
             CopyState::Waiting => {
-                let bytes = self.bytes(place)?;
+                let new = self.new_bytes(place)?;
+                let bytes = new.unwrap_or(0);
                 work.summary.done += 1;
                 // Sent, and read back.
                 work.summary.bytes += 2 * bytes;
-                let requests = self.bucket.requests_of(bytes);
+                let requests = new.map_or(0, |files| self.bucket.requests_of(files));
                 work.summary.requests = work.summary.requests.map(|before| before + requests);
                 work.hour(place, "planned", |hour| hour.bytes = Some(bytes));
             }
         }
         Ok(())
+    }
+
+    /// Of the files of a sealed hour that no object is known to hold; `None` if objects hold all of it.
+    fn new_bytes(&self, place: &HourPlace) -> Result<Option<u64>, CrawlError> {
+        let base = self.keeper.guard().base()?;
+        let held = self.disk(BucketManifests::of(&base).read(place))?;
+        let Some((sealed, _)) = self.sealed(&base, place)?.filter(|_| !held.is_empty()) else {
+            return self.bytes(place).map(Some);
+        };
+        let held: Vec<&HourManifest> = held.iter().map(|(_, manifest)| manifest).collect();
+        Ok(sealed.without(&held).map(|new| new.bytes()))
     }
 
     /// Of an hour's files, as the index has them.

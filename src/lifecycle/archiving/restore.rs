@@ -31,8 +31,8 @@ use crate::wire::ArchiveSummary;
 const NEAR: u64 = 1 << 20;
 /// Entries of a directory that are looked at: more than any manifest lists, hidden ones included.
 const MOST_IN_DIR: usize = 4 * MOST_ENTRIES;
-/// Objects of one hour whose manifests are read; each has changed once more since.
-const MOST_OF_AN_HOUR: usize = 16;
+/// Objects of one hour whose manifests are read: each is what came later.
+const MOST_OF_AN_HOUR: usize = 1_000;
 
 impl Archiver {
     /// Brings back what is missing in these places (`CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`), as the bucket lists them.

@@ -1,8 +1,8 @@
 //! Reads objects back: after they were sent, and again whenever somebody asks.
 //!
-//! 1. What has a receipt is read, whatever has become of the hour here: what is gone from here may be in the bucket alone.
+//! 1. Whatever is known to be there is read, whatever has become of the hour here: what is gone from here may be in the bucket alone.
 //! 2. An object that is not what it should be is read once more before anybody says so: a line flips a bit, and a store lags behind.
-//! 3. The receipt of one that is lost or damaged goes, so that nobody relies on it. Whatever else is wrong says nothing of it.
+//! 3. One that is lost or damaged does not count any more, so that nobody relies on it. Whatever else is wrong says nothing of it.
 
 use std::ops::ControlFlow;
 
@@ -10,18 +10,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver, unless_stopped};
 use super::order::{ArchiveObserver, Work};
-use super::receipt::Receipt;
-use crate::archive::{HourPlace, ObjectName, PackedHour};
+use crate::archive::{Hash, HourPlace, ObjectName, PackedHour};
 use crate::bucket::BucketError;
-use crate::disk::Receipts;
+use crate::disk::BucketManifests;
 use crate::sync::crawl::CrawlError;
 use crate::wire::ArchiveSummary;
 
 impl Archiver {
-    /// The hours that the index knows in these places, and those that have a receipt; an error names a place that has neither.
+    /// The hours that the index knows in these places, and those that have objects; an error names a place that has neither.
     pub fn noted_places(&self, within: &[String]) -> Result<Result<Vec<HourPlace>, String>, CrawlError> {
         let base = self.keeper.guard().base()?;
-        let noted = self.disk(Receipts::of(&base).places())?;
+        let noted = self.disk(BucketManifests::of(&base).places())?;
         Ok(self.keeper.places_and(within, noted))
     }
 
@@ -43,7 +42,7 @@ impl Archiver {
                 Ok(Some((object, bytes))) => {
                     work.summary.done += 1;
                     work.hour(place, "right", |hour| {
-                        (hour.object, hour.bytes) = (Some(object.to_string()), Some(bytes));
+                        (hour.object, hour.bytes) = (object.map(|object| object.to_string()), Some(bytes));
                     });
                 }
                 Err(error) => work.failed(place, error)?,
@@ -52,47 +51,40 @@ impl Archiver {
         Ok(work.end())
     }
 
-    /// Reads the object of an hour back that has a receipt of this bucket; `None` if it has none. Says how many bytes the object has.
+    /// Reads the objects of an hour back; `None` if it has none. Says which, if it is one, and how many bytes they have.
     pub fn verify(
         &self,
         place: &HourPlace,
         watch: &dyn ArchiveWatch,
-    ) -> Result<Option<(ObjectName, u64)>, ArchiveError> {
+    ) -> Result<Option<(Option<ObjectName>, u64)>, ArchiveError> {
         let _turn = self.turn(watch)?;
         let base = self.keeper.guard().base()?;
-        let Some((receipt, describes)) = self.receipt(&base, place)? else { return Ok(None) };
-        let here = self.sealed(&base, place)?.filter(|(packed, _)| packed.object_name() == receipt.object);
-        let packed = here.as_ref().map(|(packed, _)| packed);
-        match self.wait(watch, async |stop| self.check_noted(&receipt, packed, stop, watch).await) {
-            Ok(()) => {}
-            Err(ArchiveError::Bucket(error)) if error.is_loss() => {
-                tracing::error!(name: "object_lost", hour = %place, %error, "the object of an archived hour is not what it should be; it is uploaded again if the hour is still here");
-                self.disk(Receipts::remove(&base, place))?;
-                self.figures.lost(self.bytes(place)?);
-                return Err(error.into());
+        let noted = self.disk(BucketManifests::of(&base).read(place))?;
+        let (mut right, mut bytes, mut lost) = (Vec::new(), 0, None);
+        for (digest, manifest) in noted {
+            let packed = PackedHour::plan(manifest);
+            match self.wait(watch, async |stop| self.check(&packed, stop, watch).await) {
+                Ok(()) => {
+                    bytes += packed.size();
+                    right.push(digest);
+                }
+                Err(ArchiveError::Bucket(error)) if error.is_loss() => {
+                    self.lose(&base, place, digest, &error)?;
+                    lost = lost.or(Some(error));
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
         }
-        let describes = here.map_or(describes, |(_, describes)| describes);
-        self.note(&base, receipt.object.clone(), receipt.bytes, describes)?;
-        Ok(Some((receipt.object, receipt.bytes)))
-    }
-
-    async fn check_noted(
-        &self,
-        receipt: &Receipt,
-        here: Option<&PackedHour>,
-        stop: &CancellationToken,
-        watch: &dyn ArchiveWatch,
-    ) -> Result<(), BucketError> {
-        if let Some(packed) = here {
-            return self.check(packed, stop, watch).await;
+        if !right.is_empty()
+            && let Some((receipt, describes)) = self.receipt(&base, place)?
+        {
+            self.note(&base, place, right.clone(), receipt.manifest.map(|manifest| (manifest, describes)))?;
         }
-        // What was uploaded is not what is here by now: the object tells itself what is in it.
-        let packed = twice(&receipt.object, async || {
-            unless_stopped(stop, self.bucket.packed(&receipt.object, receipt.bytes)).await
-        });
-        self.check(&packed.await?, stop, watch).await
+        if let Some(error) = lost {
+            return Err(error.into());
+        }
+        let only = <[Hash; 1]>::try_from(right).map(|[manifest]| ObjectName { place: place.clone(), manifest });
+        Ok((bytes > 0).then(|| (only.ok(), bytes)))
     }
 
     pub(super) async fn check(

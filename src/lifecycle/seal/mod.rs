@@ -7,11 +7,14 @@
 //! 4. A change afterwards unseals the hour, which is told; the manifest stays until the next one takes its place, as it says what was there.
 //! 5. Nothing is deleted or moved here.
 
+mod hour_directory;
 mod order;
+mod outcome;
 mod rules;
 mod seal_hour;
 mod visitor;
 
 pub use order::SealObserver;
-pub use seal_hour::{SealState, Sealer};
+pub use outcome::SealState;
+pub use seal_hour::Sealer;
 pub use visitor::SealVisitor;

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use super::seal_hour::{SealOutcome, Sealer};
+use super::outcome::SealOutcome;
+use super::seal_hour::Sealer;
 use crate::archive::{HourPlace, Span};
 use crate::sync::crawl::CrawlError;
 use crate::wire::{SealLine, SealSummary};
@@ -60,7 +61,7 @@ impl Sealer {
                     summary.sealed += 1;
                     observer.tell(SealLine::Sealed { hour, files: Some(sealed.files), manifest: Some(sealed.id) });
                 }
-                Ok(Some(SealOutcome::WasSealed)) => summary.sealed_before += 1,
+                Ok(Some(SealOutcome::WasSealed | SealOutcome::InBucket)) => summary.sealed_before += 1,
                 Ok(Some(SealOutcome::NotSealed(why))) if why.is_fault() => {
                     summary.errors += 1;
                     observer.tell(SealLine::Unseen { hour, why: why.to_string() });

@@ -7,48 +7,17 @@ use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
+use super::hour_directory::{contents_here, names, tombstones};
+use super::outcome::{SealOutcome, SealState, SealedHour};
 use super::rules::{NotSealed, SETTLED, is_awaited, is_quiet};
 use crate::archive::coverage::Window;
 use crate::archive::object_trailer::LARGEST_MANIFEST;
 use crate::archive::{Hash, HourContents, HourManifest, HourPlace, ManifestFile, Span, Stamp, Timestamp};
-use crate::disk::{Base, Dir, DiskError, Manifests, Receipts, WholeFile};
+use crate::disk::{Base, BucketManifests, Dir, DiskError, Manifests, Receipts, WholeFile};
 use crate::sync::crawl::{CrawlError, Keeper};
 
 /// Open holes of an hour that are looked at.
 const MOST_HOLES: usize = 10_000;
-/// Bytes of a receipt that are looked at.
-const LARGEST_RECEIPT: u64 = 16 << 10;
-
-/// What was sealed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedHour {
-    pub files: u64,
-    pub bytes: u64,
-    /// The SHA-256 of the manifest, in hexadecimal digits.
-    pub id: String,
-}
-
-/// What became of an hour.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SealOutcome {
-    /// Its bytes were read.
-    Sealed(SealedHour),
-    /// Nothing has changed since it was.
-    WasSealed,
-    NotSealed(NotSealed),
-    /// Whoever asked had enough.
-    Stopped,
-}
-
-/// Whether an hour is what its manifest says, by the directory's own time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SealState {
-    Sealed,
-    /// It has changed since it was sealed.
-    Unsealed,
-    /// It never was.
-    Open,
-}
 
 /// Seals hours of one archive.
 pub struct Sealer {
@@ -73,6 +42,8 @@ enum BeforeSealing {
     Is(SealOutcome),
     /// It was sealed, and there is no such directory any more, which was not told yet.
     Gone,
+    /// The same, and objects of a bucket hold all of it.
+    InBucket,
     /// Its manifest lists just what is there, in another directory.
     SameElsewhere(Stamp),
     /// It was sealed, and has changed since, which was not told yet.
@@ -89,13 +60,14 @@ impl Sealer {
         &self.keeper
     }
 
-    /// Two looks at the disk.
+    /// Two looks at the disk; of an hour without a directory three.
     pub fn state(&self, place: &HourPlace) -> Result<SealState, CrawlError> {
         let base = self.keeper.guard().base()?;
         let described = self.disk(Manifests::of(&base).describes(place))?;
         let stamp = self.disk(base.stamp(&place.path()))?;
         Ok(match (described, stamp) {
             (Some(described), Some(stamp)) if described == stamp.ctime_ns => SealState::Sealed,
+            (_, None) if self.is_in_bucket(&base, place)? => SealState::InBucket,
             (Some(_), _) => SealState::Unsealed,
             (None, _) => SealState::Open,
         })
@@ -128,6 +100,7 @@ impl Sealer {
         Ok(match self.before(place, true)? {
             BeforeSealing::Is(outcome) => Some(outcome),
             BeforeSealing::Gone => Some(SealOutcome::NotSealed(NotSealed::Absent)),
+            BeforeSealing::InBucket => Some(SealOutcome::InBucket),
             BeforeSealing::SameElsewhere(_) => Some(SealOutcome::WasSealed),
             BeforeSealing::Unsealed(stamp, contents) | BeforeSealing::Open(stamp, contents) => {
                 self.unsealed(place, after, stamp, contents)?.err()
@@ -149,6 +122,11 @@ impl Sealer {
                 self.disk(Manifests::of(&base).date(place, UNSEALED))?;
                 tracing::warn!(name: "sealed_hour_gone", hour = %place, "the directory of a sealed hour is gone; its manifest says what was in it");
                 return Ok(Err(SealOutcome::NotSealed(NotSealed::Absent)));
+            }
+            BeforeSealing::InBucket => {
+                // So that its manifests are not compared again.
+                self.disk(Manifests::of(&base).date(place, UNSEALED))?;
+                return Ok(Err(SealOutcome::InBucket));
             }
             BeforeSealing::SameElsewhere(stamp) => {
                 self.disk(Manifests::of(&base).date(place, stamp.ctime_ns))?;
@@ -179,23 +157,51 @@ impl Sealer {
         let base = self.keeper.guard().base()?;
         let described = self.disk(Manifests::of(&base).describes(place))?;
         let Some(stamp) = self.disk(base.stamp(&place.path()))? else {
-            return Ok(match described {
-                Some(described) if described != UNSEALED => BeforeSealing::Gone,
-                _ => BeforeSealing::Is(SealOutcome::NotSealed(NotSealed::Absent)),
-            });
+            return self.without_directory(&base, place, described);
         };
         if described == Some(stamp.ctime_ns) && (!is_thorough || self.has_whole_manifest(&base, place)?) {
             return Ok(BeforeSealing::Is(SealOutcome::WasSealed));
         }
-        // The directory itself is listed, after the look at its time: on some file systems nobody tells of a change in one that is watched.
+        // The directory itself is listed, after the look at its time: on some file systems nobody tells of a change in one that is watched, and
+        // the index has what lies in a bucket as well.
         self.keeper.reconcile(std::slice::from_ref(place), true)?;
-        let contents = self.keeper.answer(place)?.contents;
+        let Some(contents) = self.disk(contents_here(&base, place))? else {
+            return Ok(BeforeSealing::Is(SealOutcome::NotSealed(NotSealed::Changing)));
+        };
         if described.is_none_or(|described| described == UNSEALED) {
             return Ok(BeforeSealing::Open(stamp, contents));
         }
         let is_settled = changed(stamp) + SETTLED <= Timestamp::from(SystemTime::now());
         let is_same = is_settled && self.is_the_same(&base, place, &contents)?;
         Ok(if is_same { BeforeSealing::SameElsewhere(stamp) } else { BeforeSealing::Unsealed(stamp, contents) })
+    }
+
+    /// What became of an hour that has no directory.
+    fn without_directory(
+        &self,
+        base: &Base,
+        place: &HourPlace,
+        described: Option<i64>,
+    ) -> Result<BeforeSealing, CrawlError> {
+        let is_in_bucket = self.is_in_bucket(base, place)?;
+        if described.is_none_or(|described| described == UNSEALED) {
+            let outcome = if is_in_bucket { SealOutcome::InBucket } else { SealOutcome::NotSealed(NotSealed::Absent) };
+            return Ok(BeforeSealing::Is(outcome));
+        }
+        if is_in_bucket
+            && let Some(stored) = self.disk(Manifests::of(base).read(place, LARGEST_MANIFEST))?
+            && let Some(sealed) = read_manifest(place, &stored.bytes)
+        {
+            let held = self.disk(BucketManifests::of(base).read(place))?;
+            if sealed.without(&held.iter().map(|(_, held)| held).collect::<Vec<_>>()).is_none() {
+                return Ok(BeforeSealing::InBucket);
+            }
+        }
+        Ok(BeforeSealing::Gone)
+    }
+
+    fn is_in_bucket(&self, base: &Base, place: &HourPlace) -> Result<bool, CrawlError> {
+        Ok(!self.disk(BucketManifests::of(base).digests(place))?.is_empty())
     }
 
     fn unsealed(
@@ -259,11 +265,9 @@ impl Sealer {
             Ok(manifest) => manifest,
             Err(error) => return not(NotSealed::Unlistable(error)),
         };
-        let noted = self.disk(Receipts::of(&base).read(&hour.place, LARGEST_RECEIPT))?;
-        let is_this = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(&manifest.object_name().to_string());
-        if noted.is_some_and(|noted| !is_this(&noted.bytes)) {
-            // What was read back from a bucket was another hour than this, whatever times say.
-            self.disk(Receipts::remove(&base, &hour.place))?;
+        if self.disk(Receipts::of(&base).describes(&hour.place))?.is_some() {
+            // Whether what was read back from a bucket is this hour is told by its manifest, whatever times say.
+            self.disk(Receipts::of(&base).date(&hour.place, UNSEALED))?;
         }
         self.disk(Manifests::of(&base).write(&hour.place, &manifest.to_bytes(), hour.stamp.ctime_ns))?;
         let sealed = SealedHour { files: manifest.files().len() as u64, bytes: manifest.bytes(), id: manifest.id() };
@@ -342,17 +346,4 @@ fn read_manifest(place: &HourPlace, bytes: &[u8]) -> Option<HourManifest> {
 
 fn changed(stamp: Stamp) -> Timestamp {
     Timestamp::from_us(stamp.ctime_ns / 1_000)
-}
-
-/// What a listing shows of an hour, without tombstones, and what each content is to be.
-fn names(contents: &HourContents) -> Vec<(String, Option<Hash>)> {
-    let hidden = contents.hidden();
-    let odd = contents.odd().iter().filter(|file| !file.is_tombstone() && !hidden.hides_odd(file));
-    let segments = contents.visible().map(|file| (file.name(), Some(file.key.hash)));
-    segments.chain(odd.map(|file| (file.name.to_string(), None))).collect()
-}
-
-fn tombstones(contents: &HourContents) -> Vec<Box<str>> {
-    let understood = contents.files().iter().filter(|file| file.key.tombstone).map(|file| file.name().into());
-    understood.chain(contents.odd().iter().filter(|file| file.is_tombstone()).map(|file| file.name.clone())).collect()
 }

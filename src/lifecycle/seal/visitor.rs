@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::seal_hour::{SealOutcome, Sealer, UnsealedHour};
+use super::outcome::SealOutcome;
+use super::seal_hour::{Sealer, UnsealedHour};
 use crate::archive::{HourPlace, Span};
 use crate::sync::crawl::{CrawlCounts, CrawlError, Round, Visitor};
 
@@ -68,6 +69,7 @@ fn counts(place: &HourPlace, outcome: &SealOutcome) -> CrawlCounts {
     match outcome {
         SealOutcome::Sealed(hour) => CrawlCounts::of("sealed", 1).and("bytes", hour.bytes),
         SealOutcome::WasSealed => CrawlCounts::of("sealed before", 1),
+        SealOutcome::InBucket => CrawlCounts::of("in the bucket", 1),
         SealOutcome::NotSealed(why) if why.is_fault() => CrawlCounts::error(format!("{place}: {why}")),
         SealOutcome::NotSealed(_) => CrawlCounts::of("open", 1),
         SealOutcome::Stopped => CrawlCounts::nothing(),
