@@ -267,7 +267,7 @@ settings! {
             "How long files stay on this disk that lie in the bucket as well, counted from the end of their hour; then they are deleted here and read from there. `off` deletes none for its age.";
         make_room: BytesOrOff = "off" =>
             "Where less than this is free on the disk, files that lie in the bucket as well are deleted here, the oldest hours first. `off` deletes none for that.";
-        cache: ByteSize = "4GiB", "0B" to "1PiB" =>
+        cache: ByteSize = "4GiB", "0B" to "1000TiB" =>
             "Bytes of files that were read from the bucket and are kept in the state directory (`bucket_cache`), so that they are read once; 0 keeps none.";
         bandwidth: ByteSize = "0B", "0B" to "1TiB" =>
             "Bytes a second at which hours are uploaded and read back, on average over each; 0 is no bound, and less than 64 KiB counts as that, as stores give up slower lines.";

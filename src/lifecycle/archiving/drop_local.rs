@@ -100,8 +100,10 @@ impl Archiver {
         watch: &dyn ArchiveWatch,
     ) -> Result<DropOutcome, ArchiveError> {
         let _turn = self.turn(watch)?;
-        if !matches!(self.state(place)?, CopyState::Archived { .. }) {
-            return Ok(DropOutcome::NotArchived);
+        match self.state(place)? {
+            CopyState::Archived { .. } => {}
+            CopyState::InBucket => return Ok(DropOutcome::NothingHere),
+            CopyState::Open { .. } | CopyState::Waiting => return Ok(DropOutcome::NotArchived),
         }
         let base = self.keeper.guard().base()?;
         let Some((sealed, describes_ns)) = self.sealed(&base, place)? else { return Ok(DropOutcome::NotArchived) };
