@@ -23,6 +23,9 @@ use crate::archive::escape::shown;
 /// Pieces between the line and the disk. The library gives them as they come, of some ten kilobytes each.
 const PIECES: usize = 16;
 
+/// What is still to come of a request for which nobody waits any more comes all the same, into the cache, unless it is more than this.
+const MOST_UNASKED: u64 = 64 << 20;
+
 /// What a request takes to be done.
 #[derive(Debug)]
 pub(super) struct FetchTools {
@@ -93,11 +96,16 @@ impl FetchTools {
             return Ok(());
         }
         count(&self.counters.requests, 1);
+        let mut left = range.end - range.start;
         let mut pieces = std::pin::pin!(self.bucket.pieces(&request.name, range).await?);
         while let Some(bytes) = pieces.try_next().await? {
             count(&self.counters.fetched_bytes, bytes.len() as u64);
+            left = left.saturating_sub(bytes.len() as u64);
             if sender.send(bytes).await.is_err() {
                 break;
+            }
+            if left > MOST_UNASKED && request.ends_unless_awaited() {
+                return Err(BucketError::Stopped);
             }
         }
         Ok(())

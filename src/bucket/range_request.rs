@@ -21,6 +21,8 @@ pub(super) struct RangeRequest {
     pub(super) object: Arc<PackedHour>,
     pub(super) name: ObjectName,
     pub(super) files: Range<usize>,
+    /// It is done also while nobody waits.
+    pub(super) is_ahead: bool,
     state: Mutex<RequestState>,
 }
 
@@ -34,9 +36,9 @@ struct RequestState {
 }
 
 impl RangeRequest {
-    pub(super) fn new(object: Arc<PackedHour>, name: ObjectName, files: Range<usize>) -> Self {
+    pub(super) fn new(object: Arc<PackedHour>, name: ObjectName, files: Range<usize>, is_ahead: bool) -> Self {
         let state = RequestState { next: files.start, again: BTreeSet::new(), waiting: Vec::new() };
-        Self { object, name, files, state: Mutex::new(state) }
+        Self { object, name, files, is_ahead, state: Mutex::new(state) }
     }
 
     /// Where in the object some of its files lie, with what is between them.
@@ -44,6 +46,11 @@ impl RangeRequest {
         let end = files.end.checked_sub(1).map_or(0, |last| self.object.content(last).end);
         let begin = self.object.content(files.start).start;
         begin..end.max(begin)
+    }
+
+    /// Whether a file is still to come.
+    pub(super) fn brings(&self, at: usize) -> bool {
+        self.state.lock().is_to_come(at, &self.files)
     }
 
     /// Waits for a file; `None` if it came already.
@@ -57,11 +64,15 @@ impl RangeRequest {
         Some(receiver)
     }
 
-    /// Whether somebody waits, for whichever file.
-    pub(super) fn is_awaited(&self) -> bool {
+    /// Whether nobody waits for any of its files, none of which comes any more then.
+    pub(super) fn ends_unless_awaited(&self) -> bool {
         let mut state = self.state.lock();
         state.waiting.retain(|(_, waiting)| !waiting.is_closed());
-        !state.waiting.is_empty()
+        let is_awaited = !state.waiting.is_empty();
+        if !is_awaited {
+            (state.next, state.again) = (self.files.end, BTreeSet::new());
+        }
+        !is_awaited
     }
 
     /// Whether nobody waits for a file that was wrong, which does not come any more then.

@@ -39,14 +39,17 @@ pub struct SegmentCache {
     /// Files that were not what they are called.
     wrong: AtomicU64,
     is_failing: AtomicBool,
+    /// The last file found no room.
+    is_full: AtomicBool,
 }
 
 impl SegmentCache {
     /// In a directory that is made when it is needed, of at most so many bytes by blocks (0 keeps nothing), and of a disk of which so much stays
     /// free. What an earlier process has kept there is taken up.
     pub fn open(dir: PathBuf, limit: u64, keep_free: u64) -> Self {
-        let (kept, wrong, is_failing) = (Mutex::default(), AtomicU64::new(0), AtomicBool::new(false));
-        let cache = Self { dir, limit, keep_free, kept, wrong, is_failing };
+        let (is_failing, is_full) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (kept, wrong) = (Mutex::default(), AtomicU64::new(0));
+        let cache = Self { dir, limit, keep_free, kept, wrong, is_failing, is_full };
         match cache.take_up() {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -63,6 +66,11 @@ impl SegmentCache {
     /// Bytes that it may take.
     pub fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// Bytes that what nobody has asked for yet can share with the rest; none while nothing can be kept, as it would come in vain.
+    pub(super) fn bytes_for_reading_ahead(&self) -> u64 {
+        if self.is_full.load(Ordering::Relaxed) || self.is_failing.load(Ordering::Relaxed) { 0 } else { self.limit }
     }
 
     /// How many files in it were not what they are called.
@@ -108,6 +116,7 @@ impl SegmentCache {
             return None;
         }
         let placed = self.reserve(bytes).and_then(|reserved| {
+            self.is_full.store(reserved.is_none(), Ordering::Relaxed);
             let Some(room) = reserved else { return Ok(None) };
             let file = tempfile::Builder::new().prefix(COMING).tempfile_in(&self.dir)?;
             Ok(Some(CachePlace { file, room }))

@@ -2,9 +2,11 @@
 //!
 //! 1. What is in the cache costs no request. What is on its way is waited for, so that many who ask for one file cause one request.
 //! 2. A file is given out when all of it is here and its hash is right, and never otherwise.
-//! 3. Whoever goes away holds up nobody, and takes nothing from others who wait for the same.
-//! 4. A store that is away, refuses or has too much to do is left alone for a while; meanwhile its answer is the one that it gave.
-//! 5. A few requests are under way at a time, and what they hold in memory is a few pieces each.
+//! 3. Who goes on from file to file finds them here: several come in one request, and the next one begins before it is needed. Who asks for single
+//!    files here and there causes nothing but these.
+//! 4. Whoever goes away holds up nobody, and takes nothing from others who wait for the same.
+//! 5. A store that is away, refuses or has too much to do is left alone for a while; meanwhile its answer is the one that it gave.
+//! 6. A few requests are under way at a time, and what they hold in memory is a few pieces each.
 
 use std::fs::File;
 use std::future::Future;
@@ -20,13 +22,17 @@ use super::client::Bucket;
 use super::error::BucketError;
 use super::range_fetch::FetchTools;
 use super::range_request::{GivenFile, RangeRequest};
+use super::read_ahead::{ReadAhead, asked_range, next_range};
 use super::read_error::SegmentReadError;
 use super::reader_figures::{ReaderCounters, ReaderFigures, count};
 use super::segment_cache::SegmentCache;
-use crate::archive::{ManifestFile, PackedHour};
+use crate::archive::{ManifestFile, ObjectName, PackedHour};
 
 /// Requests under way at a time: as many as there are connections that are kept.
 const MOST_REQUESTS: usize = 4;
+
+/// Bytes that one request brings at most for who goes on from file to file, unless one file has more.
+pub const READ_AHEAD: u64 = 32 << 20;
 
 /// The reader. Cloning it is cheap, and shares everything.
 #[derive(Debug, Clone)]
@@ -47,6 +53,15 @@ struct ReaderState {
     /// Under way, or waiting for a place.
     requests: Vec<Arc<RangeRequest>>,
     back_off: BackOff<SegmentReadError>,
+    read_ahead: ReadAhead,
+}
+
+/// What somebody asks for.
+struct AskedFile<'o> {
+    object: &'o Arc<PackedHour>,
+    name: ObjectName,
+    /// In the order of the manifest.
+    at: usize,
 }
 
 /// What there is to do for a file.
@@ -59,8 +74,13 @@ enum Step {
 impl SegmentReader {
     /// One whose requests are done by this runtime.
     pub fn new(bucket: Bucket, cache: SegmentCache, runtime: Handle) -> Self {
+        Self::reading_ahead(bucket, cache, runtime, READ_AHEAD)
+    }
+
+    /// The same with another limit than [`READ_AHEAD`].
+    pub fn reading_ahead(bucket: Bucket, cache: SegmentCache, runtime: Handle, bytes: u64) -> Self {
         let tools = FetchTools { bucket, cache: Arc::new(cache), counters: ReaderCounters::default() };
-        let state = ReaderState { requests: Vec::new(), back_off: BackOff::new() };
+        let state = ReaderState { requests: Vec::new(), back_off: BackOff::new(), read_ahead: ReadAhead::new(bytes) };
         let places = Semaphore::new(MOST_REQUESTS);
         Self { shared: Arc::new(Shared { tools: Arc::new(tools), places, state: Mutex::new(state) }), runtime }
     }
@@ -72,15 +92,19 @@ impl SegmentReader {
         let at = object.manifest().position(name).ok_or_else(no_file)?;
         let file = files.get(at).ok_or_else(no_file)?;
         let counters = &self.shared.tools.counters;
+        let asked = AskedFile { object, name: object.object_name(), at };
+        let ahead = self.note(&asked);
         loop {
             if let Some(kept) = self.kept(file).await {
+                self.read_on(&asked, ahead);
                 count(&counters.hits, 1);
                 count(&counters.hit_bytes, file.size);
                 return Ok(kept);
             }
-            match self.step(object, at, file)? {
+            match self.step(&asked, ahead)? {
                 Step::Look => {}
                 Step::Wait(given) => {
+                    self.read_on(&asked, ahead);
                     count(&counters.misses, 1);
                     // It goes without a word only with the runtime.
                     return given.await.unwrap_or_else(|_| Err(BucketError::Stopped.into()));
@@ -110,27 +134,69 @@ impl SegmentReader {
         self.runtime.spawn_blocking(move || cache.get(&hash, size)).await.ok().flatten()
     }
 
+    /// How many bytes whoever asks is to have ahead.
+    fn note(&self, asked: &AskedFile<'_>) -> u64 {
+        let kept_bytes = self.shared.tools.cache.bytes_for_reading_ahead();
+        self.shared.state.lock().read_ahead.note(asked.name.manifest, asked.at, kept_bytes, Instant::now())
+    }
+
     /// Joins a request that brings the file, or begins one.
-    fn step(&self, object: &Arc<PackedHour>, at: usize, file: &ManifestFile) -> Result<Step, SegmentReadError> {
-        let name = object.object_name();
+    fn step(&self, asked: &AskedFile<'_>, ahead: u64) -> Result<Step, SegmentReadError> {
+        let (object, cache) = (asked.name.manifest, &self.shared.tools.cache);
         let mut state = self.shared.state.lock();
-        let mut of_object = state.requests.iter().filter(|request| request.name == name);
-        if let Some(given) = of_object.find_map(|request| request.join(at)) {
+        if let Some(given) = state.of_object(&asked.name).find_map(|request| request.join(asked.at)) {
             return Ok(Step::Wait(given));
         }
+        let files = asked.object.manifest().files();
         // It may have come since it was looked for.
-        if self.shared.tools.cache.contains(&file.sha256) {
+        if files.get(asked.at).is_some_and(|file| cache.contains(&file.sha256)) {
             return Ok(Step::Look);
         }
-        if let Some(error) = state.back_off.answer(name.manifest, at, Instant::now()) {
+        if let Some(error) = state.back_off.answer(object, asked.at, Instant::now()) {
             return Err(error);
         }
-        let request = Arc::new(RangeRequest::new(Arc::clone(object), name, at..at + 1));
-        let given = request.join(at).ok_or(BucketError::Stopped)?;
+        let range = asked_range(files, asked.at, ahead, |file, at| state.knows(cache, &asked.name, file, at));
+        let request = Arc::new(RangeRequest::new(Arc::clone(asked.object), asked.name.clone(), range, false));
+        let given = request.join(asked.at).ok_or(BucketError::Stopped)?;
+        state.read_ahead.grow(object, asked.at);
         state.requests.push(Arc::clone(&request));
         drop(state);
         self.runtime.spawn(Arc::clone(&self.shared).run(request));
         Ok(Step::Wait(given))
+    }
+
+    /// Begins a request for what is asked next, if that is neither here nor on its way, and others leave a place for it.
+    fn read_on(&self, asked: &AskedFile<'_>, ahead: u64) {
+        if ahead == 0 {
+            return;
+        }
+        let (object, cache) = (asked.name.manifest, &self.shared.tools.cache);
+        let mut state = self.shared.state.lock();
+        if state.requests.len() + 1 >= MOST_REQUESTS {
+            return;
+        }
+        let files = asked.object.manifest().files();
+        let next = next_range(files, asked.at, ahead, |file, at| state.knows(cache, &asked.name, file, at));
+        let Some(range) = next else { return };
+        if state.back_off.answer(object, range.start, Instant::now()).is_some() {
+            return;
+        }
+        let request = Arc::new(RangeRequest::new(Arc::clone(asked.object), asked.name.clone(), range, true));
+        state.read_ahead.grow(object, asked.at);
+        state.requests.push(Arc::clone(&request));
+        drop(state);
+        self.runtime.spawn(Arc::clone(&self.shared).run(request));
+    }
+}
+
+impl ReaderState {
+    fn of_object(&self, name: &ObjectName) -> impl Iterator<Item = &Arc<RangeRequest>> {
+        self.requests.iter().filter(move |request| request.name == *name)
+    }
+
+    /// Whether a file is here or on its way.
+    fn knows(&self, cache: &SegmentCache, name: &ObjectName, file: &ManifestFile, at: usize) -> bool {
+        cache.contains(&file.sha256) || self.of_object(name).any(|request| request.brings(at))
     }
 }
 
@@ -167,14 +233,11 @@ impl Shared {
     }
 
     /// Whether a request that has got its place is not to be done after all: nobody waits any more, or the store has failed meanwhile.
-    fn answer_instead(&self, request: &Arc<RangeRequest>) -> Option<SegmentReadError> {
-        let mut state = self.state.lock();
-        if !request.is_awaited() {
-            // In one step, so that nobody joins it now.
-            state.requests.retain(|listed| !Arc::ptr_eq(listed, request));
+    fn answer_instead(&self, request: &RangeRequest) -> Option<SegmentReadError> {
+        if !request.is_ahead && request.ends_unless_awaited() {
             return Some(BucketError::Stopped.into());
         }
-        state.back_off.answer(request.name.manifest, request.files.start, Instant::now())
+        self.state.lock().back_off.answer(request.name.manifest, request.files.start, Instant::now())
     }
 }
 

@@ -62,6 +62,11 @@ impl StoredHour {
         SegmentReader::new(bucket(&self.store), cache, Handle::current())
     }
 
+    fn reading_ahead(&self, limit: u64, bytes: u64) -> SegmentReader {
+        let cache = SegmentCache::open(self.cache.path().join("bucket_cache"), limit, 0);
+        SegmentReader::reading_ahead(bucket(&self.store), cache, Handle::current(), bytes)
+    }
+
     fn name(&self, at: usize) -> &str {
         &self.packed.manifest().files()[at].name
     }
@@ -87,6 +92,11 @@ impl StoredHour {
     /// Requests since the last time that this was asked.
     fn requests(&self) -> usize {
         self.store.requests().len()
+    }
+
+    fn is_kept(&self, at: usize) -> bool {
+        let hash = self.packed.manifest().files()[at].sha256.hexadecimal();
+        self.kept().iter().any(|path| path.ends_with(&hash))
     }
 
     fn kept(&self) -> Vec<std::path::PathBuf> {
@@ -251,6 +261,61 @@ async fn without_room_on_the_disk_or_a_place_for_it_everything_is_served_all_the
     let full = hour.reader_in(&other, ROOM, u64::MAX);
     assert!(full.figures().kept_bytes > 0 && hour.gives(&full, 1).await);
     assert_eq!((full.figures().kept_bytes, fs::read_dir(&other).unwrap().count()), (0, 0));
+}
+
+/// Bytes of a segment, and of what one request brings at most: as 2.5 MB are to 32 MiB.
+const SEGMENT: usize = 5_000;
+const AHEAD: u64 = 67_108;
+
+#[tokio::test]
+async fn ten_minutes_that_are_played_cost_few_requests_and_single_files_nothing_but_themselves() {
+    let hour = StoredHour::new(&[SEGMENT; 400]).await;
+    let reader = hour.reading_ahead(ROOM, AHEAD);
+    for at in 50..350 {
+        assert!(hour.gives(&reader, at).await, "{at}");
+    }
+    // Four for 64 MiB are allowed.
+    let allowed = 300 * SEGMENT * 4 / usize::try_from(2 * AHEAD).unwrap();
+    let asked = hour.requests();
+    assert!(asked <= allowed, "{asked} requests of {allowed}");
+    let figures = reader.figures();
+    // What lies between the files, and what was read ahead at the end.
+    let most = hour.packed.content(349).end - hour.packed.content(50).start + 2 * AHEAD;
+    assert!(figures.fetched_bytes <= most, "{figures:?}");
+
+    let single = hour.reader_in(&hour.cache.path().join("single"), ROOM, 0);
+    for at in (0..400).step_by(40) {
+        assert!(hour.gives(&single, at).await, "{at}");
+    }
+    let figures = single.figures();
+    assert_eq!((figures.requests, figures.fetched_bytes), (10, 10 * SEGMENT as u64));
+    // What cannot be kept is not read ahead.
+    let nothing = hour.reader_in(&hour.cache.path().join("nothing"), 0, 0);
+    for at in 0..10 {
+        assert!(hour.gives(&nothing, at).await, "{at}");
+    }
+    assert_eq!(nothing.figures().fetched_bytes, 10 * SEGMENT as u64);
+}
+
+#[tokio::test]
+async fn a_file_is_given_while_those_behind_it_are_still_coming() {
+    let hour = StoredHour::new(&[SEGMENT; 30]).await;
+    let reader = hour.reading_ahead(ROOM, 16 * SEGMENT as u64);
+    assert!(hour.gives(&reader, 0).await);
+    hour.store.fails(Method::GET, "", LineFault::HoldsBack(Duration::from_secs(600)), 1);
+    // Three in one request: of the last one a byte is missing.
+    for at in 1..4 {
+        assert!(hour.gives(&reader, at).await, "{at}");
+    }
+    let held = tokio::time::timeout(Duration::from_millis(200), hour.open(&reader, 4)).await;
+    assert!(held.is_err(), "nothing is given before all of it is here");
+    // What was to come next was asked for meanwhile, by nobody but the reader.
+    let begun = std::time::Instant::now();
+    while !hour.is_kept(6) {
+        assert!(begun.elapsed() < SOON, "nothing is read ahead");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(hour.gives(&reader, 6).await);
 }
 
 /// Blocking threads ask, as those of playback do.
