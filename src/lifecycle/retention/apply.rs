@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use crate::archive::probe::is_probe;
 use crate::archive::{FileEnding, FileName, HourPlace, name, parse_file_name};
-use crate::disk::{Base, Dir, DiskError, atomic, is_our_temporary};
+use crate::disk::{Base, BucketManifests, Dir, DiskError, atomic, is_our_temporary};
 
 /// Entries of one directory at most: what a scan reads, and as much again of what it leaves out.
 const MOST_ENTRIES: usize = 2 << 20;
@@ -85,6 +85,8 @@ fn delete_each(
             return Ok(());
         }
     }
+    // What a bucket has of the hour stays listed: that it lies here no more is noted before it goes.
+    BucketManifests::of(base).note_dropped(place)?;
     // What comes from here on is in none of these entries, and stays.
     for (name, is_file) in entries {
         if !may_go_on() {

@@ -179,7 +179,7 @@ impl Watch {
     fn handle(&self, watching: &mut Watching, events: Vec<DiskEvent>) {
         let mut touched: BTreeMap<HourPlace, BTreeSet<OsString>> = BTreeMap::new();
         let mut appeared = BTreeSet::new();
-        let mut structure = false;
+        let (mut structure, mut gone) = (false, Vec::new());
         for event in events {
             match event {
                 DiskEvent::Appeared { dir, name, is_dir } | DiskEvent::Vanished { dir, name, is_dir } if !is_dir => {
@@ -195,6 +195,7 @@ impl Watch {
                 DiskEvent::DirGone(path) => {
                     if let Some(place) = hour_place(&path) {
                         self.forget(watching, &place);
+                        gone.push(place);
                     }
                     structure = true;
                 }
@@ -211,6 +212,8 @@ impl Watch {
         if structure || many {
             self.settle_structure(watching);
         }
+        // What a bucket has of it stays, and nobody may ask for the hour.
+        self.keeper.hand_over(gone);
         for place in appeared.into_iter().filter(|_| !many) {
             self.watch_hour(watching, &place, false);
         }
