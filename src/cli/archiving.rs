@@ -262,6 +262,13 @@ async fn status(config: &Config) -> anyhow::Result<ExitCode> {
     if let Some(failing) = &report.failing {
         writeln!(out, "no hour comes into it since {}: {}", failing.since, words(&failing.why))?;
     }
+    if report.lost > 0 {
+        writeln!(
+            out,
+            "{} in the bucket turned out to be damaged or gone; `gapless archive verify` looks again",
+            count(report.lost, "object")
+        )?;
+    }
     say_unsealed(&mut out, report.unsealed)?;
     Ok(Exit::Done.into())
 }

@@ -263,6 +263,8 @@ settings! {
             "Certificates of the authorities, in PEM form, that the store must be certified by, instead of those that the system trusts.";
         part_size: ByteSize = "64MiB", "5MiB" to "5GiB" =>
             "Bytes that one request of an upload sends. Two of these are in memory while an hour is uploaded; S3 takes none below 5 MiB but the last.";
+        learn: YesNo = "true" =>
+            "Whether the node looks every `minimum_cycle` which hours the bucket has that are not known here, such as those of other nodes, and lists them: those of `channels` and `qualities` of `[backfill]`, or all if none are named.";
         keep_local: TimeOrOff = "off" =>
             "How long files stay on this disk that lie in the bucket as well, counted from the end of their hour; then they are deleted here and read from there. `off` deletes none for its age.";
         make_room: BytesOrOff = "off" =>

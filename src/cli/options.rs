@@ -16,7 +16,7 @@ use crate::bucket::{Bucket, BucketSettings, CredentialSource};
 use crate::disk::BaseGuard;
 use crate::http::{Hosts, RequestBounds};
 use crate::index::IndexOptions;
-use crate::lifecycle::archiving::LocalLimits;
+use crate::lifecycle::archiving::{LearnedStreams, LocalLimits};
 use crate::lifecycle::retention::RetentionOptions;
 use crate::net::tls;
 use crate::node::BucketOptions;
@@ -75,7 +75,14 @@ pub fn absent_files(config: &Config, guard: &Arc<BaseGuard>) -> anyhow::Result<O
 pub fn node_bucket(config: &Config, bucket: Bucket) -> BucketOptions {
     let archive = &config.archive;
     let limits = LocalLimits { keep_local: archive.keep_local, make_room: archive.make_room };
-    BucketOptions { bucket, every: archive.minimum_cycle, limits, cache: archive.cache }
+    let learns = archive.learn.then(|| learned_streams(config));
+    BucketOptions { bucket, every: archive.minimum_cycle, learns, limits, cache: archive.cache }
+}
+
+/// Of which hours a node learns from its bucket: of those that it would fetch from others.
+pub fn learned_streams(config: &Config) -> LearnedStreams {
+    let all = |names: &[String]| names.iter().cloned().collect();
+    LearnedStreams { channels: all(&config.backfill.channels), qualities: all(&config.backfill.qualities) }
 }
 
 /// Where sealed hours are uploaded to, if anywhere. Nobody is asked yet.

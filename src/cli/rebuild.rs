@@ -1,12 +1,14 @@
 //! The verb `rebuild`: make the index anew from the tree, or report where the two differ. Never changes the tree.
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use tokio::runtime::Handle;
 
 use super::api::Api;
 use super::config::{Config, wrong_with};
-use super::exit::Exit;
+use super::exit::{Exit, UsageError};
 use super::options;
 use super::out::{stderr_line, stdout};
 use super::progress::Progress;
@@ -14,6 +16,7 @@ use crate::archive::escape::shown;
 use crate::archive::quantity::{count, size};
 use crate::disk::{ArchiveId, Base, marker};
 use crate::index::LedgerCopy;
+use crate::lifecycle::archiving::{LearnedObjects, learn_objects};
 use crate::lifecycle::retention::carry_over;
 use crate::replicate::backfill::BURSTS;
 use crate::sync::check::{all_places, check_hour, check_sums};
@@ -29,6 +32,9 @@ pub struct RebuildArgs {
     /// Give this archive a new id, after it was copied together with .gapless
     #[arg(long, conflicts_with = "check")]
     pub new_id: bool,
+    /// First ask the bucket which hours it has, so that an archive of which nothing is left is listed again
+    #[arg(long, conflicts_with = "check")]
+    pub from_archive: bool,
 }
 
 pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode> {
@@ -45,9 +51,11 @@ pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode>
                 anyhow::bail!("{wrong}; --base-dir says where the archive is");
             }
             let config = config.clone();
-            tokio::task::spawn_blocking(move || {
-                if check { check_offline(&config) } else { rebuild_offline(&config, args.new_id) }
-            })
+            tokio::task::spawn_blocking(
+                move || {
+                    if check { check_offline(&config) } else { rebuild_offline(&config, args) }
+                },
+            )
             .await
             .context("the work crashed")?
         }
@@ -66,7 +74,33 @@ impl RebuildObserver for ProgressObserver {
     }
 }
 
-fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
+/// Notes what objects of the bucket hold. What was noted before something failed stays, and the next run goes on from there.
+fn learn(config: &Config, base: &Base) -> anyhow::Result<LearnedObjects> {
+    let Some(bucket) = options::bucket(config)? else {
+        return Err(UsageError(
+            "no bucket is named; set archive.bucket, and archive.endpoint unless it is Amazon's".to_owned(),
+        )
+        .into());
+    };
+    let (streams, progress) = (options::learned_streams(config), Progress::stderr());
+    progress.start(None, "objects");
+    let (mut told, mut learned) = (0, 0);
+    let each = |found: &LearnedObjects| {
+        progress.advance(found.listed.saturating_sub(told));
+        (told, learned) = (found.listed, found.learned);
+        ControlFlow::Continue(())
+    };
+    let done = Handle::current().block_on(learn_objects(&bucket, base, &streams, true, each));
+    progress.finish();
+    done.with_context(|| {
+        format!(
+            "the index is as it was; {} of the bucket noted before, and the next run goes on",
+            count(learned, "object")
+        )
+    })
+}
+
+fn rebuild_offline(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode> {
     let began = std::time::Instant::now();
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
     let path = locked.index_path();
@@ -79,8 +113,9 @@ fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
         ledger = index.copy_ledger().unwrap_or_default();
         index.close();
     }
+    let learned = if args.from_archive { Some(learn(config, &locked.base)?) } else { None };
     let carry = |base: &Base| carry_over(base, &[BURSTS]);
-    if new_id {
+    if args.new_id {
         let id = ArchiveId::random();
         marker::renew(&locked.base, id, carry)?;
         tracing::info!(name: "archive_id_changed", %id, "this archive has an id of its own now");
@@ -98,11 +133,21 @@ fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
     let seconds = began.elapsed().as_secs_f64();
     let mut out = stdout();
     if config.json {
-        let report = serde_json::json!({
+        let mut report = serde_json::json!({
             "hours": rebuilt.hours, "files": rebuilt.files, "index_bytes": rebuilt.index_bytes, "seconds": seconds
         });
+        if let Some(LearnedObjects { listed, learned, unread, .. }) = &learned {
+            report["objects"] = serde_json::json!({ "listed": listed, "learned": learned, "unread": unread });
+        }
         out.json(&report)?;
     } else {
+        if let Some(LearnedObjects { listed, learned, unread, .. }) = &learned {
+            writeln!(
+                out,
+                "{} in the bucket, {learned} of them not known before, {unread} that cannot be read",
+                count(*listed, "object")
+            )?;
+        }
         writeln!(
             out,
             "{} in {} indexed in {seconds:.2} s; the index has {}",
@@ -111,7 +156,8 @@ fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
             size(rebuilt.index_bytes)
         )?;
     }
-    Ok(Exit::Done.into())
+    let is_whole = learned.is_none_or(|learned| learned.unread == 0);
+    Ok(if is_whole { Exit::Done.into() } else { Exit::DataWrong.into() })
 }
 
 /// Prints differences as they are found and the end.

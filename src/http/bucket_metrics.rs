@@ -13,6 +13,7 @@ pub(super) struct BucketMetrics {
     archived_bytes: Gauge,
     waiting_hours: Gauge,
     waiting_bytes: Gauge,
+    lost: Gauge,
     oldest_waiting: Gauge,
     read_back: Gauge,
     failing: Gauge,
@@ -41,6 +42,7 @@ impl BucketMetrics {
             archived_bytes: gauge("gapless_bucket_bytes", "Bytes of their files")?,
             waiting_hours: gauge("gapless_bucket_waiting_hours", "Sealed hours that wait to be uploaded")?,
             waiting_bytes: gauge("gapless_bucket_waiting_bytes", "Bytes of their files")?,
+            lost: gauge("gapless_bucket_lost_objects", "Objects in the bucket that turned out to be damaged or gone")?,
             oldest_waiting: gauge(
                 "gapless_bucket_oldest_waiting_seconds",
                 "For how long the one of them that has waited longest is sealed; 0 if none waits",
@@ -70,6 +72,7 @@ impl BucketMetrics {
         self.archived_bytes.set(of_hours(report.archived.bytes));
         self.waiting_hours.set(of_hours(report.waiting.hours));
         self.waiting_bytes.set(of_hours(report.waiting.bytes));
+        self.lost.set(of_hours(report.lost));
         self.oldest_waiting.set(age(report.waiting_since));
         self.read_back.set(report.last_read_back.map_or(f64::NAN, |last| (last - Timestamp::from_us(0)).seconds()));
         self.failing.set(age(known.failing.map(|failing| failing.since)));

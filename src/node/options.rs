@@ -14,7 +14,7 @@ use crate::bucket::{Bucket, SegmentCache, SegmentReader};
 use crate::disk::BaseGuard;
 use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
 use crate::index::IndexOptions;
-use crate::lifecycle::archiving::{BucketFiles, LocalLimits};
+use crate::lifecycle::archiving::{BucketFiles, LearnedStreams, LocalLimits};
 use crate::lifecycle::retention::RetentionOptions;
 use crate::net::tls;
 use crate::play::ffmpeg::PoolOptions;
@@ -31,6 +31,8 @@ pub struct BucketOptions {
     pub bucket: Bucket,
     /// How often it is looked for hours that were sealed, and for some that may leave the disk.
     pub every: Duration,
+    /// Of which hours the node learns from the bucket's list, if of any.
+    pub learns: Option<LearnedStreams>,
     /// When files leave this disk that lie in the bucket as well.
     pub limits: LocalLimits,
     /// Bytes of what was read from it that are kept.

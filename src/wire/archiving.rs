@@ -125,6 +125,9 @@ pub struct ArchiveReport {
     /// looks at them.
     #[serde(default)]
     pub unsealed: u64,
+    /// Objects that turned out to be damaged or gone, and of which no other object holds all.
+    #[serde(default)]
+    pub lost: u64,
     /// Since when the one that has waited longest is sealed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub waiting_since: Option<Timestamp>,

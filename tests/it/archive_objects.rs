@@ -142,3 +142,38 @@ fn what_was_noted_without_reading_it_back_or_of_another_bucket_is_read_before_an
     assert_eq!(objects(&archive, HOURS[0]), first, "the same object, there as well");
     assert_eq!((shares(&archive), noted(&archive, HOURS[0], "lost").len()), ([2, 0, 0], 0));
 }
+
+#[test]
+fn what_a_lost_object_held_is_kept_told_and_counted_again_when_it_is_back() {
+    let (store, archive) = (TestStore::start(), archive());
+    with_bucket(&archive, &store);
+    uploaded(&archive);
+    let object = store.file(&format!("here/{}", objects(&archive, HOURS[0])[0]));
+    let right = fs::read(&object).unwrap();
+    let here = archive.listing(HOURS[0], false);
+    let listed = || crate::support::gapless(archive.path(), &["ls", HOURS[0]]).out.lines().count();
+    archive.remove(HOURS[0]);
+    assert_eq!(listed(), here.len(), "it is listed, as the bucket has it");
+    fs::remove_file(&object).unwrap();
+    assert_eq!(ask(&archive, &["verify"]).json(1)["summary"]["errors"], 1);
+    assert_eq!((noted(&archive, HOURS[0], "lost").len(), noted(&archive, HOURS[0], "sha256").len()), (1, 0));
+    assert_eq!(ask(&archive, &["status"]).json(0)["lost"], 1);
+    assert!(ask(&archive, &["verify"]).json(1)["summary"]["errors"] == 1, "it is told as long as it is lost");
+    // It was put back, from a backup of the bucket.
+    fs::write(&object, &right).unwrap();
+    assert_eq!(ask(&archive, &["verify"]).json(0)["summary"]["done"], 2);
+    assert_eq!(
+        (noted(&archive, HOURS[0], "lost").len(), ask(&archive, &["status"]).json(0)["lost"].clone()),
+        (0, 0.into())
+    );
+    assert_eq!(listed(), here.len());
+    // Where another one holds by now what it held, nothing is lost any more.
+    ask(&archive, &["restore", HOURS[0]]).json(0);
+    fs::remove_file(&object).unwrap();
+    ask(&archive, &["verify"]).json(1);
+    archive.segment(HOURS[0], "40:00", 1.0, Kind::Full);
+    assert_eq!(uploaded(&archive)["summary"]["done"], 1);
+    assert_eq!(ask(&archive, &["status"]).json(0)["lost"], 1);
+    assert_eq!(ask(&archive, &["verify"]).json(0)["summary"]["done"], 2);
+    assert_eq!(ask(&archive, &["status"]).json(0)["lost"], 0);
+}

@@ -13,6 +13,7 @@ mod rooms;
 mod support;
 
 mod api;
+mod archive_anew;
 mod archive_damage;
 mod archive_dropped;
 mod archive_format;

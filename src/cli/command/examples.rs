@@ -13,9 +13,10 @@ pub const NODE: &str = "Examples:
   gapless node --tls-certificate cert.pem --tls-key key.pem";
 
 pub const REBUILD: &str = "Examples:
-  gapless rebuild              make the index anew from the files
-  gapless rebuild --check      only compare the index with the files
-  gapless rebuild --new-id     after a copy that included .gapless";
+  gapless rebuild                  make the index anew from the files
+  gapless rebuild --check          only compare the index with the files
+  gapless rebuild --new-id         after a copy that included .gapless
+  gapless rebuild --from-archive   ask the bucket as well which hours it has";
 
 pub const BACKFILL: &str = "Examples:
   gapless backfill --once --peer http://b.example:8000

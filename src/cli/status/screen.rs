@@ -116,11 +116,12 @@ impl Screen {
             let oldest = bucket.waiting_since.map(|since| format!(", sealed up to {} ago", self.ago(since)));
             more.push(format!("{} to be uploaded{}", share(&bucket.waiting), oldest.unwrap_or_default()));
         }
+        more.extend((bucket.lost > 0).then(|| format!("{} lost", count(bucket.lost, "object"))));
         more.extend(bucket.last_read_back.map(|last| format!("last read back {} ago", self.ago(last))));
         if let Some(failing) = &bucket.failing {
             more.push(format!("{} for {}: {}", failing.reason, self.ago(failing.since), failing.why));
         }
-        self.line("bucket", good_if(bucket.failing.is_none()), &share(&bucket.archived), &more)
+        self.line("bucket", good_if(bucket.failing.is_none() && bucket.lost == 0), &share(&bucket.archived), &more)
     }
 
     fn crawl(&self, crawl: &CrawlReport) -> String {

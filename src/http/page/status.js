@@ -132,12 +132,13 @@ function disk({ disk: state }) {
 function bucket({ bucket: state, ready }) {
   byId("bucket-card").hidden = !state;
   if (!state) return;
-  const { archived, waiting, failing } = state;
+  const { archived, waiting, failing, lost } = state;
   const share = ({ hours, bytes: size }) => `${counted(hours, "hour")}, ${bytes(size)}`;
   fill(byId("bucket"),
-    make("p", { class: "big" }, make("span", { class: `dot ${failing ? "bad" : waiting.hours || !ready ? "busy" : "good"}` }), " ", failing ? failing.reason.replaceAll("_", " ") : ready ? share(archived) : "catching up"),
+    make("p", { class: "big" }, make("span", { class: `dot ${failing || lost ? "bad" : waiting.hours || !ready ? "busy" : "good"}` }), " ", failing ? failing.reason.replaceAll("_", " ") : ready ? share(archived) : "catching up"),
     facts(failing ? ["There", share(archived)] : null, ["Waiting", waiting.hours ? share(waiting) : "none"],
       state.waiting_since ? ["Oldest sealed", time(state.waiting_since)] : null,
+      lost ? ["Lost", counted(lost, "object")] : null,
       ["Last read back", time(state.last_read_back)],
       failing ? ["Nothing since", time(failing.since)] : null,
       failing ? ["Why", failing.why] : null,

@@ -45,6 +45,11 @@ impl Archiver {
     pub(super) fn count(&self, places: &[HourPlace]) -> Result<HourCount, CrawlError> {
         let report = ArchiveReport { bucket: Some(self.bucket.identity().to_string()), ..ArchiveReport::default() };
         let mut count = HourCount { waiting: Vec::new(), unseen: None, report };
+        let base = self.keeper.guard().base()?;
+        let notes = BucketManifests::of(&base);
+        for place in self.disk(notes.places_with_lost())? {
+            count.report.lost += self.disk(notes.lost_digests(&place))?.len() as u64;
+        }
         for place in places {
             match self.count_hour(place, &mut count) {
                 Err(CrawlError::Disk(error)) if !error.is_shortage() => count.unseen = Some(error),

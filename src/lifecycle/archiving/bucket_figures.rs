@@ -78,10 +78,20 @@ impl BucketFigures {
         }
     }
 
-    /// The object of an hour turned out to be lost.
-    pub(super) fn lost(&self, bytes: u64) {
+    /// An object turned out to be lost: of an hour that was in the bucket, with so many bytes of files, or of another one.
+    pub(super) fn lost(&self, archived: Option<u64>) {
         if let Some(counted) = &mut self.known.lock().counted {
-            take(&mut counted.archived, bytes);
+            counted.lost += 1;
+            if let Some(bytes) = archived {
+                take(&mut counted.archived, bytes);
+            }
+        }
+    }
+
+    /// One that was lost is there again, or others hold all of it.
+    pub(super) fn found(&self) {
+        if let Some(counted) = &mut self.known.lock().counted {
+            counted.lost = counted.lost.saturating_sub(1);
         }
     }
 

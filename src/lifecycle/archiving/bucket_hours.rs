@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver, unless_stopped};
 use crate::archive::{HourPlace, ObjectName, Span, Timestamp};
-use crate::bucket::{BucketError, ListedObject};
+use crate::bucket::{Bucket, BucketError, ListedObject};
 
 /// Objects of one order: a hundred years of hours.
 const MOST_OBJECTS: usize = 1_000_000;
@@ -36,35 +36,21 @@ impl Archiver {
                 }
             }
             if known.len() > MOST_OBJECTS {
-                return Err(self.endless());
+                return Err(endless(&self.bucket).into());
             }
         }
         Ok(found)
     }
 
     async fn objects_of(&self, part: &str) -> Result<BTreeMap<ObjectName, u64>, ArchiveError> {
-        let (below, mut from) = (format!("{}/", part.trim_end_matches('/')), None);
-        let (mut found, mut empty) = (BTreeMap::new(), 0);
-        loop {
-            let page = self.bucket.list(&below, from.as_deref()).await?;
-            let before = found.len();
+        let below = format!("{}/", part.trim_end_matches('/'));
+        let (mut found, mut listing) = (BTreeMap::new(), Listing::new(below.clone()));
+        while let Some(page) = listing.next(&self.bucket).await? {
             // Not all stores list what they are asked for.
-            let of_it = page.objects.into_iter().filter(|object| format!("{}/", object.name.place).starts_with(&below));
+            let of_it = page.into_iter().filter(|object| format!("{}/", object.name.place).starts_with(&below));
             found.extend(of_it.map(|object| (object.name, object.size)));
-            empty = if found.len() == before { empty + 1 } else { 0 };
-            from = page.next;
-            if from.is_none() {
-                return Ok(found);
-            }
-            if empty > MOST_EMPTY || found.len() > MOST_OBJECTS {
-                return Err(self.endless());
-            }
         }
-    }
-
-    fn endless(&self) -> ArchiveError {
-        let at = self.bucket.identity().endpoint;
-        BucketError::Unexpected { at, expected: "a list of objects that comes to its end" }.into()
+        Ok(found)
     }
 
     /// Ends uploads that were left behind, where the store lists them. That it does not holds nothing up.
@@ -85,4 +71,40 @@ impl Archiver {
         }
         Ok(())
     }
+}
+
+/// A list of objects that is read page by page, and comes to an end.
+pub(super) struct Listing {
+    below: String,
+    from: Option<String>,
+    is_over: bool,
+    empty: usize,
+    objects: usize,
+}
+
+impl Listing {
+    /// Of those that are called so behind `v1/`.
+    pub(super) fn new(below: String) -> Self {
+        Self { below, from: None, is_over: false, empty: 0, objects: 0 }
+    }
+
+    /// The next page, or the end.
+    pub(super) async fn next(&mut self, bucket: &Bucket) -> Result<Option<Vec<ListedObject>>, BucketError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let page = bucket.list(&self.below, self.from.as_deref()).await?;
+        self.objects += page.objects.len();
+        self.empty = if page.objects.is_empty() { self.empty + 1 } else { 0 };
+        (self.is_over, self.from) = (page.next.is_none(), page.next);
+        if !self.is_over && (self.empty > MOST_EMPTY || self.objects > MOST_OBJECTS) {
+            return Err(endless(bucket));
+        }
+        Ok(Some(page.objects))
+    }
+}
+
+fn endless(bucket: &Bucket) -> BucketError {
+    let at = bucket.identity().endpoint;
+    BucketError::Unexpected { at, expected: "a list of objects that comes to its end" }
 }

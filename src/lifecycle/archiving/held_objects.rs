@@ -6,7 +6,7 @@
 
 use std::time::SystemTime;
 
-use super::archiver::{ArchiveError, ArchiveWatch, Archiver};
+use super::archiver::{ArchiveError, ArchiveWatch, Archiver, CopyState};
 use super::receipt::{LARGEST, Receipt};
 use crate::archive::{Hash, HourManifest, HourPlace, PackedHour, Timestamp};
 use crate::bucket::BucketError;
@@ -54,6 +54,7 @@ impl Archiver {
         error: &BucketError,
     ) -> Result<(), CrawlError> {
         tracing::error!(name: "object_lost", hour = %place, %error, "the object of an archived hour is not what it should be; it is uploaded again if the hour is still here");
+        let was_archived = matches!(self.state(place)?, CopyState::Archived { .. } | CopyState::InBucket);
         // First what whoever drops files looks at.
         if let Some((receipt, _)) = self.receipt(base, place)? {
             let others: Vec<Hash> = receipt.objects.into_iter().filter(|object| *object != digest).collect();
@@ -64,7 +65,7 @@ impl Archiver {
             }
         }
         self.disk(BucketManifests::of(base).lose(place, digest))?;
-        self.figures.lost(self.bytes(place)?);
+        self.figures.lost(if was_archived { Some(self.bytes(place)?) } else { None });
         self.keeper.reconcile(std::slice::from_ref(place), false)?;
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::archiver::{ArchiveOutcome, ArchiveWatch, Archiver};
+use super::learning::LearnedStreams;
 use crate::archive::HourPlace;
 use crate::jobs::{Failure, Job, JobHandle, JobState, Next, Stop};
 
@@ -27,6 +28,9 @@ pub struct UploadJob {
     looked: Option<Instant>,
     /// Whether uploads that were left behind have been looked for since.
     is_tidy: bool,
+    /// Of which hours it learns from the bucket, if of any, and whether it did since.
+    learns: Option<LearnedStreams>,
+    has_learned: bool,
     /// The oldest last.
     waiting: Vec<HourPlace>,
     found: usize,
@@ -36,7 +40,13 @@ pub struct UploadJob {
 
 impl UploadJob {
     /// One that looks so often for hours that were sealed; not before the index has caught up.
-    pub fn new(archiver: Arc<Archiver>, every: Duration, ready: watch::Receiver<bool>, stop: Stop) -> Self {
+    pub fn new(
+        archiver: Arc<Archiver>,
+        learns: Option<LearnedStreams>,
+        every: Duration,
+        ready: watch::Receiver<bool>,
+        stop: Stop,
+    ) -> Self {
         Self {
             archiver,
             stop,
@@ -44,6 +54,8 @@ impl UploadJob {
             every,
             looked: None,
             is_tidy: false,
+            has_learned: learns.is_none(),
+            learns,
             waiting: Vec::new(),
             found: 0,
             failed: BTreeMap::new(),
@@ -58,6 +70,7 @@ impl UploadJob {
         self.waiting = count.waiting;
         self.waiting.retain(|place| !self.failed.contains_key(place));
         (self.looked, self.found, self.is_tidy) = (Some(Instant::now()), self.waiting.len(), false);
+        self.has_learned = self.learns.is_none();
         match count.unseen.filter(|_| self.waiting.is_empty()) {
             Some(error) => Err(error.into()),
             None => Ok(()),
@@ -87,6 +100,12 @@ impl Job for UploadJob {
         if !self.is_tidy {
             self.archiver.end_abandoned(&Unwatched { handle: None, stop: &self.stop })?;
             self.is_tidy = true;
+        }
+        if let Some(streams) = self.learns.as_ref().filter(|_| !self.has_learned) {
+            // What cannot be learned now holds no upload up.
+            self.has_learned = true;
+            handle.working("looks in the bucket for hours that are not known here");
+            self.archiver.learn(streams, &Unwatched { handle: Some(handle), stop: &self.stop })?;
         }
         let Some(place) = self.waiting.pop() else {
             handle.doing("all that is sealed is in the bucket");

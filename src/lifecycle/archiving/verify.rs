@@ -12,7 +12,7 @@ use super::archiver::{ArchiveError, ArchiveWatch, Archiver, unless_stopped};
 use super::order::{ArchiveObserver, Work};
 use crate::archive::{Hash, HourPlace, ObjectName, PackedHour};
 use crate::bucket::BucketError;
-use crate::disk::BucketManifests;
+use crate::disk::{Base, BucketManifests};
 use crate::sync::crawl::CrawlError;
 use crate::wire::ArchiveSummary;
 
@@ -20,8 +20,12 @@ impl Archiver {
     /// The hours that the index knows in these places, and those that have objects; an error names a place that has neither.
     pub fn noted_places(&self, within: &[String]) -> Result<Result<Vec<HourPlace>, String>, CrawlError> {
         let base = self.keeper.guard().base()?;
-        let noted = self.disk(BucketManifests::of(&base).places())?;
-        Ok(self.keeper.places_and(within, noted))
+        let notes = BucketManifests::of(&base);
+        let mut places = self.disk(notes.places())?;
+        places.extend(self.disk(notes.places_with_lost())?);
+        places.sort_unstable();
+        places.dedup();
+        Ok(self.keeper.places_and(within, places))
     }
 
     /// Reads the objects of these hours back, or those of a share of them that chance chooses.
@@ -75,6 +79,7 @@ impl Archiver {
                 Err(error) => return Err(error),
             }
         }
+        self.verify_lost(&base, place, &mut right, &mut bytes, &mut lost, watch)?;
         if !right.is_empty()
             && let Some((receipt, describes)) = self.receipt(&base, place)?
         {
@@ -85,6 +90,42 @@ impl Archiver {
         }
         let only = <[Hash; 1]>::try_from(right).map(|[manifest]| ObjectName { place: place.clone(), manifest });
         Ok((bytes > 0).then(|| (only.ok(), bytes)))
+    }
+
+    /// Objects that were lost before: whoever has put one back has it counted again, and what others hold by now is forgotten.
+    fn verify_lost(
+        &self,
+        base: &Base,
+        place: &HourPlace,
+        right: &mut Vec<Hash>,
+        bytes: &mut u64,
+        lost: &mut Option<BucketError>,
+        watch: &dyn ArchiveWatch,
+    ) -> Result<(), ArchiveError> {
+        let notes = BucketManifests::of(base);
+        for digest in self.disk(notes.lost_digests(place))? {
+            let Some(manifest) = self.disk(notes.lost_manifest(place, digest))? else { continue };
+            let held = self.disk(notes.read(place))?;
+            let rest = manifest.without(&held.iter().map(|(_, held)| held).collect::<Vec<_>>());
+            let packed = PackedHour::plan(manifest);
+            match self.wait(watch, async |stop| self.check(&packed, stop, watch).await) {
+                Ok(()) => {
+                    tracing::info!(name: "object_found", object = %packed.object_name(), "an object of the bucket that was lost is there again");
+                    self.disk(notes.find(place, digest))?;
+                    self.figures.found();
+                    self.keeper.reconcile(std::slice::from_ref(place), false)?;
+                    *bytes += packed.size();
+                    right.push(digest);
+                }
+                Err(ArchiveError::Bucket(error)) if error.is_loss() && rest.is_none() => {
+                    self.disk(notes.forget_lost(place, digest))?;
+                    self.figures.found();
+                }
+                Err(ArchiveError::Bucket(error)) if error.is_loss() => *lost = lost.take().or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn check(
