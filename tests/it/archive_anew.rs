@@ -89,7 +89,7 @@ fn a_node_learns_of_hours_of_others_and_only_of_channels_that_it_fetches() {
     let running = node(&other).start();
     let hours = |node: &crate::support::TestNode| node.get("/api/v1/archive").json()["archived"]["hours"].clone();
     eventually(PATIENCE, || hours(&running) == 2);
-    let listing = |node: &crate::support::TestNode| node.get(&format!("/files/{}", HOURS[0])).text();
+    let listing = |node: &crate::support::TestNode| node.get(&format!("/files/{}", HOURS[0])).text().to_owned();
     assert_eq!(running.get("/files").json(), serde_json::json!(["c"]));
     eventually(PATIENCE, || listing(&running).matches("-full-").count() == 4);
     // What comes into the bucket later is learned as well.

@@ -6,7 +6,7 @@
 //! 4. How much is missing of a channel is known before anything of it leaves; where it looks like an accident nothing does.
 //! 5. What cannot be read stays as it is known; nobody learns from here that it is right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
@@ -225,11 +225,36 @@ impl Pass<'_> {
         let known = self.keeper.index.catalog().hours(path, ..);
         let is_gone = |hour: &Hour| found.binary_search(hour).is_err();
         self.drop_hours(&stream, known.iter().copied().filter(is_gone));
+        self.left_to_bucket(path, &stream, known.iter().copied().filter(|hour| !is_gone(hour)))?;
         for hour in found.into_iter().filter(|hour| known.binary_search(hour).is_err()) {
             self.report.hours_appeared += 1;
             self.appeared.push(HourPlace { stream: stream.clone(), hour });
             let unread = StampUpdate::Set(None);
             self.push(HourUpdate::Change { stream: stream.clone(), hour, changes: Vec::new(), stamp: unread })?;
+        }
+        Ok(())
+    }
+
+    /// Hours whose directory may have gone while a bucket has them: what it alone held is not there any more.
+    fn left_to_bucket(
+        &mut self,
+        path: &str,
+        stream: &Stream,
+        known: impl Iterator<Item = Hour>,
+    ) -> Result<(), CrawlError> {
+        if self.keeper.disk(self.base.stamp_in_bucket(Path::new(path)))?.is_none() {
+            return Ok(());
+        }
+        let dir = self.keeper.disk(self.base.dir(Path::new(path)))?;
+        let names = dir.map_or(Ok(Vec::new()), |dir| self.keeper.disk(dir.subdirectories()))?;
+        let here: BTreeSet<Hour> = names.iter().filter_map(|name| Hour::parse(name.to_str()?).ok()).collect();
+        for hour in known.filter(|hour| !here.contains(hour)) {
+            let place = HourPlace { stream: stream.clone(), hour };
+            let row = self.keeper.index.hour_row(path, hour)?;
+            let now = self.keeper.disk(self.base.stamp_of_both(&place.path()))?;
+            if row.is_some_and(|row| row.stamp != now) {
+                self.appeared.push(place);
+            }
         }
         Ok(())
     }
