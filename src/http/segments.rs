@@ -43,7 +43,8 @@ pub(super) async fn file(
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
     let parts = path.parts.clone();
-    let found = match app.ask_light(move |app| open(app, &parts)).await? {
+    let found = app.ask_light(move |app| open(app, &parts)).await?;
+    let found = match found {
         Found::Here(reply) => reply,
         Found::Absent(permit) => open_absent(&app, &path.parts, permit).await?,
     };
@@ -137,7 +138,8 @@ async fn open_absent(app: &App, parts: &[String], permit: OwnedSemaphorePermit) 
     let (Some(absent_files), Some((place, name))) = (app.node.keeper.absent_files(), place) else {
         return Err(absent(app, parts));
     };
-    let (file, sha256) = match absent_files.open(&place, name).await.map_err(CrawlError::Absent)? {
+    let opened = absent_files.open(&place, name).await.map_err(CrawlError::Absent)?;
+    let (file, sha256) = match opened {
         AbsentFile::Open(file, sha256) => (file, sha256),
         AbsentFile::Hidden => return Err(Problem::gone()),
         AbsentFile::Unknown => return Err(absent(app, parts)),
