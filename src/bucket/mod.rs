@@ -41,7 +41,7 @@ pub use local_hour::{LocalHour, LocalHourError};
 pub use look::BucketLook;
 pub use read_error::SegmentReadError;
 pub use reader_figures::ReaderFigures;
-pub use segment_cache::SegmentCache;
+pub use segment_cache::{CACHE_DIR, CacheBounds, SegmentCache};
 pub use segment_reader::{READ_AHEAD, SegmentReader};
 pub use settings::{BadBucket, BucketIdentity, BucketSettings, PART_BYTES};
 pub use upload::{STOPS_WITHIN, UploadError};

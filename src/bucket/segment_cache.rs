@@ -29,12 +29,23 @@ const COMING: &str = ".coming.";
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
 
+/// What the directory is called beneath the state directory.
+pub const CACHE_DIR: &str = "bucket_cache";
+
+/// How much of a disk a cache may take.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheBounds {
+    /// Bytes of all files, by blocks; 0 keeps nothing.
+    pub limit: u64,
+    /// Bytes of the disk that stay free.
+    pub keep_free: u64,
+}
+
 /// The cache.
 #[derive(Debug)]
 pub struct SegmentCache {
     dir: PathBuf,
-    limit: u64,
-    keep_free: u64,
+    bounds: CacheBounds,
     kept: Mutex<KeptCopies>,
     /// Files that were not what they are called.
     wrong: AtomicU64,
@@ -44,12 +55,11 @@ pub struct SegmentCache {
 }
 
 impl SegmentCache {
-    /// In a directory that is made when it is needed, of at most so many bytes by blocks (0 keeps nothing), and of a disk of which so much stays
-    /// free. What an earlier process has kept there is taken up.
-    pub fn open(dir: PathBuf, limit: u64, keep_free: u64) -> Self {
+    /// In a directory that is made when it is needed. What an earlier process has kept there is taken up.
+    pub fn open(dir: PathBuf, bounds: CacheBounds) -> Self {
         let (is_failing, is_full) = (AtomicBool::new(false), AtomicBool::new(false));
         let (kept, wrong) = (Mutex::default(), AtomicU64::new(0));
-        let cache = Self { dir, limit, keep_free, kept, wrong, is_failing, is_full };
+        let cache = Self { dir, bounds, kept, wrong, is_failing, is_full };
         match cache.take_up() {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -65,12 +75,16 @@ impl SegmentCache {
 
     /// Bytes that it may take.
     pub fn limit(&self) -> u64 {
-        self.limit
+        self.bounds.limit
     }
 
     /// Bytes that what nobody has asked for yet can share with the rest; none while nothing can be kept, as it would come in vain.
     pub(super) fn bytes_for_reading_ahead(&self) -> u64 {
-        if self.is_full.load(Ordering::Relaxed) || self.is_failing.load(Ordering::Relaxed) { 0 } else { self.limit }
+        if self.is_full.load(Ordering::Relaxed) || self.is_failing.load(Ordering::Relaxed) {
+            0
+        } else {
+            self.bounds.limit
+        }
     }
 
     /// How many files in it were not what they are called.
@@ -112,7 +126,7 @@ impl SegmentCache {
     /// A place for a file of so many bytes that is to be kept; `None` if there is no room for it.
     pub(super) fn place(self: &Arc<Self>, size: u64) -> Option<CachePlace> {
         let bytes = in_blocks(size);
-        if bytes == 0 || bytes > self.limit {
+        if bytes == 0 || bytes > self.bounds.limit {
             return None;
         }
         let placed = self.reserve(bytes).and_then(|reserved| {
@@ -185,7 +199,7 @@ impl SegmentCache {
     fn reserve(self: &Arc<Self>, bytes: u64) -> io::Result<Option<ReservedRoom>> {
         let missing = self.missing(bytes)?;
         let mut leaving = Vec::new();
-        let is_reserved = self.kept.lock().reserve(bytes, self.limit, missing, &mut leaving);
+        let is_reserved = self.kept.lock().reserve(bytes, self.bounds.limit, missing, &mut leaving);
         self.delete_all(&leaving);
         Ok(is_reserved.then(|| ReservedRoom { cache: Arc::clone(self), bytes }))
     }
@@ -200,7 +214,7 @@ impl SegmentCache {
             stat => stat?,
         };
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        Ok(self.keep_free.saturating_add(bytes).saturating_sub(free))
+        Ok(self.bounds.keep_free.saturating_add(bytes).saturating_sub(free))
     }
 
     /// Looks at what an earlier process has left; what has another name than the cache gives stays and does not count.
@@ -221,7 +235,7 @@ impl SegmentCache {
         let mut kept = self.kept.lock();
         for (_, hash, size) in found {
             kept.add(hash, size, false);
-            kept.reserve(0, self.limit, 0, &mut leaving);
+            kept.reserve(0, self.bounds.limit, 0, &mut leaving);
         }
         drop(kept);
         self.delete_all(&leaving);

@@ -270,9 +270,9 @@ settings! {
         make_room: BytesOrOff = "off" =>
             "Where less than this is free on the disk, files that lie in the bucket as well are deleted here, the oldest hours first. `off` deletes none for that.";
         cache: ByteSize = "4GiB", "0B" to "1000TiB" =>
-            "Bytes of files that were read from the bucket and are kept in the state directory (`bucket_cache`), so that they are read once; 0 keeps none.";
+            "Bytes of segments that were read from the bucket that are kept in `bucket_cache` of the state directory, so that what is played twice comes once; each file counts by its blocks of 4,096 bytes. What was used longest ago leaves first, and all of it where the disk would have less free than `backfill.keep_free`. `retention.min_free` counts it as used. 0 keeps nothing.";
         bandwidth: ByteSize = "0B", "0B" to "1TiB" =>
-            "Bytes a second at which hours are uploaded and read back, on average over each; 0 is no bound, and less than 64 KiB counts as that, as stores give up slower lines.";
+            "Bytes a second at which hours are uploaded and read back, on average over each, but not what somebody waits for; 0 is no bound, and less than 64 KiB counts as that, as stores give up slower lines.";
     }
 
     /// The census: totals of each day, verified against the hours that they are made of.

@@ -12,7 +12,7 @@ use crate::archive::origins::ConfiguredStreams;
 use crate::archive::problems::video::ProblemThresholds;
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{Hour, Span};
-use crate::bucket::{Bucket, BucketSettings, CredentialSource};
+use crate::bucket::{Bucket, BucketSettings, CacheBounds, CredentialSource};
 use crate::disk::BaseGuard;
 use crate::http::{Hosts, RequestBounds};
 use crate::index::IndexOptions;
@@ -68,7 +68,9 @@ pub fn seal_after(config: &Config) -> Span {
 /// What opens files that lie in the bucket alone, if one is named; nobody is asked yet. Needs a runtime around it.
 pub fn absent_files(config: &Config, guard: &Arc<BaseGuard>) -> anyhow::Result<Option<Arc<dyn AbsentFiles>>> {
     let Some(bucket) = bucket(config)? else { return Ok(None) };
-    Ok(Some(node_bucket(config, bucket).files(guard, &config.state_dir, config.backfill.keep_free)))
+    let options = node_bucket(config, bucket);
+    let reader = options.reader(&config.state_dir);
+    Ok(Some(options.files(guard, reader)))
 }
 
 /// What a node does with its bucket.
@@ -76,7 +78,7 @@ pub fn node_bucket(config: &Config, bucket: Bucket) -> BucketOptions {
     let archive = &config.archive;
     let limits = LocalLimits { keep_local: archive.keep_local, make_room: archive.make_room };
     let learns = archive.learn.then(|| learned_streams(config));
-    BucketOptions { bucket, every: archive.minimum_cycle, learns, limits, cache: archive.cache }
+    BucketOptions { bucket, every: archive.minimum_cycle, learns, limits, cache: bucket_cache(config) }
 }
 
 /// Of which hours a node learns from its bucket: of those that it would fetch from others.
@@ -105,6 +107,11 @@ pub fn bucket(config: &Config) -> anyhow::Result<Option<Bucket>> {
     let settings = if archive.bucket_in_host { settings.in_host() } else { settings };
     let tls = tls::trusting(archive.ca_file.as_deref()).map_err(|error| wrong(&error))?;
     Ok(Some(Bucket::new(settings, &tls).map_err(|error| wrong(&error))?))
+}
+
+/// How much of what is read from the bucket is kept.
+pub fn bucket_cache(config: &Config) -> CacheBounds {
+    CacheBounds { limit: config.archive.cache, keep_free: config.backfill.keep_free }
 }
 
 pub fn bounds(config: &Config) -> RequestBounds {

@@ -23,10 +23,12 @@ use super::node_metrics::NodeMetrics;
 use super::node_problems::ProblemMetrics;
 use super::playlist::FollowedClocks;
 use super::problem::capital;
+use super::segment_read_metrics::SegmentReadMetrics;
 use super::wire_cache::WireCache;
 use crate::archive::Span;
 use crate::archive::problems::layout::VideoDir;
 use crate::archive::problems::video::ProblemThresholds;
+use crate::bucket::SegmentReader;
 use crate::disk::DiskError;
 use crate::index::IndexError;
 use crate::jobs::JobRegistry;
@@ -82,6 +84,8 @@ pub struct ServedNode {
     pub(crate) seal_after: Span,
     /// Takes sealed hours to the bucket, if one is named.
     pub(crate) archiver: Option<Arc<Archiver>>,
+    /// Gives files of the hours that lie there.
+    pub(crate) archived_segments: Option<SegmentReader>,
     /// What is recorded here; a command has none.
     pub(crate) recorders: Option<Arc<Recorders>>,
     pub(crate) deleted: Arc<DeletionCounter>,
@@ -139,6 +143,7 @@ pub(super) struct Gauges {
     pub(super) problems: ProblemMetrics,
     /// Where a bucket is named.
     pub(super) bucket: Option<BucketMetrics>,
+    pub(super) archived_segments: Option<SegmentReadMetrics>,
 }
 
 /// Who may work at the same time.
@@ -181,6 +186,10 @@ impl App {
                 jobs: JobMetrics::register(&node.registry)?,
                 problems: ProblemMetrics::register(&node.registry)?,
                 bucket: node.archiver.as_ref().map(|_| BucketMetrics::register(&node.registry)).transpose()?,
+                archived_segments: match &node.archived_segments {
+                    Some(_) => Some(SegmentReadMetrics::register(&node.registry)?),
+                    None => None,
+                },
             },
             cache: WireCache::new(node.bounds.listing_cache),
             turns: WorkPermits {

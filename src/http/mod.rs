@@ -72,6 +72,7 @@ mod router;
 mod scrub;
 mod seal;
 mod seats;
+mod segment_read_metrics;
 mod segments;
 mod sequence;
 pub mod serve;

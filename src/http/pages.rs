@@ -48,6 +48,9 @@ fn pieces(app: &App) -> Result<Vec<String>, Problem> {
     if let (Some(metrics), Some(archiver)) = (&app.gauges.bucket, &app.node.archiver) {
         metrics.update(archiver.figures(), super::status::now());
     }
+    if let (Some(metrics), Some(reader)) = (&app.gauges.archived_segments, &app.node.archived_segments) {
+        metrics.update(&reader.figures());
+    }
     if app.gauges.problems.is_stale() {
         // It sets the gauges. An index that cannot be read must not cost a scraper all the others.
         drop(super::status::gather(app));

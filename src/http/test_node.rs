@@ -243,6 +243,7 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
         )),
         seal_after: crate::archive::Span::from_us(0),
         archiver: None,
+        archived_segments: None,
         retention,
         accept_bursts: Box::new(|_| 0),
         instance,

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use crate::archive::Span;
 use crate::archive::origins::ConfiguredStreams;
 use crate::archive::problems::video::ProblemThresholds;
-use crate::bucket::{Bucket, SegmentCache, SegmentReader};
+use crate::bucket::{Bucket, CACHE_DIR, CacheBounds, SegmentCache, SegmentReader};
 use crate::disk::BaseGuard;
 use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
 use crate::index::IndexOptions;
@@ -35,15 +35,19 @@ pub struct BucketOptions {
     pub learns: Option<LearnedStreams>,
     /// When files leave this disk that lie in the bucket as well.
     pub limits: LocalLimits,
-    /// Bytes of what was read from it that are kept.
-    pub cache: u64,
+    /// How much of what was read from it is kept here.
+    pub cache: CacheBounds,
 }
 
 impl BucketOptions {
-    /// What opens files of an archive that lie in it alone. What is kept of them leaves so many bytes free. Needs a runtime around it.
-    pub fn files(&self, guard: &Arc<BaseGuard>, state_dir: &Path, keep_free: u64) -> Arc<dyn AbsentFiles> {
-        let cache = SegmentCache::open(state_dir.join("bucket_cache"), self.cache, keep_free);
-        let reader = SegmentReader::new(self.bucket.clone(), cache, Handle::current());
+    /// What reads single files of its objects. Needs a runtime around it.
+    pub fn reader(&self, state_dir: &Path) -> SegmentReader {
+        let cache = SegmentCache::open(state_dir.join(CACHE_DIR), self.cache);
+        SegmentReader::new(self.bucket.clone(), cache, Handle::current())
+    }
+
+    /// What opens files of an archive that lie in it alone.
+    pub fn files(&self, guard: &Arc<BaseGuard>, reader: SegmentReader) -> Arc<dyn AbsentFiles> {
         Arc::new(BucketFiles::new(Arc::clone(guard), self.bucket.clone(), reader))
     }
 }

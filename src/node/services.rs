@@ -16,6 +16,7 @@ use super::survey::SurveyJob;
 use super::{BucketOptions, NodeError, NodeOptions};
 use crate::archive::problems::layout::VideoDir;
 use crate::archive::{Span, Timestamp};
+use crate::bucket::SegmentReader;
 use crate::disk::BaseGuard;
 use crate::http::{App, ServedNode};
 use crate::index::Index;
@@ -50,6 +51,7 @@ pub(super) struct Services {
     pub(super) stop: Stop,
     pub(super) recorders: Arc<Recorders>,
     archiver: Option<Arc<Archiver>>,
+    archived_segments: Option<SegmentReader>,
     scrub: Arc<Scrub>,
     playback: Arc<Playback>,
     sources: Arc<Sources>,
@@ -77,8 +79,9 @@ impl Services {
         let dates = Dates::of(instance);
         let (tls, token) = (&options.backfill.tls, options.backfill.token.as_ref());
 
-        let absent =
-            options.bucket.as_ref().map(|bucket| bucket.files(&guard, state_dir, options.thresholds.keep_free));
+        let archived_segments = options.bucket.as_ref().map(|bucket| bucket.reader(state_dir));
+        let absent = options.bucket.as_ref().zip(archived_segments.clone());
+        let absent = absent.map(|(bucket, reader)| bucket.files(&guard, reader));
         let keeper = Keeper::new(index, guard).doubt_above(options.doubt_above).naming(options.named.clone());
         let keeper = keeper.with_absent(absent);
         let keeper = Arc::new(keeper);
@@ -174,7 +177,9 @@ impl Services {
             let (keeper, keep_free) = (Arc::clone(&keeper), options.thresholds.keep_free);
             Arc::new(Archiver::new(keeper, bucket.clone(), keep_free, tokio::runtime::Handle::current()))
         });
-        if let (Some(archiver), Some(BucketOptions { every, limits: of_disk, learns, .. })) = (&archiver, &options.bucket) {
+        if let (Some(archiver), Some(BucketOptions { every, limits: of_disk, learns, .. })) =
+            (&archiver, &options.bucket)
+        {
             let uploads = UploadJob::new(Arc::clone(archiver), learns.clone(), *every, crawl.ready(), stop.clone());
             jobs.push((Box::new(uploads), Wake::new(&stop)));
             if !of_disk.are_off() {
@@ -184,6 +189,7 @@ impl Services {
         }
         let services = Self {
             archiver,
+            archived_segments,
             keeper,
             watch,
             crawl,
@@ -231,6 +237,7 @@ impl Services {
             scrub: Arc::clone(&self.scrub),
             seal_after: options.seal_after,
             archiver: self.archiver.clone(),
+            archived_segments: self.archived_segments.clone(),
             coverage: options.gauges.map(|(hours, series)| LiveGauges::new(hours, series)),
             recorders: Some(Arc::clone(&self.recorders)),
             playback: Arc::clone(&self.playback),

@@ -64,6 +64,10 @@ fn metrics_tell_what_waits_what_fails_and_what_is_there_without_asking_the_store
     let is_well = || text(&running, "gapless_bucket_failing_seconds") == "0";
     assert!(is_well() && text(&running, "gapless_bucket_oldest_waiting_seconds") == "0");
     assert!((value(&running, "gapless_bucket_bytes") - bytes).abs() < 1.0);
+    // Nobody has played anything of it.
+    let cache =
+        ["gapless_archive_read_requests_total", "gapless_bucket_cache_bytes", "gapless_bucket_cache_limit_bytes"];
+    assert_eq!(cache.map(|series| text(&running, series)), ["0", "0", "4294967296"]);
     assert!(value(&running, "gapless_bucket_uploaded_bytes_total") > bytes);
     assert!(value(&running, "gapless_bucket_read_bytes_total") > bytes);
     assert!(value(&running, "gapless_bucket_last_read_back_timestamp_seconds") > 1_700_000_000.0);

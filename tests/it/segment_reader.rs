@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use gapless::archive::{Hash, ObjectName};
 use gapless::archive::{HourManifest, HourPlace, ManifestFile, PackedHour};
-use gapless::bucket::{SegmentCache, SegmentReader};
+use gapless::bucket::{CacheBounds, SegmentCache, SegmentReader};
 use hyper::Method;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -58,12 +58,13 @@ impl StoredHour {
     }
 
     fn reader_in(&self, dir: &Path, limit: u64, keep_free: u64) -> SegmentReader {
-        let cache = SegmentCache::open(dir.to_owned(), limit, keep_free);
+        let cache = SegmentCache::open(dir.to_owned(), CacheBounds { limit, keep_free });
         SegmentReader::new(bucket(&self.store), cache, Handle::current())
     }
 
     fn reading_ahead(&self, limit: u64, bytes: u64) -> SegmentReader {
-        let cache = SegmentCache::open(self.cache.path().join("bucket_cache"), limit, 0);
+        let bounds = CacheBounds { limit, keep_free: 0 };
+        let cache = SegmentCache::open(self.cache.path().join("bucket_cache"), bounds);
         SegmentReader::reading_ahead(bucket(&self.store), cache, Handle::current(), bytes)
     }
 

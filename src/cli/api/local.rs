@@ -112,6 +112,7 @@ impl LocalArchive {
                 NodeEvents::default(),
             )),
             seal_after: options::seal_after(config),
+            archived_segments: None,
             archiver: bucket.map(|bucket| {
                 let keep_free = config.backfill.keep_free;
                 Arc::new(Archiver::new(Arc::clone(&keeper), bucket, keep_free, Handle::current()))
