@@ -177,13 +177,12 @@ impl Services {
             let (keeper, keep_free) = (Arc::clone(&keeper), options.thresholds.keep_free);
             Arc::new(Archiver::new(keeper, bucket.clone(), keep_free, tokio::runtime::Handle::current()))
         });
-        if let (Some(archiver), Some(BucketOptions { every, limits: of_disk, learns, .. })) =
-            (&archiver, &options.bucket)
+        if let (Some(archiver), Some(BucketOptions { every, limits: local, learns, .. })) = (&archiver, &options.bucket)
         {
             let uploads = UploadJob::new(Arc::clone(archiver), learns.clone(), *every, crawl.ready(), stop.clone());
             jobs.push((Box::new(uploads), Wake::new(&stop)));
-            if !of_disk.are_off() {
-                let drops = DropJob::new(Arc::clone(archiver), *of_disk, *every, crawl.ready(), stop.clone());
+            if !local.are_off() {
+                let drops = DropJob::new(Arc::clone(archiver), *local, *every, crawl.ready(), stop.clone());
                 jobs.push((Box::new(drops), Wake::new(&stop)));
             }
         }

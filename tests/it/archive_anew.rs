@@ -103,7 +103,7 @@ fn a_node_learns_of_hours_of_others_and_only_of_channels_that_it_fetches() {
         let elsewhere = TestArchive::empty();
         with_bucket(&elsewhere, &store);
         let plain = node(&elsewhere).env(key, value).start();
-        let is_done = || plain.get("/api/v1/jobs").text().contains("all that is sealed is in the bucket");
+        let is_done = || plain.get("/api/v1/status").text().contains("all that is sealed is in the bucket");
         eventually(PATIENCE, is_done);
         assert_eq!(hours(&plain), 0, "{key}");
         plain.terminate();

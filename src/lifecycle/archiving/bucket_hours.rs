@@ -44,7 +44,7 @@ impl Archiver {
 
     async fn objects_of(&self, part: &str) -> Result<BTreeMap<ObjectName, u64>, ArchiveError> {
         let below = format!("{}/", part.trim_end_matches('/'));
-        let (mut found, mut listing) = (BTreeMap::new(), Listing::new(below.clone()));
+        let (mut found, mut listing) = (BTreeMap::new(), ObjectListing::new(below.clone()));
         while let Some(page) = listing.next(&self.bucket).await? {
             // Not all stores list what they are asked for.
             let of_it = page.into_iter().filter(|object| format!("{}/", object.name.place).starts_with(&below));
@@ -74,7 +74,7 @@ impl Archiver {
 }
 
 /// A list of objects that is read page by page, and comes to an end.
-pub(super) struct Listing {
+pub(super) struct ObjectListing {
     below: String,
     from: Option<String>,
     is_over: bool,
@@ -82,7 +82,7 @@ pub(super) struct Listing {
     objects: usize,
 }
 
-impl Listing {
+impl ObjectListing {
     /// Of those that are called so behind `v1/`.
     pub(super) fn new(below: String) -> Self {
         Self { below, from: None, is_over: false, empty: 0, objects: 0 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::archiver::{ArchiveOutcome, ArchiveWatch, Archiver};
-use super::learning::LearnedStreams;
+use super::learn::LearnedStreams;
 use crate::archive::HourPlace;
 use crate::jobs::{Failure, Job, JobHandle, JobState, Next, Stop};
 

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use futures_util::future::join_all;
 
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver, unless_stopped};
-use super::bucket_hours::Listing;
+use super::bucket_hours::ObjectListing;
 use super::verify::twice;
 use crate::archive::{Hash, HourPlace, ObjectName, PackedHour, Stream};
 use crate::bucket::{Bucket, BucketError, ListedObject};
@@ -63,7 +63,7 @@ pub async fn learn_objects(
     mut told: impl FnMut(&LearnedObjects) -> ControlFlow<()>,
 ) -> Result<LearnedObjects, ArchiveError> {
     let (notes, mut found) = (BucketManifests::of(base), LearnedObjects::default());
-    let (mut listing, mut of_hour) = (Listing::new(String::new()), None::<(HourPlace, HashSet<Hash>)>);
+    let (mut listing, mut of_hour) = (ObjectListing::new(String::new()), None::<(HourPlace, HashSet<Hash>)>);
     while let Some(page) = listing.next(bucket).await? {
         let mut unknown = Vec::new();
         for object in page.into_iter().filter(|object| streams.has(&object.name.place.stream)) {
