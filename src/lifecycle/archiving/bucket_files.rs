@@ -11,9 +11,10 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
+use super::receipt::{LARGEST, Receipt};
 use crate::archive::{Hash, HourManifest, HourPlace, PackedHour, name};
-use crate::bucket::{Bucket, SegmentReader};
-use crate::disk::{BaseGuard, BucketManifests, DiskError};
+use crate::bucket::{Bucket, BucketIdentity, SegmentReader};
+use crate::disk::{BaseGuard, BucketManifests, DiskError, Receipts};
 use crate::sync::crawl::{AbsentError, AbsentFile, AbsentFiles};
 
 /// Objects whose manifests stay in memory; one of an hour of two-second segments takes less than a megabyte.
@@ -89,6 +90,17 @@ impl ObjectNotes {
         Ok(objects)
     }
 
+    /// Those that were read back from this bucket: what only its list has told proves nothing.
+    fn read_back(&self, place: &HourPlace, bucket: &BucketIdentity) -> Result<Vec<Arc<PackedHour>>, DiskError> {
+        let Ok(base) = self.guard.base() else { return Ok(Vec::new()) };
+        let noted = Receipts::of(&base).read(place, LARGEST)?;
+        let receipt = noted.and_then(|noted| Receipt::read(place, &noted.bytes));
+        let Some(receipt) = receipt.filter(|receipt| receipt.bucket == *bucket) else { return Ok(Vec::new()) };
+        let mut objects = self.objects(place)?;
+        objects.retain(|packed| receipt.objects.contains(&packed.object_name().manifest));
+        Ok(objects)
+    }
+
     fn kept(&self, place: &HourPlace, digest: Hash) -> Option<Arc<PackedHour>> {
         let mut kept = self.kept.lock();
         let is_it =
@@ -126,8 +138,8 @@ impl AbsentFiles for BucketFiles {
     }
 
     fn held<'f>(&'f self, place: &'f HourPlace) -> BoxFuture<'f, Result<HashSet<String>, AbsentError>> {
-        let (notes, wanted) = (Arc::clone(&self.notes), place.clone());
-        let reading = tokio::task::spawn_blocking(move || notes.objects(&wanted));
+        let (notes, wanted, bucket) = (Arc::clone(&self.notes), place.clone(), self.bucket.identity());
+        let reading = tokio::task::spawn_blocking(move || notes.read_back(&wanted, &bucket));
         Box::pin(async move {
             let objects = reading.await.unwrap_or(Ok(Vec::new()));
             let objects = objects.map_err(|error| absent(place, "", "failed", &error))?;
