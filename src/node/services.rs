@@ -21,7 +21,7 @@ use crate::disk::BaseGuard;
 use crate::http::{App, ServedNode};
 use crate::index::Index;
 use crate::jobs::{ForegroundLoad, Job, JobRegistry, NodeEvents, Stop, SystemClock, Wake};
-use crate::lifecycle::archiving::{Archiver, DropJob, UploadJob};
+use crate::lifecycle::archiving::{Archiver, DropJob, UploadJob, UploadPlan};
 use crate::lifecycle::clock::SystemClocks;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionParts, Runs, free_space};
@@ -179,7 +179,10 @@ impl Services {
         });
         if let (Some(archiver), Some(BucketOptions { every, limits: local, learns, .. })) = (&archiver, &options.bucket)
         {
-            let uploads = UploadJob::new(Arc::clone(archiver), learns.clone(), *every, crawl.ready(), stop.clone());
+            let (name, known) = (options.name.clone(), sources.peers());
+            let peers = Box::new(move || known.borrow().iter().map(|peer| peer.name.clone()).collect());
+            let plan = UploadPlan { every: *every, learns: learns.clone(), name, peers };
+            let uploads = UploadJob::new(Arc::clone(archiver), plan, crawl.ready(), stop.clone());
             jobs.push((Box::new(uploads), Wake::new(&stop)));
             if !local.are_off() {
                 let drops = DropJob::new(Arc::clone(archiver), *local, *every, crawl.ready(), stop.clone());

@@ -103,9 +103,35 @@ fn a_node_learns_of_hours_of_others_and_only_of_channels_that_it_fetches() {
         let elsewhere = TestArchive::empty();
         with_bucket(&elsewhere, &store);
         let plain = node(&elsewhere).env(key, value).start();
-        let is_done = || plain.get("/api/v1/status").text().contains("all that is sealed is in the bucket");
+        let is_done = || plain.get("/api/v1/status").text().contains("all that is sealed is in the bucket, or");
         eventually(PATIENCE, is_done);
         assert_eq!(hours(&plain), 0, "{key}");
         plain.terminate();
+    }
+}
+
+#[test]
+fn of_two_nodes_with_the_same_hours_one_sends_each_and_both_have_read_it_back() {
+    let (store, one) = (TestStore::start(), archive());
+    with_bucket(&one, &store);
+    let other = TestArchive::empty();
+    for (path, content) in crate::archive_tier::files(&one) {
+        other.raw(&path, &content);
+    }
+    with_bucket(&other, &store);
+    seal_all(&one);
+    seal_all(&other);
+    // Nobody answers there: what counts is which nodes there are.
+    let begun = |archive, own: &str, peer: &str| {
+        node(archive).env("GAPLESS_NAME", own).flag("--peer").flag(format!("{peer}=http://127.0.0.1:9")).start()
+    };
+    let nodes = [begun(&one, "a", "b"), begun(&other, "b", "a")];
+    let archived = |at: usize| nodes[at].get("/api/v1/archive").json()["archived"]["hours"] == 2;
+    eventually(PATIENCE, || archived(0) && archived(1));
+    let asked = store.requests();
+    assert_eq!(asked.iter().filter(|(method, _)| *method == Method::PUT).count(), 2, "{asked:?}");
+    for node in nodes {
+        node.check();
+        node.terminate();
     }
 }

@@ -21,6 +21,7 @@ mod order;
 mod receipt;
 mod restore;
 mod upload_job;
+mod upload_order;
 mod verify;
 
 pub use archiver::{ArchiveError, Archiver};
@@ -30,4 +31,4 @@ pub use bucket_files::BucketFiles;
 pub use drop_job::{DropJob, LocalLimits};
 pub use learn::{LearnedObjects, LearnedStreams, learn_objects};
 pub use order::ArchiveObserver;
-pub use upload_job::UploadJob;
+pub use upload_job::{UploadJob, UploadPlan};

@@ -90,7 +90,7 @@ impl Archiver {
     }
 
     /// Of the files of a sealed hour that no object is known to hold; `None` if objects hold all of it.
-    fn new_bytes(&self, place: &HourPlace) -> Result<Option<u64>, CrawlError> {
+    pub(super) fn new_bytes(&self, place: &HourPlace) -> Result<Option<u64>, CrawlError> {
         let base = self.keeper.guard().base()?;
         let held = self.disk(BucketManifests::of(&base).read(place))?;
         let Some((sealed, _)) = self.sealed(&base, place)?.filter(|_| !held.is_empty()) else {
