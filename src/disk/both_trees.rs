@@ -24,6 +24,11 @@ impl Base {
         self.stamp(&BucketManifests::path(rel))
     }
 
+    /// The names of the directories beneath what a bucket has of a directory of the archive; none if that is nothing.
+    pub fn subdirectories_in_bucket(&self, rel: &Path) -> Result<Vec<OsString>> {
+        self.dir(&BucketManifests::path(rel))?.map_or(Ok(Vec::new()), |dir| dir.subdirectories())
+    }
+
     /// The names of the directories beneath a directory of the archive, in no particular order: here, or in a bucket. None if it is in neither.
     pub fn subdirectories_of_both(&self, rel: &Path) -> Result<Vec<OsString>> {
         let mut names = BTreeSet::new();

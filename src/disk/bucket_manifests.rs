@@ -23,6 +23,10 @@ use crate::archive::{Hash, HourManifest, HourPlace};
 
 const DIR: &str = "bucket";
 const ENDING: &str = ".sha256";
+/// Says which bucket the notes are about.
+const BUCKET: &str = "bucket";
+/// Bytes of that.
+const LONGEST_BUCKET: u64 = 64 << 10;
 /// Says that files of the hour were deleted here because its objects hold them.
 const DROPPED: &str = "dropped";
 const LOST: &str = ".lost";
@@ -44,6 +48,31 @@ impl<'b> BucketManifests<'b> {
     /// Where those of a channel, a quality or an hour lie, beneath the base.
     pub(super) fn path(rel: &Path) -> PathBuf {
         [Path::new(OWN_DIR), Path::new(DIR), rel].iter().collect()
+    }
+
+    /// Where it is noted which bucket the objects lie in, beneath the base.
+    pub fn bucket_path() -> PathBuf {
+        Self::path(Path::new(BUCKET))
+    }
+
+    /// Which bucket the objects lie in, as it was noted.
+    pub fn bucket(self) -> Result<Option<String>> {
+        let Some(dir) = self.base.dir(&Self::path(Path::new("")))? else { return Ok(None) };
+        Ok(match dir.read_small(OsStr::new(BUCKET), LONGEST_BUCKET)? {
+            SmallFile::Content(bytes) => Some(String::from_utf8_lossy(&bytes).trim_end().to_owned()),
+            SmallFile::Absent => None,
+            SmallFile::Larger => Some(String::new()),
+        })
+    }
+
+    /// Notes which bucket the objects lie in, flushed.
+    pub fn set_bucket(self, bucket: &str) -> Result<()> {
+        let top = self.base.dir(Path::new(""))?;
+        let mut dir = top.ok_or_else(|| DiskError::io("open the directory", self.base.path(), Errno::NOENT))?;
+        for name in [OWN_DIR, DIR] {
+            dir = make_dir(&dir, OsStr::new(name))?;
+        }
+        replace(&dir, OsStr::new(BUCKET), format!("{bucket}\n").as_bytes())
     }
 
     /// The hours that have one.

@@ -100,7 +100,22 @@ fn work(app: &App, stream: &Stream, wanted: &TimelineQuery) -> Result<Timeline, 
         pixels: wanted.pixels as u64,
         extent: extent.map(|extent| TimeExtent { start: extent.start, end: extent.end }),
         runs,
+        in_bucket: in_bucket(app, stream, stretch)?,
     })
+}
+
+/// Hours that lie in a bucket alone, neighbours as one.
+fn in_bucket(app: &App, stream: &Stream, Stretch { start, end }: Stretch) -> Result<Vec<TimeExtent>, Problem> {
+    let last = (end - Span::from_us(1)).hour();
+    let mut found: Vec<TimeExtent> = Vec::new();
+    for hour in app.node.keeper.in_bucket_alone(stream, start.hour(), last)? {
+        if let Some(before) = found.last_mut().filter(|before| before.end == hour.start()) {
+            before.end = hour.end();
+        } else if found.len() < MOST_PIXELS {
+            found.push(TimeExtent { start: hour.start(), end: hour.end() });
+        }
+    }
+    Ok(found)
 }
 
 /// Missing and not full, of a piece's time inside the extent: rounded up, so that anything shows, but 1000 only for all of it.

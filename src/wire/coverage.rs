@@ -71,6 +71,9 @@ pub struct Timeline {
     pub extent: Option<TimeExtent>,
     /// Pieces that are alike, in order.
     pub runs: Vec<TimelineRun>,
+    /// Hours of the window of which files lie in a bucket and not on the disk here, neighbours as one, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub in_bucket: Vec<TimeExtent>,
 }
 
 /// A stretch of time.

@@ -102,6 +102,8 @@ fn hours_that_left_the_disk_are_listed_played_cut_and_given_as_before() {
     let done = running.run(&["archive", "drop", "desertbus", "--json"]).json(0);
     assert_eq!((&done["summary"]["done"], &done["summary"]["errors"]), (&plan["summary"]["done"], &0.into()), "{done}");
     assert_eq!(hour_files(&archive), 0);
+    let timeline = running.get("/api/v1/timeline/desertbus/source?pixels=10").json();
+    assert_eq!(timeline["in_bucket"][0]["start"], "2019-11-13T02:00:00.000000Z", "{timeline}");
     // Where nothing but what was archived lay, nothing is left.
     assert!(!archive.at("desertbus/chat/2019-11-13T02").exists());
     store.requests();

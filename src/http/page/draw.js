@@ -2,7 +2,7 @@
 
 import { parse } from "./time.js";
 
-const NAMES = ["full", "partial", "hole", "void", "outside", "card"];
+const NAMES = ["full", "bucket", "partial", "hole", "void", "outside", "card"];
 let colours = null;
 
 /** The colours of the style sheet, as they are now. */
@@ -43,7 +43,8 @@ export function prepared(answer) {
     pixel += count;
     return run;
   });
-  return { from, to, step, extent, runs };
+  const inBucket = (answer.in_bucket ?? []).map(({ start, end }) => ({ from: parse(start), to: parse(end) }));
+  return { from, to, step, extent, runs, inBucket };
 }
 
 /** The run at a time; null where nothing is known. */
@@ -57,6 +58,9 @@ export function runAt(timeline, at) {
   }
   return timeline.runs[low] ?? null;
 }
+
+/** Whether a time lies in an hour of which files are in the bucket and not on the disk. */
+export const isInBucket = (timeline, at) => timeline.inBucket.some(({ from, to }) => from <= at && at < to);
 
 /** Runs with something missing that lie in a window, neighbours as one. */
 export function missingRuns(timeline, from, to) {
@@ -111,6 +115,10 @@ export function paint(canvas, timeline, view, thin = false) {
     const right = Math.min(Math.max(x(run.to), left + 1), width + 2);
     if (run.missing >= 0 && run.missing < 1000) {
       bar(colour.full, left, right, top, bottom);
+      for (const hours of timeline.inBucket) {
+        const [begin, until] = [Math.max(left, x(hours.from)), Math.min(right, x(hours.to))];
+        if (begin < until) bar(colour.bucket, begin, until, top, bottom);
+      }
       // However short it was, it is seen.
       if (run.partial > 0) bar(colour.partial, left, right, bottom - share(tall, run.partial, 0.34), bottom);
     }

@@ -1,8 +1,8 @@
 // A row: a quality of this node, or the same on another node. It asks for as much of its timeline as is seen, and draws it.
 
 import { Refused, get, path, query } from "./api.js";
-import { make, say } from "./dom.js";
-import { density, missingRuns, paint, prepared, runAt } from "./draw.js";
+import { byId, make, say } from "./dom.js";
+import { density, isInBucket, missingRuns, paint, prepared, runAt } from "./draw.js";
 import { DAY, HOUR, MINUTE, ago, counted, duration, hourStart, iso } from "./time.js";
 import { bare } from "./zone.js";
 
@@ -90,6 +90,7 @@ export class Row {
       const address = path(...place, this.stream.channel, this.stream.quality) + query({ from: iso(from), to: iso(to), pixels });
       const answer = await get(address, loading.abort.signal);
       this.timeline = prepared(answer);
+      if (this.timeline.inBucket.length > 0) byId("bucket-colour").hidden = false;
       this.asked = { from, to, version, pixel, when: performance.now() };
       [this.error, this.progress] = [null, null];
       this.version += 1;
@@ -179,7 +180,7 @@ export class Row {
     if (run.missing > 0) return { run, state: "hole", words: `${percent(run.missing)} of these ${long} missing` };
     if (run.partial === 1000) return { run, state: "partial", words: "partial or suspect only" };
     if (run.partial > 0) return { run, state: "partial", words: `${percent(run.partial)} of these ${long} partial or suspect only` };
-    return { run, state: "full", words: "full" };
+    return { run, state: "full", words: isInBucket(this.timeline, time) ? "full, in the bucket" : "full" };
   }
 }
 

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::bucket_figures::BucketFigures;
+use super::own_bucket::claim;
 use crate::archive::object_trailer::LARGEST_MANIFEST;
 use crate::archive::{Hash, HourManifest, HourPlace, ObjectName, PackedHour, Timestamp};
 use crate::bucket::{Bucket, BucketError, LocalHour, LocalHourError, STOPS_WITHIN, UploadError};
@@ -81,6 +82,10 @@ pub enum ArchiveError {
     #[error("{0}")]
     Unwritable(String),
     #[error(
+        "what is noted here of objects is about the bucket {noted}, and the settings name {named}: name that one again; or, if its objects lie in the other one now, remove the file '{path}'"
+    )]
+    OtherBucket { noted: String, named: String, path: String },
+    #[error(
         "there is not enough room: {needed} bytes come back, {free} are free, and {keep} of them are kept free (backfill.keep_free)"
     )]
     Room { needed: u64, free: u64, keep: u64 },
@@ -112,7 +117,7 @@ impl ArchiveError {
             | Self::Unwritable(_)
             | Self::TooMany(_) => true,
             Self::Local(LocalHourError::Disk(error)) | Self::Crawl(CrawlError::Disk(error)) => !error.is_shortage(),
-            Self::Crawl(_) | Self::Room { .. } | Self::NotThere(_) => false,
+            Self::Crawl(_) | Self::Room { .. } | Self::NotThere(_) | Self::OtherBucket { .. } => false,
         }
     }
 }
@@ -203,6 +208,7 @@ impl Archiver {
         let Some((sealed, describes)) = self.sealed(&base, place)? else {
             return Ok(ArchiveOutcome::Open { has_manifest: true });
         };
+        claim(&base, &self.bucket.identity())?;
         // Nothing is sent for a receipt that could not be written.
         self.disk(Receipts::of(&base).prepare(place))?;
         let held = self.held(&base, &sealed, watch)?;

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
+use super::own_bucket::claim;
 use super::receipt::{LARGEST, Receipt};
 use crate::archive::{Hash, HourManifest, HourPlace, PackedHour, name};
 use crate::bucket::{Bucket, BucketIdentity, SegmentReader};
@@ -51,7 +52,10 @@ impl BucketFiles {
 
 impl ObjectNotes {
     /// A look at the disk, and at manifests that are not in memory.
-    fn find(&self, place: &HourPlace, file: &str) -> Result<Found, AbsentError> {
+    fn find(&self, place: &HourPlace, file: &str, bucket: &BucketIdentity) -> Result<Found, AbsentError> {
+        if let Ok(base) = self.guard.base() {
+            claim(&base, bucket).map_err(|error| absent(place, file, "another_bucket", &error))?;
+        }
         let objects = self.objects(place).map_err(|error| absent(place, file, "failed", &error))?;
         let hides = |packed: &Arc<PackedHour>| {
             let mut tombstones = packed.manifest().tombstones().iter();
@@ -125,7 +129,8 @@ impl ObjectNotes {
 impl AbsentFiles for BucketFiles {
     fn open<'f>(&'f self, place: &'f HourPlace, file: &'f str) -> BoxFuture<'f, Result<AbsentFile, AbsentError>> {
         let (notes, wanted) = (Arc::clone(&self.notes), (place.clone(), file.to_owned()));
-        let finding = tokio::task::spawn_blocking(move || notes.find(&wanted.0, &wanted.1));
+        let bucket = self.bucket.identity();
+        let finding = tokio::task::spawn_blocking(move || notes.find(&wanted.0, &wanted.1, &bucket));
         Box::pin(async move {
             match finding.await.unwrap_or(Ok(Found::Unknown))? {
                 Found::In(packed, sha256) => match self.reader.open(&packed, file).await {
@@ -156,7 +161,7 @@ impl AbsentFiles for BucketFiles {
     }
 
     fn open_blocking(&self, place: &HourPlace, file: &str) -> Result<AbsentFile, AbsentError> {
-        match self.notes.find(place, file)? {
+        match self.notes.find(place, file, &self.bucket.identity())? {
             Found::In(packed, sha256) => match self.reader.open_blocking(&packed, file) {
                 Ok(opened) => Ok(AbsentFile::Open(opened, sha256)),
                 Err(error) => Err(absent(place, file, error.reason(), &error)),

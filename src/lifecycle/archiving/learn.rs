@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver, unless_stopped};
 use super::bucket_hours::ObjectListing;
+use super::own_bucket::claim;
 use super::verify::twice;
 use crate::archive::{Hash, HourPlace, ObjectName, PackedHour, Stream};
 use crate::bucket::{Bucket, BucketError, ListedObject};
@@ -62,6 +63,7 @@ pub async fn learn_objects(
     is_thorough: bool,
     mut told: impl FnMut(&LearnedObjects) -> ControlFlow<()>,
 ) -> Result<LearnedObjects, ArchiveError> {
+    claim(base, &bucket.identity())?;
     let (notes, mut found) = (BucketManifests::of(base), LearnedObjects::default());
     let (mut listing, mut of_hour) = (ObjectListing::new(String::new()), None::<(HourPlace, HashSet<Hash>)>);
     while let Some(page) = listing.next(bucket).await? {

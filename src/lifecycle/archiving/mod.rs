@@ -18,6 +18,7 @@ mod drop_local;
 mod held_objects;
 mod learn;
 mod order;
+mod own_bucket;
 mod receipt;
 mod restore;
 mod upload_job;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver, unless_stopped};
 use super::order::{ArchiveObserver, Work};
+use super::own_bucket::claim;
 use crate::archive::{Hash, HourPlace, ObjectName, PackedHour};
 use crate::bucket::BucketError;
 use crate::disk::{Base, BucketManifests};
@@ -63,6 +64,7 @@ impl Archiver {
     ) -> Result<Option<(Option<ObjectName>, u64)>, ArchiveError> {
         let _turn = self.turn(watch)?;
         let base = self.keeper.guard().base()?;
+        claim(&base, &self.bucket.identity())?;
         let noted = self.disk(BucketManifests::of(&base).read(place))?;
         let (mut right, mut bytes, mut lost) = (Vec::new(), 0, None);
         for (digest, manifest) in noted {

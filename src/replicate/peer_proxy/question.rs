@@ -57,7 +57,9 @@ impl Question {
             && told.pixels <= MOST_PIXELS
             && drawn == told.pixels
             && told.runs.iter().all(is_share)
-            && told.extent.as_ref().is_none_or(is_stretch);
+            && told.extent.as_ref().is_none_or(is_stretch)
+            && told.in_bucket.len() as u64 <= MOST_PIXELS
+            && told.in_bucket.iter().all(is_stretch);
         is_answer.then_some(told)
     }
 

@@ -6,6 +6,7 @@
 //!    it is seen in one of them at least.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::structure::is_settled;
 use super::{CrawlError, Keeper};
-use crate::archive::{HourContents, HourManifest, HourPlace, HourTotals, Stamp, name};
+use crate::archive::{Hour, HourContents, HourManifest, HourPlace, HourTotals, Stamp, Stream, name};
 use crate::disk::{Base, BucketManifests, DiskError, Scan, both};
 
 /// The files of an hour, and the stamp of where they lie if that can be trusted.
@@ -53,6 +54,29 @@ impl Keeper {
         }
         let scan = self.disk(dir.scan())?;
         Ok(Some(HourTotals::of(&contents_of(Some(&scan), &[], &path))))
+    }
+}
+
+impl Keeper {
+    /// Hours of a quality, from the first to the last one, of which files lie in a bucket and not here, in order.
+    pub fn in_bucket_alone(&self, stream: &Stream, first: Hour, last: Hour) -> Result<Vec<Hour>, CrawlError> {
+        let base = self.base()?;
+        let path = stream.to_string();
+        let names = self.disk(base.subdirectories_in_bucket(Path::new(&path)))?;
+        let within = |name: &OsString| Hour::parse(name.to_str()?).ok().filter(|hour| (first..=last).contains(hour));
+        let mut hours: Vec<Hour> = names.iter().filter_map(within).collect();
+        hours.sort_unstable();
+        let manifests = BucketManifests::of(&base);
+        let mut alone = Vec::new();
+        for hour in hours {
+            let place = HourPlace { stream: stream.clone(), hour };
+            let is_here =
+                self.disk(base.stamp(&place.path()))?.is_some() && !self.disk(manifests.is_dropped(&place))?;
+            if !is_here && !self.disk(manifests.digests(&place))?.is_empty() {
+                alone.push(hour);
+            }
+        }
+        Ok(alone)
     }
 }
 
@@ -111,7 +135,12 @@ fn only_in_bucket<'m>(here: &HashSet<&'m str>, manifests: &'m [HourManifest]) ->
         here.iter().copied().filter(|name| name::is_tombstone(name)).chain(tombstones()).map(name::stem).collect();
     let files = manifests.iter().flat_map(HourManifest::files).map(|file| (&*file.name, file.size));
     let visible = files.filter(|(name, _)| !(name::may_be_hidden(name) && hidden.contains(name::stem(name))));
-    visible.chain(tombstones().map(|name| (name, 0))).filter(|(name, _)| !here.contains(name)).collect()
+    let mut found = BTreeMap::new();
+    for (name, size) in visible.chain(tombstones().map(|name| (name, 0))).filter(|(name, _)| !here.contains(name)) {
+        // Of two versions the one of the first object, as whoever opens it does.
+        found.entry(name).or_insert(size);
+    }
+    found
 }
 
 #[cfg(test)]
