@@ -31,13 +31,17 @@ const QUESTIONS: [&str; 13] = [
 const CUT: &str =
     "/cut/desertbus/source.ts?start=2019-11-13T02:55:25&end=2019-11-13T02:55:41&type=rough&allow_holes=true";
 
-fn answers(node: &TestNode) -> Vec<(&'static str, String)> {
+/// By question.
+type Answers = Vec<(&'static str, String)>;
+/// By path.
+type Contents = Vec<(String, Vec<u8>)>;
+
+fn answers(node: &TestNode) -> Answers {
     node.wait_ready();
     // Not how often something has changed.
     let days = |answer: &TestResponse| answer.json()["days"].to_string();
-    let of = |question: &str, answer: &TestResponse| match question.contains("digests") {
-        true => days(answer),
-        false => answer.text().to_owned(),
+    let of = |question: &str, answer: &TestResponse| {
+        if question.contains("digests") { days(answer) } else { answer.text().to_owned() }
     };
     QUESTIONS.map(|question| (question, of(question, &node.get(question)))).into()
 }
@@ -54,7 +58,7 @@ fn differences(node: &TestNode, before: &[(&'static str, String)]) -> Vec<String
 }
 
 /// All segments and chat of all hours, as the node gives them.
-fn contents(node: &TestNode) -> Vec<(String, Vec<u8>)> {
+fn contents(node: &TestNode) -> Contents {
     let mut found = Vec::new();
     for quality in ["480p", "source", "chat"] {
         for hour in node.files(&format!("desertbus/{quality}")) {
@@ -70,7 +74,7 @@ fn contents(node: &TestNode) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The sample archive with all of it in the bucket, and what a node says of it.
-fn sample(store: &TestStore) -> (TestArchive, Vec<(&'static str, String)>, Vec<(String, Vec<u8>)>, Vec<u8>) {
+fn sample(store: &TestStore) -> (TestArchive, Answers, Contents, Vec<u8>) {
     let archive = TestArchive::sample();
     with_bucket(&archive, store);
     seal_all(&archive);

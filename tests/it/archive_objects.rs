@@ -7,9 +7,10 @@ use std::process::Command;
 use hyper::Method;
 use serde_json::Value;
 
-use crate::archive_tier::{HOURS, archive, ask, objects, receipt, seal_all, sent, shares, with_bucket};
+use crate::archive_tier::{HOURS, PATIENCE, archive, ask, objects, receipt, seal_all, sent, shares, with_bucket};
+use crate::support::node::gapless_begun;
 use crate::support::object_store::{LineFault, TestStore};
-use crate::support::{Kind, TestArchive};
+use crate::support::{Kind, TestArchive, eventually};
 
 /// Seals and uploads; says what was uploaded.
 fn uploaded(archive: &TestArchive) -> Value {
@@ -176,4 +177,43 @@ fn what_a_lost_object_held_is_kept_told_and_counted_again_when_it_is_back() {
     assert_eq!(ask(&archive, &["status"]).json(0)["lost"], 1);
     assert_eq!(ask(&archive, &["verify"]).json(0)["summary"]["done"], 2);
     assert_eq!(ask(&archive, &["status"]).json(0)["lost"], 0);
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_sends_what_came_later_sends_it_once() {
+    let (store, archive) = (TestStore::start(), archive());
+    with_bucket(&archive, &store);
+    uploaded(&archive);
+    let long = PATIENCE * 10;
+    let steps = [
+        (Method::PUT, LineFault::Waits(long)),
+        // It is there, and nobody here knows.
+        (Method::PUT, LineFault::AnswersAfter(long)),
+        (Method::GET, LineFault::HoldsBack(long)),
+    ];
+    for (at, (method, fault)) in steps.into_iter().enumerate() {
+        archive.segment(HOURS[0], &format!("4{at}:00"), 1.0, Kind::Full);
+        seal_all(&archive);
+        store.requests();
+        store.has_done(&method, ".tar");
+        store.fails(method.clone(), ".tar", fault.clone(), 1);
+        let said = fs::File::create(archive.outside().join("said")).unwrap();
+        let mut run = gapless_begun(archive.path(), &["archive", "run"], said);
+        eventually(PATIENCE, || match fault {
+            LineFault::Waits(_) => store.seen().iter().any(|(sent, target)| *sent == method && target.contains(".tar")),
+            _ => store.has_done(&method, ".tar"),
+        });
+        run.kill().unwrap();
+        run.wait().unwrap();
+        store.is_well();
+        let told = format!("{method} {fault:?}");
+        assert_eq!((noted(&archive, HOURS[0], "sha256").len(), shares(&archive)), (at + 1, [1, 1, 0]), "{told}");
+        assert_eq!(ask(&archive, &["run"]).json(0)["summary"]["done"], 1, "{told}");
+        assert_eq!(
+            (objects(&archive, HOURS[0]).len(), noted(&archive, HOURS[0], "sha256").len()),
+            (at + 2, at + 2),
+            "{told}"
+        );
+        assert_eq!(shares(&archive), [2, 0, 0], "{told}");
+    }
 }

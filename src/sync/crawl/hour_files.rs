@@ -6,16 +6,13 @@
 //!    it is seen in one of them at least.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsString;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::structure::is_settled;
-use super::{CrawlError, Keeper};
-use crate::archive::{Hour, HourContents, HourManifest, HourPlace, HourTotals, Stamp, Stream, name};
-use crate::disk::{Base, BucketManifests, DiskError, Scan, both};
+use crate::archive::{HourContents, HourManifest, HourPlace, Stamp, name};
+use crate::disk::{Base, BucketManifests, DiskError, SETTLE, Scan, both};
 
 /// The files of an hour, and the stamp of where they lie if that can be trusted.
 #[derive(Debug)]
@@ -40,75 +37,12 @@ pub(crate) fn hour_files(base: &Base, place: &HourPlace) -> Result<Option<HourFi
     Ok(Some(HourFiles { contents: contents_of(scan.as_ref(), &manifests, &path), stamp }))
 }
 
-impl Keeper {
-    /// Of what an hour holds, what lies on this disk; `None` if that is nothing.
-    pub fn totals_here(&self, place: &HourPlace, all: HourTotals) -> Result<Option<HourTotals>, CrawlError> {
-        let base = self.base()?;
-        let path = place.path();
-        if self.disk(base.stamp_in_bucket(&path))?.is_none() {
-            return Ok(Some(all));
-        }
-        let Some(dir) = self.disk(base.dir(&path))? else { return Ok(None) };
-        if !self.disk(BucketManifests::of(&base).is_dropped(place))? {
-            return Ok(Some(all));
-        }
-        let scan = self.disk(dir.scan())?;
-        Ok(Some(HourTotals::of(&contents_of(Some(&scan), &[], &path))))
-    }
-}
-
-impl Keeper {
-    /// Hours of a quality, from the first to the last one, of which files lie in a bucket and not here, in order.
-    pub fn in_bucket_alone(&self, stream: &Stream, first: Hour, last: Hour) -> Result<Vec<Hour>, CrawlError> {
-        let base = self.base()?;
-        let path = stream.to_string();
-        let names = self.disk(base.subdirectories_in_bucket(Path::new(&path)))?;
-        let within = |name: &OsString| Hour::parse(name.to_str()?).ok().filter(|hour| (first..=last).contains(hour));
-        let mut hours: Vec<Hour> = names.iter().filter_map(within).collect();
-        hours.sort_unstable();
-        let manifests = BucketManifests::of(&base);
-        let mut alone = Vec::new();
-        for hour in hours {
-            let place = HourPlace { stream: stream.clone(), hour };
-            let is_here =
-                self.disk(base.stamp(&place.path()))?.is_some() && !self.disk(manifests.is_dropped(&place))?;
-            if !is_here && !self.disk(manifests.digests(&place))?.is_empty() {
-                alone.push(hour);
-            }
-        }
-        Ok(alone)
-    }
-}
-
-/// How long what was counted of a bucket is good enough for who asks how full the disk is.
-const COUNT_EVERY: Duration = Duration::from_secs(60);
-
 /// Bytes of hours of which nothing lies here, and when they were counted.
 #[derive(Debug, Default)]
-pub(super) struct CountedInBucket(Mutex<Option<(Instant, u64)>>);
-
-impl Keeper {
-    /// Bytes of hours of which nothing lies on this disk, as of a minute ago at most.
-    pub(super) fn bytes_in_bucket_alone(&self) -> Result<u64, CrawlError> {
-        let mut counted = self.in_bucket.0.lock();
-        if let Some((_, bytes)) = counted.filter(|(when, _)| when.elapsed() < COUNT_EVERY) {
-            return Ok(bytes);
-        }
-        let base = self.base()?;
-        let mut bytes = 0;
-        for place in self.disk(BucketManifests::of(&base).places())? {
-            if self.disk(base.stamp(&place.path()))?.is_none() {
-                let row = self.index.hour_row(&place.stream.to_string(), place.hour)?;
-                bytes += row.map_or(0, |row| row.totals.bytes());
-            }
-        }
-        *counted = Some((Instant::now(), bytes));
-        Ok(bytes)
-    }
-}
+pub(super) struct CountedInBucket(pub(super) Mutex<Option<(Instant, u64)>>);
 
 /// Names that are not UTF-8 cannot be listed; they are reported.
-fn contents_of(scan: Option<&Scan>, manifests: &[HourManifest], path: &Path) -> HourContents {
+pub(super) fn contents_of(scan: Option<&Scan>, manifests: &[HourManifest], path: &Path) -> HourContents {
     let mut unlistable = 0_u32;
     let here = scan.into_iter().flat_map(Scan::iter).filter_map(|(name, meta)| {
         let text = std::str::from_utf8(name).ok();
@@ -141,6 +75,15 @@ fn only_in_bucket<'m>(here: &HashSet<&'m str>, manifests: &'m [HourManifest]) ->
         found.entry(name).or_insert(size);
     }
     found
+}
+
+/// Whether a directory has been quiet for long enough that a later change must show in its stamp.
+pub(crate) fn is_settled(stamp: Stamp, now: SystemTime) -> bool {
+    let Ok(now) = now.duration_since(SystemTime::UNIX_EPOCH) else { return false };
+    let quiet_before = i64::try_from(now.as_nanos())
+        .unwrap_or(i64::MAX)
+        .saturating_sub(i64::try_from(SETTLE.as_nanos()).unwrap_or(i64::MAX));
+    stamp.mtime_ns < quiet_before && stamp.ctime_ns < quiet_before
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //!    of ours has left is removed (`Housekeeping`).
 
 mod absent_files;
+mod bucket_share;
 mod catch_up;
 mod census;
 mod freshness;
@@ -42,7 +43,7 @@ pub(crate) use catch_up::CatchingUp;
 pub(crate) use catch_up::bring_into_line;
 pub(crate) use census::CensusVerifier;
 pub(crate) use gifts::{GIFT_WINDOW, uptime};
-pub(crate) use hour_files::{HourFiles, hour_files};
+pub(crate) use hour_files::{HourFiles, hour_files, is_settled};
 pub(crate) use housekeeping::Housekeeping;
 pub use keeper::{HourAnswer, Keeper};
 pub use mass_loss::MassLoss;
@@ -52,7 +53,6 @@ pub(crate) use reconcile::Reconcile;
 #[cfg(test)]
 pub(crate) use state::VisitorState;
 pub(crate) use state::{CrawlCounts, Cycle, VisitorStatus};
-pub(crate) use structure::is_settled;
 pub(crate) use visit::{Round, Visitor};
 pub(crate) use walk::{Crawl, CrawlState, CrawlStatus};
 pub use watch::{Watch, WatchOptions, WatchStatus};

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
+use super::hour_files::is_settled;
 use super::{CrawlError, Keeper};
 use crate::archive::{Hour, HourPlace, Stamp, Stream};
-use crate::disk::{Base, DiskError, SETTLE};
+use crate::disk::{Base, DiskError};
 use crate::index::{Batch, DirUpdate, HourUpdate, StampUpdate};
 
 /// Hours that are committed together.
@@ -336,13 +337,4 @@ impl Pass<'_> {
 
 fn join(above: &str, name: &str) -> String {
     if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") }
-}
-
-/// Whether a directory has been quiet for long enough that a later change must show in its stamp.
-pub(crate) fn is_settled(stamp: Stamp, now: SystemTime) -> bool {
-    let Ok(now) = now.duration_since(SystemTime::UNIX_EPOCH) else { return false };
-    let quiet_before = i64::try_from(now.as_nanos())
-        .unwrap_or(i64::MAX)
-        .saturating_sub(i64::try_from(SETTLE.as_nanos()).unwrap_or(i64::MAX));
-    stamp.mtime_ns < quiet_before && stamp.ctime_ns < quiet_before
 }
