@@ -111,7 +111,10 @@ pub fn bucket(config: &Config) -> anyhow::Result<Option<Bucket>> {
 
 /// How much of what is read from the bucket is kept.
 pub fn bucket_cache(config: &Config) -> CacheBounds {
-    CacheBounds { limit: config.archive.cache, keep_free: config.backfill.keep_free }
+    // What is kept of the bucket makes room for what is recorded, and never the other way round.
+    let wanted = [config.retention.min_free, config.archive.make_room];
+    let keep_free = wanted.into_iter().flatten().fold(config.backfill.keep_free, u64::max);
+    CacheBounds { limit: config.archive.cache, keep_free }
 }
 
 pub fn bounds(config: &Config) -> RequestBounds {

@@ -30,6 +30,8 @@ const LONGEST_BUCKET: u64 = 64 << 10;
 /// Says that files of the hour were deleted here because its objects hold them.
 const DROPPED: &str = "dropped";
 const LOST: &str = ".lost";
+/// What a note is called that is not what it is called after.
+const DAMAGED: &str = ".damaged";
 /// Manifests of one hour that are read: each is an object that came later.
 const MOST_OBJECTS: usize = 1_000;
 
@@ -155,7 +157,11 @@ impl<'b> BucketManifests<'b> {
         let manifest = HourManifest::parse(&bytes).ok().filter(|manifest| is_whole && manifest.place() == place);
         if manifest.is_none() {
             let path = dir.path().join(&name);
-            tracing::warn!(name: "bucket_manifest_damaged", path = %path.display(), "what was noted of an object in the bucket is damaged; until it is fetched again, what lies there alone is not listed: `gapless rebuild --from-archive`");
+            tracing::warn!(name: "bucket_manifest_damaged", path = %path.display(), "what was noted of an object in the bucket is damaged, and is set aside; until it is fetched again, what lies there alone is not listed: a node does that, or `gapless rebuild --from-archive`");
+            // Whoever looks which objects are known does not take it for one of them. Where nothing can be written it is met again.
+            if let Err(error) = self.rename(place, digest, (ending, DAMAGED)) {
+                tracing::debug!(name: "bucket_manifest_stays", %error, "a damaged note of an object could not be set aside");
+            }
         }
         Ok(manifest)
     }
@@ -281,6 +287,7 @@ mod tests {
         let foreign = manifest(&other, 1);
         notes.write(&place, foreign.object_name().manifest, &foreign.to_bytes()).unwrap();
         assert_eq!(notes.read(&place).unwrap(), [expected[1].clone()]);
+        assert_eq!(notes.digests(&place).unwrap(), [expected[1].0], "those that are damaged are set aside");
         assert!(!notes.is_dropped(&place).unwrap());
         notes.note_dropped(&place).unwrap();
         assert!(notes.is_dropped(&place).unwrap());
@@ -299,6 +306,6 @@ mod tests {
             assert!(notes.remove(&place, known).unwrap());
             assert!(!notes.remove(&place, known).unwrap());
         }
-        assert!(notes.places().unwrap().is_empty() && !path.exists());
+        assert!(notes.places().unwrap().is_empty());
     }
 }

@@ -13,7 +13,6 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::response::Response;
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::app::App;
 use super::json_list::JsonList;
@@ -46,7 +45,7 @@ pub(super) async fn file(
     let found = app.ask_light(move |app| open(app, &parts)).await?;
     let found = match found {
         Found::Here(reply) => reply,
-        Found::Absent(permit) => open_absent(&app, &path.parts, permit).await?,
+        Found::Absent => open_absent(&app, &path.parts).await?,
     };
     Ok(file_response(&request.headers, &request.method, found))
 }
@@ -125,20 +124,32 @@ fn absent(app: &App, parts: &[String]) -> Problem {
     }
 }
 
+/// How long somebody waits for a file to come from a bucket; it goes on coming, and is there when it is asked for again.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What the disk says of a file.
 enum Found {
     Here(FileReply),
     /// It is not there, and may lie in a bucket.
-    Absent(OwnedSemaphorePermit),
+    Absent,
 }
 
 /// Of a file that does not lie here: brings it here from the bucket, if that has it.
-async fn open_absent(app: &App, parts: &[String], permit: OwnedSemaphorePermit) -> Result<FileReply, Problem> {
+async fn open_absent(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
     let place = parts.split_last().and_then(|(name, hour)| Some((HourPlace::parse(&hour.join("/")).ok()?, name)));
-    let (Some(absent_files), Some((place, name))) = (app.node.keeper.absent_files(), place) else {
+    let Some((place, name)) = place else { return Err(absent(app, parts)) };
+    let Some(absent_files) = app.node.keeper.absent_files() else {
+        let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
+        let noted = base.stamp_in_bucket(&place.path()).map_err(|error| failed(app, error))?;
+        if noted.is_some() {
+            let why = "the hour lies in a bucket, and the settings name none ([archive])";
+            return Err(Problem::unavailable(60, why));
+        }
         return Err(absent(app, parts));
     };
-    let opened = absent_files.open(&place, name).await.map_err(CrawlError::Absent)?;
+    let opened = tokio::time::timeout(PATIENCE, absent_files.open(&place, name)).await;
+    let late = |_| Problem::unavailable(5, "the bucket that the file lies in is slow to give it");
+    let opened = opened.map_err(late)?.map_err(CrawlError::Absent)?;
     let (file, sha256) = match opened {
         AbsentFile::Open(file, sha256) => (file, sha256),
         AbsentFile::Hidden => return Err(Problem::gone()),
@@ -148,6 +159,8 @@ async fn open_absent(app: &App, parts: &[String], permit: OwnedSemaphorePermit) 
         .metadata()
         .map_err(|error| Problem::unavailable(5, &format!("{} cannot be read: {error}", parts.join("/"))))?;
     let key = if let FileName::Understood(key) = parse_file_name(name) { Some(key) } else { None };
+    // Whoever waits for a bucket takes no place from those who ask for what lies here.
+    let permit = app.file_permit()?;
     Ok(FileReply {
         len: meta.len(),
         etag: key.map_or_else(|| ETag::new(&sha256.hexadecimal()), |key| etag(Some(key), &meta)),
@@ -177,7 +190,7 @@ fn open(app: &App, parts: &[String]) -> Result<Found, Problem> {
     let permit = app.file_permit()?;
     let file = base.open_file(&path).map_err(|error| failed(app, error))?;
     let Some(file) = file else {
-        return if in_hour { Ok(Found::Absent(permit)) } else { Err(absent(app, parts)) };
+        return if in_hour { Ok(Found::Absent) } else { Err(absent(app, parts)) };
     };
     let meta = file
         .metadata()

@@ -139,6 +139,13 @@ fn what_was_noted_without_reading_it_back_or_of_another_bucket_is_read_before_an
     let other = TestStore::start();
     with_bucket(&archive, &other);
     assert_eq!(shares(&archive), [0, 2, 0]);
+    // Nothing is concluded from what a bucket does not have that the notes are not about.
+    for verb in ["run", "verify"] {
+        let refused = ask(&archive, &[verb]);
+        assert!(refused.code == 3 && refused.err.contains("name that one again"), "{refused:?}");
+    }
+    assert_eq!(noted(&archive, HOURS[0], "sha256").len(), 1);
+    archive.remove(".gapless/bucket/bucket");
     assert_eq!(ask(&archive, &["run"]).json(0)["summary"]["done"], 2);
     assert_eq!(objects(&archive, HOURS[0]), first, "the same object, there as well");
     assert_eq!((shares(&archive), noted(&archive, HOURS[0], "lost").len()), ([2, 0, 0], 0));

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::bucket_figures::BucketFigures;
-use super::own_bucket::claim;
+use super::own_bucket::{OwnBucketError, claim};
 use crate::archive::object_trailer::LARGEST_MANIFEST;
 use crate::archive::{Hash, HourManifest, HourPlace, ObjectName, PackedHour, Timestamp};
 use crate::bucket::{Bucket, BucketError, LocalHour, LocalHourError, STOPS_WITHIN, UploadError};
@@ -81,10 +81,8 @@ pub enum ArchiveError {
     Local(#[from] LocalHourError),
     #[error("{0}")]
     Unwritable(String),
-    #[error(
-        "what is noted here of objects is about the bucket {noted}, and the settings name {named}: name that one again; or, if its objects lie in the other one now, remove the file '{path}'"
-    )]
-    OtherBucket { noted: String, named: String, path: String },
+    #[error(transparent)]
+    OwnBucket(#[from] OwnBucketError),
     #[error(
         "there is not enough room: {needed} bytes come back, {free} are free, and {keep} of them are kept free (backfill.keep_free)"
     )]
@@ -117,7 +115,7 @@ impl ArchiveError {
             | Self::Unwritable(_)
             | Self::TooMany(_) => true,
             Self::Local(LocalHourError::Disk(error)) | Self::Crawl(CrawlError::Disk(error)) => !error.is_shortage(),
-            Self::Crawl(_) | Self::Room { .. } | Self::NotThere(_) | Self::OtherBucket { .. } => false,
+            Self::Crawl(_) | Self::Room { .. } | Self::NotThere(_) | Self::OwnBucket(_) => false,
         }
     }
 }

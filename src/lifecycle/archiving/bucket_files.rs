@@ -56,12 +56,13 @@ impl ObjectNotes {
         if let Ok(base) = self.guard.base() {
             claim(&base, bucket).map_err(|error| absent(place, file, "another_bucket", &error))?;
         }
-        let objects = self.objects(place).map_err(|error| absent(place, file, "failed", &error))?;
+        let failed = |error: DiskError| absent(place, file, "failed", &error);
+        let objects = self.objects(place).map_err(failed)?;
         let hides = |packed: &Arc<PackedHour>| {
             let mut tombstones = packed.manifest().tombstones().iter();
             tombstones.any(|tombstone| name::stem(tombstone) == name::stem(file))
         };
-        let is_hidden = objects.iter().any(hides);
+        let is_hidden = objects.iter().any(hides) || self.is_hidden_by_lost(place, file).map_err(failed)?;
         if name::is_tombstone(file) {
             return Ok(if is_hidden { Found::Tombstone } else { Found::Unknown });
         }
@@ -92,6 +93,20 @@ impl ObjectNotes {
             objects.push(packed);
         }
         Ok(objects)
+    }
+
+    /// Whether an object that is lost said that the file is hidden.
+    fn is_hidden_by_lost(&self, place: &HourPlace, file: &str) -> Result<bool, DiskError> {
+        let Ok(base) = self.guard.base() else { return Ok(false) };
+        let notes = BucketManifests::of(&base);
+        for digest in notes.lost_digests(place)? {
+            let lost = notes.lost_manifest(place, digest)?;
+            let mut tombstones = lost.iter().flat_map(HourManifest::tombstones);
+            if tombstones.any(|tombstone| name::stem(tombstone) == name::stem(file)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Those that were read back from this bucket: what only its list has told proves nothing.

@@ -3,18 +3,23 @@
 //! 1. An hour goes only while it is what was sealed, which its directory's own time says, and what was sealed was read back from the bucket.
 //! 2. Of its files those go that an object holds under the same name with the same SHA-256. Tombstones, what they hide, and what nobody
 //!    understands stay.
-//! 3. Right before, the store is asked whether these objects are still there with their sizes. One that does not answer frees nothing.
+//! 3. Right before, the store is asked whether these objects are still there with their sizes; where they were read back longer than a day ago
+//!    all of them is read back again. A store that does not answer frees nothing.
 //! 4. What the objects hold is noted here before anything goes, so that the hour is listed as before, whatever is interrupted when.
 
 use std::ffi::OsStr;
+use std::time::SystemTime;
 
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver, CopyState, unless_stopped};
 use super::order::{ArchiveObserver, Work};
 use super::own_bucket::claim;
-use crate::archive::{HourManifest, HourPlace, ManifestFile, ObjectName, PackedHour};
+use crate::archive::{HourManifest, HourPlace, ManifestFile, ObjectName, PackedHour, Span, Timestamp};
 use crate::bucket::BucketError;
 use crate::disk::{BucketManifests, Dir, DiskError, atomic};
 use crate::wire::ArchiveSummary;
+
+/// How long it is enough that an object was read back, if it has the same size.
+const FRESH: Span = Span::from_us(24 * 3_600 * 1_000_000);
 
 /// What became of the files of an hour here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +122,8 @@ impl Archiver {
         claim(&base, &self.bucket.identity())?;
         let Some((sealed, describes_ns)) = self.sealed(&base, place)? else { return Ok(DropOutcome::NotArchived) };
         let objects = self.disk(BucketManifests::of(&base).read(place))?;
-        let read_back = self.receipt(&base, place)?.map(|(receipt, _)| receipt.objects).unwrap_or_default();
+        let Some((receipt, _)) = self.receipt(&base, place)? else { return Ok(DropOutcome::NotArchived) };
+        let read_back = receipt.objects;
         let (objects, others): (Vec<_>, Vec<_>) =
             objects.into_iter().partition(|(object, _)| read_back.contains(object));
         let others: Vec<HourManifest> = others.into_iter().map(|(_, manifest)| manifest).collect();
@@ -133,7 +139,9 @@ impl Archiver {
         self.wait(watch, async |stop| {
             for object in &goes.objects {
                 let name = object.object_name();
-                if unless_stopped(stop, self.bucket.size_of(&name)).await? != Some(object.size()) {
+                if is_long_ago(receipt.read_back) {
+                    self.check(object, stop, watch).await?;
+                } else if unless_stopped(stop, self.bucket.size_of(&name)).await? != Some(object.size()) {
                     return Err(changed_there(&name));
                 }
             }
@@ -151,6 +159,11 @@ impl Archiver {
         }
         Ok(done)
     }
+}
+
+fn is_long_ago(read_back: Timestamp) -> bool {
+    let now = Timestamp::from(SystemTime::now());
+    !(read_back <= now && now - read_back < FRESH)
 }
 
 /// Of an object that was read back and is not there any more as it was.

@@ -4,7 +4,7 @@
 //! 1. Only manifests are fetched, from the ends of objects; each must be the one that its object is called after. That the rest of an object is
 //!    right is not known: nothing here is deleted on the strength of it.
 //! 2. One that is known is not fetched again, so what is interrupted goes on where it was.
-//! 3. An object that cannot be read holds up no other one. Nothing that is known is forgotten, whatever the list says.
+//! 3. An object that cannot be read holds up no other hour, but others of its hour that were found with it: it may hide what they hold. Nothing that is known is forgotten, whatever the list says.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
@@ -88,13 +88,22 @@ pub async fn learn_objects(
             known.insert(object.name.manifest);
             unknown.push(object);
         }
+        let mut read = Vec::new();
         for together in unknown.chunks(TOGETHER) {
             let fetched = join_all(together.iter().map(|object| fetched(bucket, object))).await;
-            for (object, packed) in together.iter().zip(fetched) {
-                note(notes, &object.name, packed, &mut found)?;
-            }
+            read.extend(together.iter().zip(fetched));
             if told(&found).is_break() {
                 return Err(BucketError::Stopped.into());
+            }
+        }
+        // One that cannot be read may know of tombstones that hide what the others hold.
+        let in_doubt: BTreeSet<HourPlace> =
+            read.iter().filter(|(_, packed)| packed.is_err()).map(|(object, _)| object.name.place.clone()).collect();
+        for (object, packed) in read {
+            if packed.is_err() || !in_doubt.contains(&object.name.place) {
+                note(notes, &object.name, packed, &mut found)?;
+            } else {
+                found.unread += 1;
             }
         }
         if told(&found).is_break() {

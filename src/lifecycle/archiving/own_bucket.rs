@@ -1,19 +1,28 @@
 //! Which bucket it is that the notes of objects are about. Settings that name another one are no reason to take everything for lost.
 
-use super::archiver::ArchiveError;
 use crate::bucket::BucketIdentity;
-use crate::disk::{Base, BucketManifests};
-use crate::sync::crawl::CrawlError;
+use crate::disk::{Base, BucketManifests, DiskError};
+
+/// Why the notes do not serve for this bucket.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnBucketError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(
+        "what is noted here of objects is about the bucket {known}, and the settings name {named}: name that one again; or, if its objects lie in the other one now, remove the file '{path}'"
+    )]
+    Other { known: String, named: String, path: String },
+}
 
 /// An error if what is noted of objects is about another bucket than this one; where nothing was noted it will be about this one.
-pub(super) fn claim(base: &Base, named: &BucketIdentity) -> Result<(), ArchiveError> {
+pub(super) fn claim(base: &Base, named: &BucketIdentity) -> Result<(), OwnBucketError> {
     let (manifests, named) = (BucketManifests::of(base), named.to_string());
-    match manifests.bucket().map_err(CrawlError::from)? {
+    match manifests.bucket()? {
         Some(known) if known == named => Ok(()),
         Some(known) => {
             let path = base.path().join(BucketManifests::bucket_path()).display().to_string();
-            Err(ArchiveError::OtherBucket { noted: known, named, path })
+            Err(OwnBucketError::Other { known, named, path })
         }
-        None => Ok(manifests.set_bucket(&named).map_err(CrawlError::from)?),
+        None => Ok(manifests.set_bucket(&named)?),
     }
 }

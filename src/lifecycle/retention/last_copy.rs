@@ -6,8 +6,9 @@
 //! 2. A peer that counts has what its plain listing names, if a probe in that very hour shows that this is another disk, and if it
 //!    gives whole files of a sample whose bytes have the hashes in their names. One that does not answer has nothing. What it says
 //!    that its tombstones hide is believed: no node shows that. What is fetched for this is bounded for each pass ([`SampleBudget`]).
-//! 3. A bucket has what was read back from it, as long as the store says that the object is there with that size.
-//! 4. Nodes that ask each other at the same moment must not all rely on another that relies on them: of those that hold something
+//! 3. A peer has what lies on its own disk: what it lists because a bucket has it is not counted as its copy.
+//! 4. A bucket has what was read back from it, as long as the store says that the object is there with that size.
+//! 5. Nodes that ask each other at the same moment must not all rely on another that relies on them: of those that hold something
 //!    the one of the highest [`rank`] keeps it.
 //!
 //! Nothing of the archive is deleted or fetched here.
@@ -256,14 +257,25 @@ impl Copies {
         let peers = self.asking.peers.borrow().clone();
         let mut claims = Vec::new();
         for peer in peers {
-            let standing = self.standing(&peer, place).await;
-            if !standing.is_some_and(|standing| counts(self, &standing)) {
+            let Some(standing) = self.standing(&peer, place).await.filter(|standing| counts(self, standing)) else {
                 continue;
-            }
+            };
             let stream = &place.stream;
-            match self.asking.client.segments(&peer, &stream.channel, &stream.quality, place.hour).await {
-                Ok(listing) => {
-                    let held = held_by(&listing.names, names);
+            let client = &self.asking.client;
+            let listed = match client.segments(&peer, &stream.channel, &stream.quality, place.hour).await {
+                // What one of our kind lists may lie in a bucket alone, which is counted by itself: its files are asked for as well.
+                Ok(listing) if standing != CopyStanding::FixedPart => {
+                    client.extras(&peer, &place.to_string()).await.map(|here| {
+                        let here: HashSet<Box<str>> = here.names.into_iter().collect();
+                        listing.names.into_iter().filter(|name| here.contains(name)).collect()
+                    })
+                }
+                listing => listing.map(|listing| listing.names),
+            };
+            match listed {
+                Ok(listed) => {
+                    let listed: Vec<Box<str>> = listed;
+                    let held = held_by(&listed, names);
                     claims.push(HolderClaim { peer, names: held });
                 }
                 Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {}

@@ -150,6 +150,10 @@ impl Retention {
         entry: &JournalEntry,
         (until, stop): (Instant, &Stop),
     ) -> Result<Option<String>, RetentionError> {
+        let base = self.base()?;
+        if base.stamp_in_bucket(&place.path())?.is_some() {
+            return Ok(Some("objects in the bucket may hold what they hide".to_owned()));
+        }
         let contents = self.parts.keeper.answer(place)?.contents;
         let buried = HiddenNames::of(place.hour, contents.listed(true).iter().map(String::as_str));
         if buried.is_empty() || !self.parts.keeper.guards().stands(Guard::HoldersSeen) {

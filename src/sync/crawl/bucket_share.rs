@@ -21,9 +21,6 @@ impl Keeper {
             return Ok(Some(all));
         }
         let Some(dir) = self.disk(base.dir(&path))? else { return Ok(None) };
-        if !self.disk(BucketManifests::of(&base).is_dropped(place))? {
-            return Ok(Some(all));
-        }
         let scan = self.disk(dir.scan())?;
         Ok(Some(HourTotals::of(&contents_of(Some(&scan), &[], &path))))
     }

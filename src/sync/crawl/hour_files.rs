@@ -1,7 +1,8 @@
 //! What an hour holds: the files in its directory, and those that objects of it in a bucket hold.
 //!
 //! 1. What lies in the directory comes first: a file that is here is not taken from a manifest as well.
-//! 2. What a tombstone hides, here or in a manifest, is not there because an object holds it.
+//! 2. What a tombstone hides, here or in a manifest, is not there because an object holds it; that of an object that is lost goes on hiding. But
+//!    what lies here is hidden by no tombstone of a manifest alone: whoever may write to the bucket does not decide over this disk.
 //! 3. Stamps are taken first, then the directory is read, and then the manifests: a file that leaves the directory because an object holds
 //!    it is seen in one of them at least.
 
@@ -29,17 +30,28 @@ pub(crate) fn hour_files(base: &Base, place: &HourPlace) -> Result<Option<HourFi
     if scan.is_none() && in_bucket.is_none() {
         return Ok(None);
     }
-    let objects = if in_bucket.is_some() { BucketManifests::of(base).read(place)? } else { Vec::new() };
+    let manifests = if in_bucket.is_some() { manifests(base, place)? } else { Vec::new() };
     let is_trusted = scan.as_ref().is_none_or(|scan| scan.settled)
         && in_bucket.is_none_or(|stamp| is_settled(stamp, SystemTime::now()));
     let stamp = both(scan.as_ref().map(|scan| scan.stamp), in_bucket).filter(|_| is_trusted);
-    let manifests: Vec<HourManifest> = objects.into_iter().map(|(_, manifest)| manifest).collect();
     Ok(Some(HourFiles { contents: contents_of(scan.as_ref(), &manifests, &path), stamp }))
 }
 
 /// Bytes of hours of which nothing lies here, and when they were counted.
 #[derive(Debug, Default)]
 pub(super) struct CountedInBucket(pub(super) Mutex<Option<(Instant, u64)>>);
+
+/// What objects of the hour hold, and, of those that are lost, what they hide.
+fn manifests(base: &Base, place: &HourPlace) -> Result<Vec<HourManifest>, DiskError> {
+    let notes = BucketManifests::of(base);
+    let mut manifests: Vec<HourManifest> = notes.read(place)?.into_iter().map(|(_, manifest)| manifest).collect();
+    for digest in notes.lost_digests(place)? {
+        let hides = notes.lost_manifest(place, digest)?.map(|lost| lost.tombstones().to_vec());
+        let hides = hides.filter(|tombstones| !tombstones.is_empty());
+        manifests.extend(hides.and_then(|hides| HourManifest::new(place.clone(), Vec::new(), hides).ok()));
+    }
+    Ok(manifests)
+}
 
 /// Names that are not UTF-8 cannot be listed; they are reported.
 pub(super) fn contents_of(scan: Option<&Scan>, manifests: &[HourManifest], path: &Path) -> HourContents {
@@ -69,8 +81,11 @@ fn only_in_bucket<'m>(here: &HashSet<&'m str>, manifests: &'m [HourManifest]) ->
         here.iter().copied().filter(|name| name::is_tombstone(name)).chain(tombstones()).map(name::stem).collect();
     let files = manifests.iter().flat_map(HourManifest::files).map(|file| (&*file.name, file.size));
     let visible = files.filter(|(name, _)| !(name::may_be_hidden(name) && hidden.contains(name::stem(name))));
+    let lies_here: HashSet<&str> =
+        here.iter().copied().filter(|name| name::may_be_hidden(name)).map(name::stem).collect();
+    let told = tombstones().filter(|name| !lies_here.contains(name::stem(name)));
     let mut found = BTreeMap::new();
-    for (name, size) in visible.chain(tombstones().map(|name| (name, 0))).filter(|(name, _)| !here.contains(name)) {
+    for (name, size) in visible.chain(told.map(|name| (name, 0))).filter(|(name, _)| !here.contains(name)) {
         // Of two versions the one of the first object, as whoever opens it does.
         found.entry(name).or_insert(size);
     }
@@ -146,6 +161,9 @@ mod tests {
                     && !objects.iter().any(|(_, hidden)| hidden.iter().any(|byte| tombstone(*byte) == of))
             });
             expected.extend(here.iter().map(|byte| (segment(*byte), 1)));
+            for byte in here.iter().filter(|byte| !hidden_here.contains(byte)) {
+                expected.remove(&tombstone(*byte));
+            }
             let found = hour_files(&base, &place).unwrap();
             prop_assert_eq!(found.is_some(), has_directory || !objects.is_empty());
             let Some(found) = found else { return Ok(()) };

@@ -33,7 +33,8 @@ where
 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = PeerUrl::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-    let router = Router::new().fallback(move |uri: Uri| answer(uri.path().to_owned()));
+    // What lies on its disk is what it lists.
+    let router = Router::new().fallback(move |uri: Uri| answer(uri.path().replacen("/extras/", "/files/", 1)));
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     Peer { name: name.to_owned(), url, trusted: false }
 }
