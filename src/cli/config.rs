@@ -246,7 +246,7 @@ settings! {
         minimum_cycle: TimeLength = "1h", "1s" to "365days" =>
             "Least time from the start of one look for hours that can be sealed, or uploaded, to the start of the next.";
         bucket: OptionalText = "" =>
-            "The bucket that sealed hours are uploaded to, each read back afterwards; nothing here is deleted. Without one nothing is uploaded.";
+            "The bucket that sealed hours are uploaded to, each read back afterwards; it must exist. Nothing here is deleted unless `keep_local` or `make_room` says so. Without one nothing is uploaded.";
         endpoint: OptionalText = "" =>
             "Where the object store is, such as `https://s3.example.org:9000`; Amazon's of the region without it.";
         region: NonEmptyText = "us-east-1" =>

@@ -6,7 +6,7 @@ use std::time::Instant;
 use hyper::Method;
 
 use crate::archive_tier::{
-    HOURS, PATIENCE, archive, archived, ask, files, name_bucket, node, object_of, seal_all, with_bucket,
+    HOURS, PATIENCE, archive, archived, ask, files, name_bucket, node, object_of, objects, seal_all, with_bucket,
 };
 use crate::support::archive::hours_ago;
 use crate::support::object_store::{BUCKET, KEY, LineFault, SECRET, TestStore};
@@ -173,6 +173,12 @@ fn an_archive_of_which_only_our_notes_are_left_is_answered_as_before() {
     let said = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(said.contains("lies in the bucket alone") && said.contains("AccessDenied"), "{said}");
     assert_eq!(away.get("/segments/desertbus/480p/2019-11-13T02/none.ts").status, 404);
+    away.terminate();
+    // The settings name no bucket any more.
+    fs::write(archive.at(".gapless/config.toml"), "").unwrap();
+    let without = node(&archive).start();
+    let refused = without.get(&format!("/segments/{path}"));
+    assert!(refused.status == 503 && refused.text().contains("the settings name none"), "{}", refused.text());
 }
 
 #[test]
@@ -284,4 +290,70 @@ fn wherever_a_kill_falls_while_the_disk_is_freed_everything_is_listed() {
     assert_eq!(gapless(one.path(), &["ls", HOURS[0]]).out, before);
     assert_eq!(gapless(one.path(), &["rebuild"]).code, 0);
     assert_eq!(gapless(one.path(), &["ls", HOURS[0]]).out, before);
+}
+
+#[test]
+fn what_a_lost_object_hid_stays_hidden_and_a_foreign_one_hides_nothing_that_lies_here() {
+    let (store, one) = (TestStore::start(), archive());
+    with_bucket(&one, &store);
+    seal_all(&one);
+    ask(&one, &["run"]).json(0);
+    let (first, second) = (one.listing(HOURS[0], false)[0].clone(), one.listing(HOURS[0], false)[1].clone());
+    one.tombstone(&format!("{}/{first}", HOURS[0]));
+    seal_all(&one);
+    ask(&one, &["run"]).json(0);
+    // A node that has nothing but what the bucket tells.
+    let other = TestArchive::empty();
+    with_bucket(&other, &store);
+    let learning = node(&other).start();
+    eventually(PATIENCE, || learning.files(HOURS[0]).len() == 5);
+    let status = |node: &TestNode, name: &str| node.get(&format!("/segments/{}/{name}", HOURS[0])).status;
+    assert_eq!((status(&learning, &first), status(&learning, &second)), (410, 200));
+    let small = objects(&one, HOURS[0])
+        .into_iter()
+        .min_by_key(|name| fs::metadata(store.file(&format!("here/{name}"))).unwrap().len());
+    fs::remove_file(store.file(&format!("here/{}", small.unwrap()))).unwrap();
+    assert_eq!(learning.run(&["archive", "verify", HOURS[0]]).code, 1);
+    assert_eq!((status(&learning, &first), learning.files(HOURS[0]).len()), (410, 5));
+    learning.terminate();
+    // Whoever writes tombstones into the bucket does not decide over a disk.
+    let third = TestArchive::empty();
+    for name in one.listing(HOURS[1], false) {
+        third.raw(&format!("{}/{name}", HOURS[1]), &one.read(&format!("{}/{name}", HOURS[1])));
+    }
+    let here = third.listing(HOURS[1], false);
+    one.tombstone(&format!("{}/{}", HOURS[1], here[0]));
+    seal_all(&one);
+    ask(&one, &["run"]).json(0);
+    with_bucket(&third, &store);
+    let trusting = node(&third).env("GAPLESS_ARCHIVE_SEAL", "false").start();
+    eventually(PATIENCE, || third.at(&format!(".gapless/bucket/{}", HOURS[1])).exists());
+    eventually(PATIENCE, || trusting.run(&["rebuild", "--check"]).code == 0);
+    assert_eq!(trusting.files(HOURS[1]), here);
+}
+
+#[test]
+fn a_peer_that_only_knows_what_the_bucket_has_is_no_other_copy() {
+    let (store, one, other) = (TestStore::start(), archive(), TestArchive::empty());
+    for ago in 3..8 {
+        one.segment(&format!("c/source/{}", hours_ago(ago)), "10:00", 1.0, Kind::Full);
+    }
+    with_bucket(&one, &store);
+    seal_all(&one);
+    ask(&one, &["run"]).json(0);
+    with_bucket(&other, &store);
+    let peer = node(&other).start();
+    eventually(PATIENCE, || peer.files(HOURS[0]).len() == 6 && peer.files(HOURS[1]).len() == 6);
+    // The objects are lost, and this node knows it; the peer does not.
+    for hour in HOURS {
+        fs::remove_file(object_of(&one, &store, hour)).unwrap();
+    }
+    assert_eq!(ask(&one, &["verify"]).code, 1);
+    store.fails(Method::PUT, "", LineFault::Refuses(403, "AccessDenied"), 1_000);
+    let limits = "[retention]\nmax_age = \"30days\"\nkeep_last_copy = true\n";
+    name_bucket(&one, &store.url(), BUCKET, (KEY, SECRET), limits);
+    let peers = format!("other=http://{}", peer.address);
+    let run = gapless(one.path(), &["retention", "run", "--yes", "--peer", &peers]);
+    assert_eq!([one.listing(HOURS[0], false).len(), one.listing(HOURS[1], false).len()], [6, 6], "{run:?}");
+    assert!(run.out.contains("last cop") || run.err.contains("last cop"), "{run:?}");
 }
