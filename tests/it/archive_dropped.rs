@@ -110,6 +110,8 @@ fn hours_that_left_the_disk_are_listed_played_cut_and_given_as_before() {
     assert_eq!(timeline["in_bucket"][0]["start"], "2019-11-13T02:00:00.000000Z", "{timeline}");
     // Where nothing but what was archived lay, nothing is left.
     assert!(!archive.at("desertbus/chat/2019-11-13T02").exists());
+    let status = running.run(&["archive", "status", "--json"]).json(0);
+    assert_eq!((&status["archived"]["hours"], &status["open"]["hours"]), (&12.into(), &0.into()), "{status}");
     store.requests();
     assert_eq!(differences(&running, &before), [""; 0]);
     assert_eq!(asked_for_objects(&store), 0, "nothing of it needs the store");

@@ -45,7 +45,7 @@ pub enum CopyState {
         /// When it was.
         read_back: Timestamp,
     },
-    /// Nothing of it is here any more.
+    /// Nothing of it is here any more, but tombstones that its objects know.
     InBucket,
 }
 
@@ -172,7 +172,11 @@ impl Archiver {
         match self.sealer.state(place)? {
             SealState::Sealed => {}
             SealState::InBucket => return Ok(CopyState::InBucket),
-            state => return Ok(CopyState::Open { has_manifest: state == SealState::Unsealed }),
+            state => {
+                let is_in_bucket = self.is_in_bucket_alone(&*self.keeper.guard().base()?, place)?;
+                let has_manifest = state == SealState::Unsealed;
+                return Ok(if is_in_bucket { CopyState::InBucket } else { CopyState::Open { has_manifest } });
+            }
         }
         let base = self.keeper.guard().base()?;
         let Some((receipt, describes)) = self.receipt(&base, place)? else { return Ok(CopyState::Waiting) };

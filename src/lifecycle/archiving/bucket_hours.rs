@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver, unless_stopped};
 use crate::archive::{HourPlace, ObjectName, Span, Timestamp};
 use crate::bucket::{Bucket, BucketError, ListedObject};
@@ -78,14 +80,16 @@ pub(super) struct ObjectListing {
     below: String,
     from: Option<String>,
     is_over: bool,
+    /// Pages in a row without an object that was not listed before.
     empty: usize,
-    objects: usize,
+    /// Of the names of those that were.
+    listed: HashSet<u64>,
 }
 
 impl ObjectListing {
     /// Of those that are called so behind `v1/`.
     pub(super) fn new(below: String) -> Self {
-        Self { below, from: None, is_over: false, empty: 0, objects: 0 }
+        Self { below, from: None, is_over: false, empty: 0, listed: HashSet::new() }
     }
 
     /// The next page, or the end.
@@ -94,10 +98,11 @@ impl ObjectListing {
             return Ok(None);
         }
         let page = bucket.list(&self.below, self.from.as_deref()).await?;
-        self.objects += page.objects.len();
-        self.empty = if page.objects.is_empty() { self.empty + 1 } else { 0 };
+        let before = self.listed.len();
+        self.listed.extend(page.objects.iter().map(|object| xxh3_64(object.name.to_string().as_bytes())));
+        self.empty = if self.listed.len() == before { self.empty + 1 } else { 0 };
         (self.is_over, self.from) = (page.next.is_none(), page.next);
-        if !self.is_over && (self.empty > MOST_EMPTY || self.objects > MOST_OBJECTS) {
+        if !self.is_over && (self.empty > MOST_EMPTY || self.listed.len() > MOST_OBJECTS) {
             return Err(endless(bucket));
         }
         Ok(Some(page.objects))

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use super::archiver::{ArchiveWatch, Archiver};
+use super::archiver::Archiver;
+use super::job_watch::JobWatch;
 use crate::archive::{HourPlace, Span, Timestamp};
 use crate::disk::Receipts;
 use crate::jobs::{Failure, Job, JobHandle, JobState, Next, Stop};
@@ -118,7 +119,7 @@ impl Job for DropJob {
             return Ok(Next::WhenWoken(if left.is_zero() { self.every } else { left }));
         };
         handle.working(format!("deletes files of {place} here that lie in the bucket"));
-        match self.archiver.drop_local(&place, false, &Unwatched { handle, stop: &self.stop }) {
+        match self.archiver.drop_local(&place, false, &JobWatch { handle: Some(handle), stop: &self.stop }) {
             Ok(_) => Ok(Next::Again),
             Err(error) => {
                 let why = format!("{place}: {error}");
@@ -130,22 +131,6 @@ impl Job for DropJob {
                 Err(why.into())
             }
         }
-    }
-}
-
-/// Nobody but the node, which may end.
-struct Unwatched<'a> {
-    handle: &'a JobHandle,
-    stop: &'a Stop,
-}
-
-impl ArchiveWatch for Unwatched<'_> {
-    fn moved(&self, _: u64) {
-        self.handle.sign();
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stop.is_stopped()
     }
 }
 

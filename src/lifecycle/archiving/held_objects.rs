@@ -4,11 +4,12 @@
 //! 2. Its manifest is noted before the receipt is. It stays when the receipt goes, and when the hour here changes or is gone.
 //! 3. One that turns out to be lost counts no more, and what it held is kept ([`BucketManifests::lose`]).
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver, CopyState};
 use super::receipt::{LARGEST, Receipt};
-use crate::archive::{Hash, HourManifest, HourPlace, PackedHour, Timestamp};
+use crate::archive::{FileName, Hash, HourManifest, HourPlace, PackedHour, Timestamp, name, parse_file_name};
 use crate::bucket::BucketError;
 use crate::disk::{Base, BucketManifests, Receipts};
 use crate::sync::crawl::CrawlError;
@@ -43,6 +44,22 @@ impl Archiver {
             }
         }
         Ok(held)
+    }
+
+    /// Whether nothing of an hour lies here but tombstones that its objects know, what these hide, and what is still being written.
+    pub(super) fn is_in_bucket_alone(&self, base: &Base, place: &HourPlace) -> Result<bool, CrawlError> {
+        if self.disk(base.stamp_in_bucket(&place.path()))?.is_none() {
+            return Ok(false);
+        }
+        let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(false) };
+        let objects = self.disk(BucketManifests::of(base).read(place))?;
+        let known: HashSet<&str> =
+            objects.iter().flat_map(|(_, object)| object.tombstones()).map(AsRef::as_ref).collect();
+        let is_known = |name: &str| {
+            known.contains(name::tombstone_of(name).as_str()) || parse_file_name(name) == FileName::Temporary
+        };
+        let scan = self.disk(dir.scan())?;
+        Ok(!objects.is_empty() && scan.iter().all(|(name, _)| std::str::from_utf8(name).is_ok_and(is_known)))
     }
 
     /// The object is not what it should be, as was read twice.

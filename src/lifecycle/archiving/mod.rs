@@ -16,6 +16,7 @@ mod bucket_hours;
 mod drop_job;
 mod drop_local;
 mod held_objects;
+mod job_watch;
 mod learn;
 mod order;
 mod own_bucket;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use super::archiver::{ArchiveOutcome, ArchiveWatch, Archiver};
+use super::archiver::{ArchiveOutcome, Archiver};
+use super::job_watch::JobWatch;
 use super::learn::LearnedStreams;
 use super::upload_order;
 use crate::archive::{HourPlace, Timestamp};
@@ -114,14 +115,14 @@ impl Job for UploadJob {
         }
         // What waits is known before the store is asked for anything.
         if !self.is_tidy {
-            self.archiver.end_abandoned(&Unwatched { handle: None, stop: &self.stop })?;
+            self.archiver.end_abandoned(&JobWatch { handle: None, stop: &self.stop })?;
             self.is_tidy = true;
         }
         if let Some(streams) = self.plan.learns.as_ref().filter(|_| !self.has_learned) {
             // What cannot be learned now holds no upload up.
             self.has_learned = true;
             handle.working("looks in the bucket for hours that are not known here");
-            self.archiver.learn(streams, &Unwatched { handle: Some(handle), stop: &self.stop })?;
+            self.archiver.learn(streams, &JobWatch { handle: Some(handle), stop: &self.stop })?;
         }
         let Some(place) = self.waiting.pop() else {
             handle.doing("all that is sealed is in the bucket, or another node comes before");
@@ -132,7 +133,7 @@ impl Job for UploadJob {
         }
         handle.working(format!("uploads {place}"));
         handle.progress((self.found - self.waiting.len()) as u64, self.found as u64);
-        match self.archiver.archive(&place, &Unwatched { handle: Some(handle), stop: &self.stop }) {
+        match self.archiver.archive(&place, &JobWatch { handle: Some(handle), stop: &self.stop }) {
             Ok(
                 ArchiveOutcome::Archived { .. }
                 | ArchiveOutcome::WasArchived
@@ -149,23 +150,5 @@ impl Job for UploadJob {
                 Err(why.into())
             }
         }
-    }
-}
-
-/// Nobody but the node, which may end.
-struct Unwatched<'a> {
-    handle: Option<&'a JobHandle>,
-    stop: &'a Stop,
-}
-
-impl ArchiveWatch for Unwatched<'_> {
-    fn moved(&self, _: u64) {
-        if let Some(handle) = self.handle {
-            handle.sign();
-        }
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stop.is_stopped()
     }
 }
