@@ -45,7 +45,8 @@ pub(super) async fn file(
     let found = app.ask_light(move |app| open(app, &parts)).await?;
     let found = match found {
         Found::Here(reply) => reply,
-        Found::Absent => open_absent(&app, &path.parts).await?,
+        // Boxed, as every connection would have room for it otherwise.
+        Found::Absent => Box::pin(open_absent(&app, &path.parts)).await?,
     };
     Ok(file_response(&request.headers, &request.method, found))
 }
