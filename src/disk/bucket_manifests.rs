@@ -3,7 +3,8 @@
 //! An hour holds what lies in its directory and what these say that its objects hold, so that it is listed as before when its directory is
 //! gone. DIGEST is the SHA-256 of the file itself: one that is damaged is seen by that, and counts as none; the bucket has it as well.
 //!
-//! That of an object which turned out to be lost is kept as `DIGEST.lost`: nothing of it is listed, and it says what there was.
+//! That of an object which turned out to be lost is kept as `DIGEST.lost`: nothing of it is listed, it says what there was, and what it hid
+//! stays hidden. One that is damaged is kept as `DIGEST.damaged`, for whoever wants to look.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -69,12 +70,7 @@ impl<'b> BucketManifests<'b> {
 
     /// Notes which bucket the objects lie in, flushed.
     pub fn set_bucket(self, bucket: &str) -> Result<()> {
-        let top = self.base.dir(Path::new(""))?;
-        let mut dir = top.ok_or_else(|| DiskError::io("open the directory", self.base.path(), Errno::NOENT))?;
-        for name in [OWN_DIR, DIR] {
-            dir = make_dir(&dir, OsStr::new(name))?;
-        }
-        replace(&dir, OsStr::new(BUCKET), format!("{bucket}\n").as_bytes())
+        replace(&self.make(&[])?, OsStr::new(BUCKET), format!("{bucket}\n").as_bytes())
     }
 
     /// The hours that have one.
@@ -168,12 +164,8 @@ impl<'b> BucketManifests<'b> {
 
     /// Notes what an object of the hour holds, flushed: `bytes` is its manifest, and `digest` the SHA-256 of that. It is not lost then.
     pub fn write(self, place: &HourPlace, digest: Hash, bytes: &[u8]) -> Result<()> {
-        let top = self.base.dir(Path::new(""))?;
-        let mut dir = top.ok_or_else(|| DiskError::io("open the directory", self.base.path(), Errno::NOENT))?;
         let (stream, hour) = (&place.stream, place.hour.to_string());
-        for name in [OWN_DIR, DIR, stream.channel.as_str(), stream.quality.as_str(), &hour] {
-            dir = make_dir(&dir, OsStr::new(name))?;
-        }
+        let dir = self.make(&[stream.channel.as_str(), stream.quality.as_str(), &hour])?;
         // What a killed process has left; nobody else writes here.
         clear_temporaries(&dir)?;
         replace(&dir, &name_of(digest, ENDING), bytes)?;
@@ -181,6 +173,12 @@ impl<'b> BucketManifests<'b> {
             sync_dir(&dir)?;
         }
         Ok(())
+    }
+
+    fn make(self, below: &[&str]) -> Result<Dir> {
+        let top = self.base.dir(Path::new(""))?;
+        let top = top.ok_or_else(|| DiskError::io("open the directory", self.base.path(), Errno::NOENT))?;
+        [OWN_DIR, DIR].iter().chain(below).try_fold(top, |dir, name| make_dir(&dir, OsStr::new(name)))
     }
 
     /// An object turned out to be lost: what it held does not count any more, and is kept, flushed. False if it was not noted.
@@ -218,6 +216,12 @@ impl<'b> BucketManifests<'b> {
     pub fn is_dropped(self, place: &HourPlace) -> Result<bool> {
         let Some(dir) = self.dir(place)? else { return Ok(false) };
         Ok(dir.stat_file(OsStr::new(DROPPED))?.is_some())
+    }
+
+    /// All files of the hour are here again.
+    pub fn forget_dropped(self, place: &HourPlace) -> Result<()> {
+        let Some(dir) = self.dir(place)? else { return Ok(()) };
+        if dir.remove_file(OsStr::new(DROPPED))? { sync_dir(&dir) } else { Ok(()) }
     }
 
     /// Forgets what an object of the hour holds, flushed; false if it was not noted.
@@ -291,6 +295,9 @@ mod tests {
         assert!(!notes.is_dropped(&place).unwrap());
         notes.note_dropped(&place).unwrap();
         assert!(notes.is_dropped(&place).unwrap());
+        notes.forget_dropped(&place).unwrap();
+        assert!(!notes.is_dropped(&place).unwrap());
+        notes.note_dropped(&place).unwrap();
         // What is lost is kept and does not count, until it is there again or is written anew.
         let (digest, lost) = expected[1].clone();
         assert!(notes.lose(&place, digest).unwrap() && !notes.lose(&place, digest).unwrap());

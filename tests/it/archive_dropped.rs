@@ -139,6 +139,7 @@ fn hours_that_left_the_disk_are_listed_played_cut_and_given_as_before() {
     let back = again.run(&["archive", "restore", "desertbus", "--json"]).json(0);
     assert_eq!(back["summary"]["errors"], 0, "{back}");
     assert_eq!(hour_files(&archive), segments.len());
+    assert!(again.get("/api/v1/timeline/desertbus/source?pixels=10").json()["in_bucket"].is_null());
     again.terminate();
     let again = node(&archive).start();
     answers(&again);

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use super::own_bucket::claim;
+use super::own_bucket::is_noted;
 use super::receipt::{LARGEST, Receipt};
 use crate::archive::{Hash, HourManifest, HourPlace, PackedHour, name};
 use crate::bucket::{Bucket, BucketIdentity, SegmentReader};
@@ -54,7 +54,7 @@ impl ObjectNotes {
     /// A look at the disk, and at manifests that are not in memory.
     fn find(&self, place: &HourPlace, file: &str, bucket: &BucketIdentity) -> Result<Found, AbsentError> {
         if let Ok(base) = self.guard.base() {
-            claim(&base, bucket).map_err(|error| absent(place, file, "another_bucket", &error))?;
+            is_noted(&base, bucket).map_err(|error| absent(place, file, "another_bucket", &error))?;
         }
         let failed = |error: DiskError| absent(place, file, "failed", &error);
         let objects = self.objects(place).map_err(failed)?;

@@ -1,18 +1,20 @@
 //! Frees the disk: files of an hour that lie in the bucket as well are deleted here, and read from there from then on.
 //!
 //! 1. An hour goes only while it is what was sealed, which its directory's own time says, and what was sealed was read back from the bucket.
-//! 2. Of its files those go that an object holds under the same name with the same SHA-256. Tombstones, what they hide, and what nobody
-//!    understands stay.
+//! 2. Of its files those go that an object holds under the same name with the same SHA-256, and that are listed from there. Tombstones, what
+//!    they hide, and what nobody understands stay.
 //! 3. Right before, the store is asked whether these objects are still there with their sizes; where they were read back longer than a day ago
 //!    all of them is read back again. A store that does not answer frees nothing.
 //! 4. What the objects hold is noted here before anything goes, so that the hour is listed as before, whatever is interrupted when.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::time::SystemTime;
 
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver, CopyState, unless_stopped};
 use super::order::{ArchiveObserver, Work};
 use super::own_bucket::claim;
+use crate::archive::name::{may_be_hidden, stem};
 use crate::archive::{HourManifest, HourPlace, ManifestFile, ObjectName, PackedHour, Span, Timestamp};
 use crate::bucket::BucketError;
 use crate::disk::{BucketManifests, Dir, DiskError, atomic};
@@ -40,14 +42,16 @@ struct Droppable<'m> {
 
 impl<'m> Droppable<'m> {
     /// Those that one of these objects holds. What any object holds under the same name with other bytes stays, as one could not be told from
-    /// the other.
+    /// the other; and what a tombstone of any hides that is not here, as it would not be listed any more.
     fn of(sealed: &'m HourManifest, objects: Vec<HourManifest>, others: &[HourManifest]) -> Self {
+        let noted = objects.iter().chain(others);
+        let hidden: HashSet<&str> = noted.flat_map(HourManifest::tombstones).map(|tombstone| stem(tombstone)).collect();
         let held = |object: &HourManifest, file: &ManifestFile| {
             object.position(&file.name).and_then(|at| object.files().get(at)).cloned()
         };
         let is_one = |file: &&ManifestFile| {
             let mut all = objects.iter().chain(others).filter_map(|object| held(object, file));
-            all.all(|other| other == **file)
+            all.all(|other| other == **file) && !(may_be_hidden(&file.name) && hidden.contains(stem(&file.name)))
         };
         let mut left: Vec<&ManifestFile> = sealed.files().iter().filter(is_one).collect();
         let mut found = Self { files: Vec::new(), objects: Vec::new() };
@@ -126,8 +130,12 @@ impl Archiver {
         let read_back = receipt.objects;
         let (objects, others): (Vec<_>, Vec<_>) =
             objects.into_iter().partition(|(object, _)| read_back.contains(object));
-        let others: Vec<HourManifest> = others.into_iter().map(|(_, manifest)| manifest).collect();
-        let objects: Vec<HourManifest> = objects.into_iter().map(|(_, manifest)| manifest).collect();
+        let manifests = |of: Vec<_>| of.into_iter().map(|(_, manifest)| manifest).collect::<Vec<HourManifest>>();
+        let (objects, mut others) = (manifests(objects), manifests(others));
+        let notes = BucketManifests::of(&base);
+        for digest in self.disk(notes.lost_digests(place))? {
+            others.extend(self.disk(notes.lost_manifest(place, digest))?);
+        }
         let goes = Droppable::of(&sealed, objects, &others);
         if goes.files.is_empty() {
             return Ok(DropOutcome::NothingHere);
@@ -179,6 +187,7 @@ fn changed_there(name: &ObjectName) -> ArchiveError {
 mod tests {
     use super::*;
     use crate::archive::Hash;
+    use crate::archive::name::tombstone_of;
 
     fn manifest(files: &[(u8, u8)]) -> HourManifest {
         let file = |(name, content): &(u8, u8)| ManifestFile {
@@ -200,5 +209,9 @@ mod tests {
         assert_eq!(names, ["01", "03"]);
         assert_eq!(goes.objects.len(), 2);
         assert!(Droppable::of(&sealed, vec![manifest(&[(2, 9)])], &[]).files.is_empty());
+        // What somebody else's tombstone in the bucket would hide.
+        let hides = vec![tombstone_of(&sealed.files()[0].name).into()];
+        let foreign = HourManifest::new(sealed.place().clone(), Vec::new(), hides).unwrap();
+        assert_eq!(Droppable::of(&sealed, vec![sealed.clone()], &[foreign]).files.len(), 3);
     }
 }

@@ -16,13 +16,18 @@ pub enum OwnBucketError {
 
 /// An error if what is noted of objects is about another bucket than this one; where nothing was noted it will be about this one.
 pub(super) fn claim(base: &Base, named: &BucketIdentity) -> Result<(), OwnBucketError> {
-    let (manifests, named) = (BucketManifests::of(base), named.to_string());
-    match manifests.bucket()? {
-        Some(known) if known == named => Ok(()),
+    if is_noted(base, named)? { Ok(()) } else { Ok(BucketManifests::of(base).set_bucket(&named.to_string())?) }
+}
+
+/// Whether the notes are said to be about this bucket; an error if they are about another one. Writes nothing.
+pub(super) fn is_noted(base: &Base, named: &BucketIdentity) -> Result<bool, OwnBucketError> {
+    let named = named.to_string();
+    match BucketManifests::of(base).bucket()? {
+        Some(known) if known == named => Ok(true),
         Some(known) => {
             let path = base.path().join(BucketManifests::bucket_path()).display().to_string();
             Err(OwnBucketError::Other { known, named, path })
         }
-        None => Ok(manifests.set_bucket(&named)?),
+        None => Ok(false),
     }
 }

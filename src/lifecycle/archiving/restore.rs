@@ -23,7 +23,7 @@ use crate::archive::name::{is_tombstone, may_be_hidden, stem};
 use crate::archive::{FileName, Hash, HourPlace, ManifestFile, ObjectName, ObjectPiece, PackedHour, parse_file_name};
 use crate::bucket::BucketError;
 use crate::disk::atomic::sync_dir;
-use crate::disk::{Dir, Download, DownloadError, NewFile};
+use crate::disk::{BucketManifests, Dir, Download, DownloadError, NewFile};
 use crate::sync::crawl::CrawlError;
 use crate::wire::ArchiveSummary;
 
@@ -135,10 +135,11 @@ impl Archiver {
         if let Some((_, ArchiveError::Bucket(error))) = &damaged {
             self.figures.failed(error);
         }
-        match damaged.map(|(_, error)| error).or(failed) {
-            Some(error) => Err(error),
-            None => Ok((came.files, came.bytes)),
+        if let Some(error) = damaged.map(|(_, error)| error).or(failed) {
+            return Err(error);
         }
+        self.disk(BucketManifests::of(&base).forget_dropped(place))?;
+        Ok((came.files, came.bytes))
     }
 
     fn fetch(

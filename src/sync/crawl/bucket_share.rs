@@ -24,9 +24,7 @@ impl Keeper {
         let scan = self.disk(dir.scan())?;
         Ok(Some(HourTotals::of(&contents_of(Some(&scan), &[], &path))))
     }
-}
 
-impl Keeper {
     /// Hours of a quality, from the first to the last one, of which files lie in a bucket and not here, in order.
     pub fn in_bucket_alone(&self, stream: &Stream, first: Hour, last: Hour) -> Result<Vec<Hour>, CrawlError> {
         let base = self.base()?;
@@ -47,9 +45,7 @@ impl Keeper {
         }
         Ok(alone)
     }
-}
 
-impl Keeper {
     /// Bytes of hours of which nothing lies on this disk, as of a minute ago at most.
     pub(super) fn bytes_in_bucket_alone(&self) -> Result<u64, CrawlError> {
         let mut counted = self.in_bucket.0.lock();
