@@ -45,7 +45,7 @@ pub use crawl::{
 pub use digests::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
 };
-pub use explain::{ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
+pub use explain::{ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, StoredFile, UnreadFile, why_not_played};
 pub use jobs::JobReport;
 pub use mass_loss::{AcceptMissing, DoubtReport};
 pub use newer::OrNewer;

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Stream;
 use super::coverage::Stretch;
 use super::time::Timestamp;
 
@@ -48,11 +49,13 @@ pub enum HoleReason {
     NotRecording = 13,
     /// The recorder here: it is an ad, and those are left out.
     Ad = 14,
+    /// What was in it lay in an object of the bucket that is lost, all peers were asked, and none has it.
+    ObjectLost = 15,
 }
 
 impl HoleReason {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::PeerHas,
         Self::Fetching,
         Self::NobodyHas,
@@ -68,6 +71,7 @@ impl HoleReason {
         Self::DiskFull,
         Self::NotRecording,
         Self::Ad,
+        Self::ObjectLost,
     ];
 
     /// Whether it says why this node has not got it in the first place, which it can say although some peers were not asked.
@@ -103,6 +107,7 @@ impl HoleReason {
             Self::DiskFull => "disk_full",
             Self::NotRecording => "not_recording",
             Self::Ad => "ad",
+            Self::ObjectLost => "object_lost",
         }
     }
 
@@ -142,6 +147,14 @@ pub struct MissedRecording {
     pub reason: HoleReason,
     /// For people.
     pub detail: String,
+}
+
+/// What was here and is lost, of what did not lie on this disk.
+pub trait LostContent: Send + Sync {
+    /// Another number after each change.
+    fn version(&self) -> u64;
+    /// Segments of it that lie in a hole, cut to it. May look at the disk.
+    fn within(&self, stream: &Stream, hole: Stretch) -> Vec<Stretch>;
 }
 
 /// A hole that is open.

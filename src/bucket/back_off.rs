@@ -45,13 +45,27 @@ impl<E: Clone> BackOff<E> {
 
     /// The error that is still the answer for a file of an object.
     pub(super) fn answer(&self, object: Hash, at: usize, now: Instant) -> Option<E> {
+        self.of(object, at).find(|failure| now < failure.until).map(|failure| failure.error.clone())
+    }
+
+    /// The error that was last given for a file of an object and after which nothing went well.
+    pub(super) fn last(&self, object: Hash, at: usize) -> Option<E> {
+        self.of(object, at).next().map(|failure| failure.error.clone())
+    }
+
+    fn of(&self, object: Hash, at: usize) -> impl Iterator<Item = &Failure<E>> {
         let parts = [FailedPart::Store, FailedPart::Object(object), FailedPart::File(object, at)];
-        let failures = parts.iter().filter_map(|part| self.failed.get(part));
-        failures.filter(|failure| now < failure.until).map(|failure| failure.error.clone()).next()
+        parts.into_iter().filter_map(|part| self.failed.get(&part))
     }
 
     pub(super) fn failed(&mut self, part: FailedPart, error: E, now: Instant) {
-        let longest = if part == FailedPart::Store { LONGEST_OF_THE_STORE } else { LONGEST_OF_AN_OBJECT };
+        // A store that says what is wrong with an object is there.
+        let longest = if part == FailedPart::Store {
+            LONGEST_OF_THE_STORE
+        } else {
+            self.failed.remove(&FailedPart::Store);
+            LONGEST_OF_AN_OBJECT
+        };
         let before = self.failed.remove(&part);
         // Several that were asked for at once fail at once, and are one failure.
         if let Some(failure) = before.as_ref().filter(|failure| now < failure.until) {
@@ -98,6 +112,16 @@ mod tests {
         back_off.failed(FailedPart::Object(other), "gone", after(30));
         let answers = [(object, 3), (object, 4), (other, 3)].map(|(hash, at)| back_off.answer(hash, at, after(30)));
         assert_eq!(answers, [Some("damaged"), None, Some("gone")]);
+        assert_eq!(back_off.answer(object, 3, after(99)), None);
+        assert_eq!(back_off.last(object, 3), Some("damaged"), "nothing went well since");
+        back_off.failed(FailedPart::Store, "away", after(100));
+        assert_eq!(back_off.last(other, 3), Some("away"));
+        back_off.failed(FailedPart::Object(other), "cold", after(101));
+        assert_eq!(
+            (back_off.last(other, 3), back_off.answer(object, 0, after(101))),
+            (Some("cold"), None),
+            "it answers"
+        );
     }
 
     #[test]

@@ -125,6 +125,12 @@ impl SegmentReader {
         ReaderFigures { kept_wrong, kept_bytes, limit_bytes, ..counters.figures() }
     }
 
+    /// Why a file of an object could not be read when it was last asked for; `None` if nothing is known against it.
+    pub fn last_failure(&self, object: &PackedHour, name: &str) -> Option<SegmentReadError> {
+        let at = object.manifest().position(name)?;
+        self.shared.state.lock().back_off.last(object.object_name().manifest, at)
+    }
+
     async fn kept(&self, file: &ManifestFile) -> Option<File> {
         let (hash, size) = (file.sha256, file.size);
         if !self.shared.tools.cache.contains(&hash) {

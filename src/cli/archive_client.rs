@@ -284,6 +284,14 @@ impl ArchiveClient {
         self.get_json(&["api", "v1", "explain", channel, quality], &[("at", at.as_str())]).await
     }
 
+    /// Where a file of an hour lies, if an object of the bucket holds it or held it; and what retention does with its hour.
+    pub async fn explained_file(&self, place: &HourPlace, name: &str) -> anyhow::Result<ExplainedTime> {
+        let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
+        let at = place.hour.start().to_string();
+        let query = [("at", at.as_str()), ("file", name)];
+        self.get_json(&["api", "v1", "explain", channel, quality], &query).await
+    }
+
     fn count(&self) {
         if self.api().is_none_or(|api| api.local().is_none()) {
             self.requests.fetch_add(1, Ordering::Relaxed);

@@ -167,10 +167,11 @@ async fn explain_time(
         let mut out = stdout();
         if config.json {
             let explained = ExplainedTime::new(&stream, at, &found).with_ledger(ledger.0, ledger.1);
-            out.json(&explained.with_limits(known.limits))?;
+            out.json(&explained.with_limits(known.limits).with_stored(known.stored))?;
         } else {
             as_text(&mut out, &stream, at, &found)?;
             ledger_as_text(&mut out, &ledger)?;
+            known.stored.iter().try_for_each(|stored| writeln!(out, "  bucket  {stored}"))?;
             known.limits.iter().try_for_each(|limits| writeln!(out, "  limits  {limits}"))?;
         }
     }

@@ -10,14 +10,17 @@ use super::app::{Answer, App};
 use super::request::{FromQuery, Parameters, Query, StreamPath};
 use crate::archive::explain::Search;
 use crate::archive::{HourPlace, Stream, Timestamp};
-use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED};
+use crate::lifecycle::archiving::stored_file;
+use crate::sync::crawl::CrawlError;
+use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED, StoredFile, UnreadFile};
 
 /// Answers `GET /api/v1/explain/{channel}/{quality}`.
 #[utoipa::path(
     get, path = "/api/v1/explain/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("at" = String, Query, description = "a time")
+        ("at" = String, Query, description = "a time"),
+        ("file" = Option<String>, Query, description = "the name of a file of its hour: `stored` tells where that lies, instead of the played segment")
     ),
     responses(
         (status = 200, body = ExplainedTime), (status = 400, description = "a parameter is wrong or missing"),
@@ -27,20 +30,25 @@ use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED};
 pub(super) async fn explain(
     State(app): State<Arc<App>>,
     StreamPath(stream): StreamPath,
-    Query(ExplainQuery(at)): Query<ExplainQuery>,
+    Query(asked): Query<ExplainQuery>,
 ) -> Answer<ExplainedTime> {
-    app.ask(move |app| look(app, &stream, at)).await.map(Json)
+    app.ask(move |app| look(app, &stream, &asked)).await.map(Json)
 }
 
-pub(super) struct ExplainQuery(Timestamp);
+pub(super) struct ExplainQuery {
+    at: Timestamp,
+    file: Option<String>,
+}
 
 impl FromQuery for ExplainQuery {
     fn read(given: &Parameters) -> Result<Self, Problem> {
-        given.needed_time("at").map(Self)
+        let file = given.each("file", |name: &str| Ok(name.to_owned()))?;
+        Ok(Self { at: given.needed_time("at")?, file })
     }
 }
 
-fn look(app: &App, stream: &Stream, at: Timestamp) -> Result<ExplainedTime, Problem> {
+fn look(app: &App, stream: &Stream, asked: &ExplainQuery) -> Result<ExplainedTime, Problem> {
+    let at = asked.at;
     app.node.keeper.ensure_structure()?;
     let hours = app.node.keeper.index().catalog().hours(&stream.to_string(), ..).into_iter().collect();
     let mut search = Search::new(at, &hours);
@@ -50,6 +58,22 @@ fn look(app: &App, stream: &Stream, at: Timestamp) -> Result<ExplainedTime, Prob
     let (open, closed) = app.node.keeper.index().holes_at(stream, at, MOST_CLOSED)?;
     let open = open.map(|entry| HoleRecord::from(entry.hole).known(&entry));
     let closed = closed.iter().map(ClosedHole::from).collect();
+    let found = search.found();
+    let at_hour = |hour| HourPlace { stream: stream.clone(), hour };
+    let stored = match (&asked.file, &found.chosen) {
+        (Some(name), _) => stored(app, &at_hour(at.hour()), name)?,
+        (None, Some(piece)) => stored(app, &at_hour(piece.hour), &piece.file.name())?,
+        (None, None) => None,
+    };
     let limits = app.node.retention.limits_of(&HourPlace { stream: stream.clone(), hour: at.hour() })?;
-    Ok(ExplainedTime::new(stream, at, &search.found()).with_ledger(open, closed).with_limits(Some(limits)))
+    let explained = ExplainedTime::new(stream, at, &found).with_ledger(open, closed);
+    Ok(explained.with_limits(Some(limits)).with_stored(stored))
+}
+
+fn stored(app: &App, place: &HourPlace, name: &str) -> Result<Option<StoredFile>, Problem> {
+    let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
+    let stored = stored_file(&base, place, name).map_err(CrawlError::Disk)?;
+    let failure = app.node.keeper.absent_files().and_then(|absent| absent.failure(place, name));
+    let unread = failure.map(|error| UnreadFile { reason: error.reason.to_owned(), why: error.why });
+    Ok(stored.map(|stored| StoredFile { unread, ..stored }))
 }

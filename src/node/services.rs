@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::survey::SurveyJob;
 use super::{BucketOptions, NodeError, NodeOptions};
+use crate::archive::hole_reasons::LostContent;
 use crate::archive::problems::layout::VideoDir;
 use crate::archive::{Span, Timestamp};
 use crate::bucket::SegmentReader;
@@ -119,12 +120,19 @@ impl Services {
         let rules = Arc::clone(&retention) as Arc<dyn HourRules>;
         let knowledge = Arc::<Knowledge>::default();
         let missed = Arc::<MissedQueue>::default();
+        let archiver = options.bucket.as_ref().map(|BucketOptions { bucket, .. }| {
+            let (keeper, keep_free) = (Arc::clone(&keeper), options.thresholds.keep_free);
+            Arc::new(Archiver::new(keeper, bucket.clone(), keep_free, tokio::runtime::Handle::current()))
+        });
+        let lost_objects =
+            archiver.as_ref().map(|archiver| Arc::clone(archiver.lost_objects()) as Arc<dyn LostContent>);
         let asks = PeerQuery {
             wants: options.backfill.wants.asker(&keeper),
             rules: Arc::clone(&rules),
             peers: sources.asker(),
             quarantine: Arc::clone(&quarantine),
             missed: Arc::clone(&missed),
+            lost_objects,
         };
         let holes = Arc::clone(keeper.index());
         let reasons = ReasonFinder::new(holes, Arc::clone(&knowledge), asks, crawl.ready(), registry)?;
@@ -173,10 +181,6 @@ impl Services {
             let parts = MapParts { keeper: Arc::clone(&keeper), ready: crawl.ready(), nodes };
             jobs.push((Box::new(MapWriter::new(parts, every, stop.clone())), Wake::new(&stop)));
         }
-        let archiver = options.bucket.as_ref().map(|BucketOptions { bucket, .. }| {
-            let (keeper, keep_free) = (Arc::clone(&keeper), options.thresholds.keep_free);
-            Arc::new(Archiver::new(keeper, bucket.clone(), keep_free, tokio::runtime::Handle::current()))
-        });
         if let (Some(archiver), Some(BucketOptions { every, limits: local, learns, .. })) = (&archiver, &options.bucket)
         {
             let (name, known) = (options.name.clone(), sources.peers());

@@ -132,7 +132,7 @@ pub struct HoleRecord {
     /// When it was first seen. This and what follows is told of raw holes only, and not of what is missing at an edge.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub first_seen: Option<Timestamp>,
-    /// Why it is open: `peer_has`, `fetching`, `nobody_has`, `tombstoned`, `retention`, `disk_away`, `lost` or `not_asked`, or of the recorder
+    /// Why it is open: `peer_has`, `fetching`, `nobody_has`, `tombstoned`, `retention`, `disk_away`, `lost`, `object_lost` or `not_asked`, or of the recorder
     /// here `source_offline`, `source_stalled`, `source_skipped`, `not_received`, `disk_full`, `not_recording` or `ad`; absent until that was worked
     /// out for the first time.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -1,5 +1,7 @@
 //! What covers a point in time, as the API answers and `gapless explain` prints it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -29,6 +31,60 @@ pub struct ExplainedTime {
     /// What retention has done, or will do, with the hour of that time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub limits: Option<HourLimits>,
+    /// Where the bytes of the played segment lie, or of the file that was asked about, if an object of the bucket holds it or held it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stored: Option<StoredFile>,
+}
+
+/// Where a file lies that an object of the bucket holds or held.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoredFile {
+    /// It lies on this disk as well.
+    pub here: bool,
+    /// Which bucket.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bucket: Option<String>,
+    /// The objects that hold it, such as `v1/CHANNEL/QUALITY/HOUR/DIGEST.tar`.
+    pub objects: Vec<String>,
+    /// Those that held it and are lost.
+    #[serde(default)]
+    pub lost: Vec<String>,
+    /// Why it could not be read there when it was last asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unread: Option<UnreadFile>,
+}
+
+/// Why a file could not be read from the bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnreadFile {
+    /// A word for it, such as `unreachable` or `cold`.
+    pub reason: String,
+    /// What was answered.
+    pub why: String,
+}
+
+impl fmt::Display for StoredFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bucket = self.bucket.as_deref().unwrap_or("the bucket");
+        match &*self.objects {
+            [] => write!(
+                f,
+                "it was in {bucket}, in {}, which is lost: see `gapless archive verify`",
+                self.lost.join(", ")
+            )?,
+            objects => {
+                let alone = if self.here { "as well as on this disk" } else { "alone" };
+                write!(f, "in {bucket} {alone}: {}", objects.join(", "))?;
+                if !self.lost.is_empty() {
+                    write!(f, "; and in {}, which is lost", self.lost.join(", "))?;
+                }
+            }
+        }
+        let unread = self.unread.as_ref();
+        unread.map_or(Ok(()), |UnreadFile { reason, why }| {
+            write!(f, "; it could not be read from there ({reason}): {why}")
+        })
+    }
 }
 
 /// A segment that is not played, and why.
@@ -69,6 +125,12 @@ impl ExplainedTime {
         Self { hole, was_missing, ..self }
     }
 
+    /// With where that segment lies.
+    #[must_use]
+    pub fn with_stored(self, stored: Option<StoredFile>) -> Self {
+        Self { stored, ..self }
+    }
+
     /// With what retention does with its hour.
     #[must_use]
     pub fn with_limits(self, limits: Option<HourLimits>) -> Self {
@@ -98,6 +160,7 @@ impl ExplainedTime {
             hole,
             was_missing: Vec::new(),
             limits: None,
+            stored: None,
         }
     }
 }

@@ -102,7 +102,11 @@ pub(super) async fn explain(
         if let Some((peer, names)) = &offered {
             add_peer(&mut account, peer, rules, place, &contents, names, name);
         }
-        if let Some(limits) = here.explained(&place.stream, place.hour.start()).await?.limits {
+        let explained = here.explained_file(place, name).await?;
+        if let Some(stored) = explained.stored {
+            account.add("bucket", stored.to_string(), json!(stored));
+        }
+        if let Some(limits) = explained.limits {
             account.add("limits", limits.to_string(), json!(limits));
         }
         if matches == Some(false) {

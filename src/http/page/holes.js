@@ -17,6 +17,7 @@ const REASONS = {
   retention: "not kept", disk_away: "the disk was away", not_asked: "not asked yet", lost: "damaged here; nobody else has it",
   source_offline: "the source was offline", source_stalled: "the source stood still", source_skipped: "the source left it out",
   not_received: "it did not come", disk_full: "the disk was full", not_recording: "nobody recorded", ad: "it is an ad",
+  object_lost: "its object in the bucket is lost",
 };
 
 /** The reason of a hole in words; nothing where none is known. */

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::bucket_figures::BucketFigures;
+use super::lost_objects::LostObjects;
 use super::own_bucket::{OwnBucketError, claim};
 use crate::archive::object_trailer::LARGEST_MANIFEST;
 use crate::archive::{Hash, HourManifest, HourPlace, ObjectName, PackedHour, Timestamp};
@@ -147,6 +148,7 @@ pub struct Archiver {
     /// Whether it was said that uploads which were left behind cannot be listed.
     pub(super) told_unlisted: AtomicBool,
     pub(super) figures: BucketFigures,
+    pub(super) lost_objects: Arc<LostObjects>,
 }
 
 impl Archiver {
@@ -155,7 +157,8 @@ impl Archiver {
         let sealer = Sealer::new(Arc::clone(&keeper));
         let told_unlisted = AtomicBool::new(false);
         let (turn, figures) = (Mutex::default(), BucketFigures::default());
-        Self { keeper, bucket, keep_free, sealer, runtime, turn, told_unlisted, figures }
+        let lost_objects = Arc::new(LostObjects::new(Arc::clone(keeper.guard())));
+        Self { keeper, bucket, keep_free, sealer, runtime, turn, told_unlisted, figures, lost_objects }
     }
 
     pub fn bucket(&self) -> &Bucket {
@@ -165,6 +168,11 @@ impl Archiver {
     /// What is known of it without asking it.
     pub fn figures(&self) -> &BucketFigures {
         &self.figures
+    }
+
+    /// What lost objects held.
+    pub fn lost_objects(&self) -> &Arc<LostObjects> {
+        &self.lost_objects
     }
 
     /// A few looks at the disk.

@@ -175,6 +175,12 @@ impl AbsentFiles for BucketFiles {
         })
     }
 
+    fn failure(&self, place: &HourPlace, file: &str) -> Option<AbsentError> {
+        let Ok(Found::In(packed, _)) = self.notes.find(place, file, &self.bucket.identity()) else { return None };
+        let error = self.reader.last_failure(&packed, file)?;
+        Some(absent(place, file, error.reason(), &error))
+    }
+
     fn open_blocking(&self, place: &HourPlace, file: &str) -> Result<AbsentFile, AbsentError> {
         match self.notes.find(place, file, &self.bucket.identity())? {
             Found::In(packed, sha256) => match self.reader.open_blocking(&packed, file) {

@@ -82,6 +82,7 @@ impl Archiver {
             }
         }
         self.disk(BucketManifests::of(base).lose(place, digest))?;
+        self.lost_objects.changed();
         self.figures.lost(if was_archived { Some(self.bytes(place)?) } else { None });
         self.keeper.reconcile(std::slice::from_ref(place), false)?;
         Ok(())

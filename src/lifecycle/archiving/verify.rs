@@ -114,20 +114,26 @@ impl Archiver {
                 Ok(()) => {
                     tracing::info!(name: "object_found", object = %packed.object_name(), "an object of the bucket that was lost is there again");
                     self.disk(notes.find(place, digest))?;
-                    self.figures.found();
+                    self.found();
                     self.keeper.reconcile(std::slice::from_ref(place), false)?;
                     *bytes += packed.size();
                     right.push(digest);
                 }
                 Err(ArchiveError::Bucket(error)) if error.is_loss() && rest.is_none() => {
                     self.disk(notes.forget_lost(place, digest))?;
-                    self.figures.found();
+                    self.found();
                 }
                 Err(ArchiveError::Bucket(error)) if error.is_loss() => *lost = lost.take().or(Some(error)),
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// An object that was lost is none any more.
+    fn found(&self) {
+        self.figures.found();
+        self.lost_objects.changed();
     }
 
     pub(super) async fn check(

@@ -12,7 +12,7 @@ use super::gauges::{HoleGauges, Sums};
 use super::why::{HoleFacts, why};
 use super::{Knowledge, MissedQueue};
 use crate::archive::coverage::Stretch;
-use crate::archive::hole_reasons::{HoleKnowledge, MissedRecording, OpenHole};
+use crate::archive::hole_reasons::{HoleKnowledge, LostContent, MissedRecording, OpenHole};
 use crate::archive::{Hour, HourPlace, Span, Stream};
 use crate::index::{HoleKey, Index, IndexError};
 use crate::jobs::{Backoff, Failure, Job, JobHandle, JobState, Next};
@@ -45,6 +45,8 @@ pub struct PeerQuery {
     pub quarantine: Arc<QuarantineContents>,
     /// What recorders of this node missed.
     pub missed: Arc<MissedQueue>,
+    /// What objects of the bucket held that are lost, if there is a bucket.
+    pub lost_objects: Option<Arc<dyn LostContent>>,
 }
 
 pub struct ReasonFinder {
@@ -55,8 +57,8 @@ pub struct ReasonFinder {
     buried: Mutex<TombstonesNearHoles>,
     /// Turns true when the index has caught up with the disk: before, hours that were not read look missing.
     ready: tokio::sync::watch::Receiver<bool>,
-    /// What there was of turns of the index, of what is known of peers, of the quarantine and of changes when all was worked out last.
-    seen: Option<[u64; 4]>,
+    /// What there was of turns of the index, of what is known of peers, of the quarantine, of lost objects and of changes when all was worked out last.
+    seen: Option<[u64; 5]>,
     last: Instant,
     mended: Option<Instant>,
 }
@@ -83,7 +85,9 @@ impl Job for ReasonFinder {
             self.seen = None;
         }
         let of_quarantine = self.asks.quarantine.version();
-        let signs = [self.index.turns(), self.knowledge.version(), of_quarantine, self.index.catalog().read().seq];
+        let of_bucket = self.asks.lost_objects.as_ref().map_or(0, |lost| lost.version());
+        let changes = self.index.catalog().read().seq;
+        let signs = [self.index.turns(), self.knowledge.version(), of_quarantine, of_bucket, changes];
         if self.seen == Some(signs) && self.last.elapsed() < ANYWAY {
             return Ok(Next::WhenWoken(LOOK));
         }
@@ -191,6 +195,7 @@ impl ReasonFinder {
             away: away.iter().filter_map(|absence| absence.cut(hole)).collect(),
             missed: missed.iter().filter_map(|each| cut(each, hole)).collect(),
             damaged: self.asks.quarantine.lost_within(stream, hole),
+            lost_objects: self.asks.lost_objects.as_ref().map_or_else(Vec::new, |lost| lost.within(stream, hole)),
         };
         Ok(why(entry, &facts, SystemTime::now().into()))
     }

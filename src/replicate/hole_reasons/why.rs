@@ -51,6 +51,8 @@ pub struct HoleFacts {
     pub missed: Vec<MissedRecording>,
     /// What was here, was damaged, and lies in the quarantine.
     pub damaged: Vec<Stretch>,
+    /// What objects of the bucket held that are lost.
+    pub lost_objects: Vec<Stretch>,
 }
 
 /// Why a hole is open; what was known before holds on where those that it was learnt from were not asked since.
@@ -72,7 +74,7 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
     let with = |offer: HoleOffer| names(facts.peers.iter().filter(move |peer| peer.offer.as_ref() == Some(&offer)));
     let (coming, failed) = (with(HoleOffer::Coming), with(HoleOffer::Failed));
     let (buried, retired, away) = (total(&facts.tombstones), total(&facts.retired), total(&facts.away));
-    let damaged = total(&facts.damaged);
+    let (damaged, lost_objects) = (total(&facts.damaged), total(&facts.lost_objects));
     let is_most = |of: Span| of.us() > 0 && of.us() >= open.hole.length().us() / 2;
     let is_silent = |peer: &&PeerFacts| peer.heard.is_none_or(|heard| heard < open.grown);
     let silent = names(facts.peers.iter().filter(is_silent));
@@ -83,7 +85,8 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
     let missed = missed_most(&said).filter(|(_, of)| is_most(*of));
     let or_missed = |reason| missed.map_or(reason, |(reason, _)| reason);
     let or_away = |reason| if is_most(away) { HoleReason::DiskAway } else { or_missed(reason) };
-    let or_lost = |reason| if is_most(damaged) { HoleReason::Lost } else { or_away(reason) };
+    let or_object = |reason| if is_most(lost_objects) { HoleReason::ObjectLost } else { or_away(reason) };
+    let or_lost = |reason| if is_most(damaged) { HoleReason::Lost } else { or_object(reason) };
     let (reason, peers, sentence) = if !coming.is_empty() {
         let told = format!("{} it, which are being fetched or wait for their turn", has(&coming));
         (HoleReason::Fetching, coming, told)
@@ -106,9 +109,7 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
         let told = format!("asked, and have nothing in it: {}", all.join(", "));
         (or_lost(HoleReason::NobodyHas), all, told)
     };
-    let unfillable = (matches!(reason, HoleReason::NobodyHas | HoleReason::Lost) || reason.is_of_this_node())
-        && !facts.unwanted
-        && are_all_asked;
+    let unfillable = (is_nowhere(reason) || reason.is_of_this_node()) && !facts.unwanted && are_all_asked;
     let mut detail = sentence;
     for (what, of) in [("tombstones hide", buried), ("retention does not keep", retired)] {
         if of.us() > 0 {
@@ -118,6 +119,10 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
     if damaged.us() > 0 {
         let told = "was damaged here and lies in the quarantine: see `gapless quarantine list`";
         detail = format!("{detail}; {} s of it {told}", damaged.seconds());
+    }
+    if lost_objects.us() > 0 {
+        let told = "lay in an object of the bucket that is lost: see `gapless archive verify`";
+        detail = format!("{detail}; {} s of it {told}", lost_objects.seconds());
     }
     if let Some(first) = facts.away.first() {
         let last = facts.away.iter().map(|absence| absence.end).max().unwrap_or(first.end);
@@ -150,6 +155,11 @@ fn is_known_better(each: &MissedRecording, all: &[MissedRecording]) -> bool {
     each.reason == HoleReason::NotRecording && all.iter().any(knows)
 }
 
+/// Whether it says that nothing has it, as far as is known.
+const fn is_nowhere(reason: HoleReason) -> bool {
+    matches!(reason, HoleReason::NobodyHas | HoleReason::Lost | HoleReason::ObjectLost)
+}
+
 /// Whether it is said of one segment each; the others are said of all that lies between two segments that came.
 const fn is_exact(reason: HoleReason) -> bool {
     matches!(reason, HoleReason::SourceSkipped | HoleReason::NotReceived | HoleReason::DiskFull | HoleReason::Ad)
@@ -171,7 +181,7 @@ fn total(stretches: &[Stretch]) -> Span {
 fn held(before: &HoleKnowledge, fresh: &HoleKnowledge) -> Option<HoleKnowledge> {
     let holds = match before.reason {
         HoleReason::PeerHas | HoleReason::Fetching => before.peers.iter().any(|name| fresh.peers.contains(name)),
-        reason if matches!(reason, HoleReason::NobodyHas | HoleReason::Lost) || reason.is_of_this_node() => {
+        reason if is_nowhere(reason) || reason.is_of_this_node() => {
             before.unfillable && fresh.peers.iter().all(|name| before.peers.contains(name))
         }
         _ => false,

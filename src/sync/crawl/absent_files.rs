@@ -35,6 +35,9 @@ pub trait AbsentFiles: Send + Sync {
     /// Waits until all of the file is here.
     fn open<'f>(&'f self, place: &'f HourPlace, name: &'f str) -> BoxFuture<'f, Result<AbsentFile, AbsentError>>;
 
+    /// Why a file could not be brought here when it was last asked for, without asking. May look at the disk.
+    fn failure(&self, place: &HourPlace, name: &str) -> Option<AbsentError>;
+
     /// The names of what objects of the hour hold that were read back and are still there, as the store says now.
     fn held<'f>(&'f self, place: &'f HourPlace) -> BoxFuture<'f, Result<HashSet<String>, AbsentError>>;
 

@@ -42,6 +42,24 @@ fn who_has_it_comes_first_and_nobody_has_it_only_when_all_were_asked_since() {
     assert_eq!(told(&hole, &unwanted), (HoleReason::NotAsked, false, vec![]));
 }
 
+#[test]
+fn what_lay_in_an_object_that_is_lost_is_told_unless_somebody_has_it() {
+    let hole = entry(0, 10, 50);
+    let asked = peer("a", Some(60), None);
+    let lost = HoleFacts { lost_objects: vec![stretch(0, 4), stretch(4, 8)], ..of(vec![asked]) };
+    assert_eq!(told(&hole, &lost), (HoleReason::ObjectLost, true, vec!["a".to_owned()]));
+    let detail = why(&hole, &lost, at(100)).detail;
+    assert!(detail.contains("0.000008 s of it lay in an object of the bucket that is lost"), "{detail}");
+    let little = HoleFacts { lost_objects: vec![stretch(0, 4)], ..lost.clone() };
+    assert_eq!(told(&hole, &little).0, HoleReason::NobodyHas);
+    let damaged = HoleFacts { damaged: vec![stretch(0, 10)], ..lost.clone() };
+    assert_eq!(told(&hole, &damaged).0, HoleReason::Lost, "what lies in the quarantine can be looked at");
+    let silent = HoleFacts { peers: vec![peer("a", None, None)], ..lost.clone() };
+    assert_eq!(told(&hole, &silent), (HoleReason::NotAsked, false, vec!["a".to_owned()]));
+    let offered = HoleFacts { peers: vec![peer("a", Some(60), Some(HoleOffer::Coming))], ..lost };
+    assert_eq!(told(&hole, &offered).0, HoleReason::Fetching);
+}
+
 fn missed(start: i64, end: i64, reason: HoleReason) -> MissedRecording {
     MissedRecording { missed: stretch(start, end), reason, detail: format!("because of {reason}") }
 }
