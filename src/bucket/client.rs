@@ -154,7 +154,10 @@ impl Bucket {
         let stream = self.get(name, options).await?.into_stream();
         let wrong = || BucketError::damaged(name, "it does not have the bytes that it should have");
         Ok(try_unfold((stream, 0), move |(mut stream, came)| async move {
-            let next = stream.try_next().await.map_err(|error| self.error(&error, Some(name)))?;
+            let next = match stream.try_next().await {
+                Ok(next) => next,
+                Err(error) => return Err(self.error_of_reading(error, name).await),
+            };
             let Some(bytes) = next else { return if came == length { Ok(None) } else { Err(wrong()) } };
             let came = came + bytes.len() as u64;
             if came > length { Err(wrong()) } else { Ok(Some((bytes, (stream, came)))) }
@@ -181,7 +184,12 @@ impl Bucket {
         }
         let (mut check, mut pace) = (ObjectCheck::new(packed), self.pace());
         let mut stream = answer.into_stream();
-        while let Some(bytes) = stream.try_next().await.map_err(|error| self.error(&error, Some(name)))? {
+        loop {
+            let next = match stream.try_next().await {
+                Ok(next) => next,
+                Err(error) => return Err(self.error_of_reading(error, name).await),
+            };
+            let Some(bytes) = next else { break };
             check.feed(&bytes).map_err(|fault| BucketError::fault(name, &fault))?;
             if read(bytes.len() as u64).is_break() {
                 return Err(BucketError::Stopped);
@@ -192,8 +200,10 @@ impl Bucket {
     }
 
     async fn get(&self, name: &ObjectName, options: GetOptions) -> Result<GetResult, BucketError> {
-        let answer = self.store.get_opts(&self.key(name)?, options).await;
-        let answer = answer.map_err(|error| self.error(&error, Some(name)))?;
+        let answer = match self.store.get_opts(&self.key(name)?, options).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.error_of_reading(error, name).await),
+        };
         // Every store gives one with an object; whoever else answers along the way says nothing of what is in the bucket.
         if answer.meta.e_tag.is_none() {
             return Err(BucketError::Unexpected { at: self.at.to_string(), expected: "an object with its ETag" });
@@ -205,7 +215,12 @@ impl Bucket {
     async fn bytes(&self, answer: GetResult, name: &ObjectName, most: u64) -> Result<Bytes, BucketError> {
         let mut read = BytesMut::new();
         let mut stream = answer.into_stream();
-        while let Some(bytes) = stream.try_next().await.map_err(|error| self.error(&error, Some(name)))? {
+        loop {
+            let next = match stream.try_next().await {
+                Ok(next) => next,
+                Err(error) => return Err(self.error_of_reading(error, name).await),
+            };
+            let Some(bytes) = next else { break };
             read.extend_from_slice(&bytes);
             if read.len() as u64 > most {
                 return Err(BucketError::Unexpected {
@@ -231,6 +246,16 @@ impl Bucket {
         let key = self.settings.credentials.key_id();
         let (bucket, region) = (self.settings.bucket(), self.settings.region());
         BucketError::of(error, Asked { at: &self.at, bucket, region, key: key.as_deref(), name })
+    }
+
+    /// The same of an object that was being read. A store that answers other questions says that the way to it is not what is wrong: one that has
+    /// lost a part of an object breaks off there, or fails, each time.
+    async fn error_of_reading(&self, error: object_store::Error, name: &ObjectName) -> BucketError {
+        let error = self.error(&error, Some(name));
+        if !error.may_be_about_the_object() || !matches!(self.size_of(name).await, Ok(Some(_))) {
+            return error;
+        }
+        BucketError::Unreadable { name: name.clone(), why: error.to_string() }
     }
 
     pub(super) fn pace(&self) -> LinePace {

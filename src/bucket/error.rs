@@ -57,6 +57,9 @@ pub enum BucketError {
     /// Its name fits no store.
     #[error("'{}' cannot be the name of an object, as it has control characters; rename the channel or the quality", shown(.0))]
     Name(String),
+    /// The store has it, as it says itself, and answers other questions.
+    #[error("the object {name} is there, and cannot be read: {why}")]
+    Unreadable { name: ObjectName, why: String },
     #[error("there is no object {0}")]
     Gone(ObjectName),
     /// It has to be asked for, and is there hours later.
@@ -72,7 +75,7 @@ pub enum BucketError {
 }
 
 /// The words for them, but for `stopped`, which is no failure.
-pub const REASONS: [&str; 18] = [
+pub const REASONS: [&str; 19] = [
     "setup",
     "unreachable",
     "insecure",
@@ -91,6 +94,7 @@ pub const REASONS: [&str; 18] = [
     "gone",
     "cold",
     "damaged",
+    "unreadable",
 ];
 
 /// The key is right, and has not the right.
@@ -134,13 +138,19 @@ impl BucketError {
             Self::Gone(_) => "gone",
             Self::Cold(_) => "cold",
             Self::Damaged { .. } => "damaged",
+            Self::Unreadable { .. } => "unreadable",
             Self::Stopped => "stopped",
         }
     }
 
     /// Whether it is about one object, and says nothing of others.
     pub fn is_about_the_object(&self) -> bool {
-        matches!(self, Self::Name(_) | Self::Gone(_) | Self::Cold(_) | Self::Damaged { .. })
+        matches!(self, Self::Name(_) | Self::Gone(_) | Self::Cold(_) | Self::Damaged { .. } | Self::Unreadable { .. })
+    }
+
+    /// Whether it may be the object that is wrong, or the way to the store.
+    pub(super) fn may_be_about_the_object(&self) -> bool {
+        matches!(self, Self::Broken { .. } | Self::Failed { .. })
     }
 
     /// Whether the object is not what it should be, or not there: nobody may rely on it any more. Whatever else is wrong says nothing of it.
@@ -213,6 +223,12 @@ impl BucketError {
             let key =
                 asked.key.map_or_else(|| "the credentials".to_owned(), |key| format!("the access key {}", shown(key)));
             let word = if said.code.is_empty() { status.to_string() } else { shown(&said.code).into_owned() };
+            // Some stores have one code for all of it, and say the rest in words.
+            let word = if what == MAY_NOT && !said.message.is_empty() {
+                format!("{word}: {}", shown(&said.message))
+            } else {
+                word
+            };
             Self::Denied { at: at.clone(), key, code: word, what }
         };
         // Nothing but its own word for it says that an object is gone: anything between here and the store can answer 404.

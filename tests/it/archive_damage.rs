@@ -5,9 +5,11 @@ use std::process::Command;
 
 use hyper::Method;
 
-use crate::archive_tier::{HOURS, archive, ask, object_of, objects, receipt, seal_all, shares, with_bucket};
+use crate::archive_tier::{
+    HOURS, PATIENCE, archive, ask, node, object_of, objects, receipt, seal_all, shares, with_bucket,
+};
 use crate::support::object_store::{LineFault, TestStore};
-use crate::support::{TestArchive, gapless};
+use crate::support::{TestArchive, eventually, gapless};
 
 fn archived(store: &TestStore) -> TestArchive {
     let archive = archive();
@@ -103,4 +105,32 @@ fn a_copied_archive_says_that_seal_has_to_look_at_it() {
     assert_eq!(ask(&copy, &["plan"]).json(0)["summary"]["unsealed"], 2);
     assert_eq!(seal_all(&copy)["summary"]["sealed"], 0, "nothing is read");
     assert_eq!((shares(&copy), asked("status").out.contains("gapless seal")), ([2, 0, 0], false));
+}
+
+#[test]
+fn an_object_that_breaks_off_each_time_holds_up_no_other_one_and_counts_as_there() {
+    let store = TestStore::start();
+    let archive = archived(&store);
+    let broken = format!("/v1/{}/", HOURS[1]);
+    for fault in [LineFault::HalfBody, LineFault::Refuses(500, "InternalError")] {
+        store.fails(Method::GET, &broken, fault, 10_000);
+        let read = ask(&archive, &["verify"]);
+        let (summary, hours) = (read.json(1)["summary"].clone(), read.json(1)["hours"].clone());
+        assert_eq!((&summary["done"], &summary["errors"]), (&1.into(), &1.into()), "{read:?}");
+        assert!(hours.to_string().contains("\"reason\":\"unreadable\""), "{hours}");
+        assert_eq!(ask(&archive, &["status"]).json(0)["lost"], 0, "it is there");
+        store.is_well();
+    }
+    assert_eq!(ask(&archive, &["verify"]).json(0)["summary"]["done"], 2);
+    // A segment of it cannot be had, and others can at once.
+    let segments = HOURS.map(|hour| format!("/segments/{hour}/{}", archive.listing(hour, false)[0]));
+    ask(&archive, &["drop", "c"]).json(0);
+    let node = node(&archive).start();
+    node.wait_ready();
+    store.fails(Method::GET, &broken, LineFault::HalfBody, 10_000);
+    let refused = node.get(&segments[1]);
+    assert!(refused.status == 503 && refused.text().contains("unreadable"), "{}", refused.text());
+    assert_eq!(node.get(&segments[0]).status, 200);
+    store.is_well();
+    eventually(PATIENCE, || node.get(&segments[1]).status == 200);
 }

@@ -309,7 +309,7 @@ fn a_node_uploads_by_itself_and_says_why_it_cannot() {
     let running = node(&archive).start();
     let before = files(&archive);
     let problems = || running.get("/api/v1/status").json()["problems"].to_string();
-    eventually(PATIENCE, || problems().contains(&format!("refuses the access key {KEY} (AccessDenied)")));
+    eventually(PATIENCE, || problems().contains(&format!("refuses the access key {KEY} (AccessDenied: as told)")));
     assert!(archived(&running) == 0 && !problems().contains(SECRET));
     store.is_well();
     eventually(PATIENCE, || archived(&running) == 2);

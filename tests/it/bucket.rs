@@ -209,7 +209,7 @@ async fn each_trouble_has_its_reason_and_no_message_a_secret() {
         (301, "PermanentRedirect", "wrong_region"),
         (400, "AuthorizationHeaderMalformed", "wrong_region"),
         (503, "SlowDown", "throttled"),
-        (500, "InternalError", "failed"),
+        (500, "InternalError", "unreadable"),
         (418, "Teapot", "refused"),
     ] {
         store.fails(Method::GET, "", LineFault::Refuses(status, code), 9);

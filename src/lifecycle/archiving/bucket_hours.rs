@@ -20,18 +20,14 @@ const MOST_EMPTY: usize = 100;
 const ABANDONED: Span = Span::from_us(24 * 3_600 * 1_000_000);
 
 impl Archiver {
-    /// The objects of each hour in these places, as the bucket lists them. A place without one is an error.
+    /// The objects of each hour in these places, as the bucket lists them.
     pub(super) async fn bucket_hours(
         &self,
         within: &[String],
     ) -> Result<BTreeMap<HourPlace, Vec<ListedObject>>, ArchiveError> {
         let (mut found, mut known) = (BTreeMap::<HourPlace, Vec<ListedObject>>::new(), HashSet::new());
         for part in within {
-            let objects = self.objects_of(part).await?;
-            if objects.is_empty() {
-                return Err(ArchiveError::NotThere(part.clone()));
-            }
-            for (name, size) in objects {
+            for (name, size) in self.objects_of(part).await? {
                 // Two places may lie in one another.
                 if known.insert(name.clone()) {
                     found.entry(name.place.clone()).or_default().push(ListedObject { name, size });
@@ -45,11 +41,11 @@ impl Archiver {
     }
 
     async fn objects_of(&self, part: &str) -> Result<BTreeMap<ObjectName, u64>, ArchiveError> {
-        let below = format!("{}/", part.trim_end_matches('/'));
-        let (mut found, mut listing) = (BTreeMap::new(), ObjectListing::new(below.clone()));
+        let below = below(part);
+        let (mut found, mut listing) = (BTreeMap::new(), ObjectListing::new(below));
         while let Some(page) = listing.next(&self.bucket).await? {
             // Not all stores list what they are asked for.
-            let of_it = page.into_iter().filter(|object| format!("{}/", object.name.place).starts_with(&below));
+            let of_it = page.into_iter().filter(|object| is_within(&object.name.place, part));
             found.extend(of_it.map(|object| (object.name, object.size)));
         }
         Ok(found)
@@ -73,6 +69,15 @@ impl Archiver {
         }
         Ok(())
     }
+}
+
+/// Whether an hour lies in a place (`CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`).
+pub(super) fn is_within(place: &HourPlace, part: &str) -> bool {
+    format!("{place}/").starts_with(&below(part))
+}
+
+fn below(part: &str) -> String {
+    format!("{}/", part.trim_end_matches('/'))
 }
 
 /// A list of objects that is read page by page, and comes to an end.

@@ -5,7 +5,8 @@
 //! 3. A file that is damaged in one object, also when it is read again, is passed over, and taken from another one of the hour if that has it.
 //! 4. Tombstones that lie here, and those in the manifests of all objects of the hour, keep out what they hide. They are not put back
 //!    themselves: what is hidden where is decided elsewhere. While one of the objects cannot be read, nothing of its hour comes back.
-//! 5. Files that lie near one another in the object come in one request.
+//! 5. What is noted here of objects is used as well, so that an hour comes back that a list does not have yet.
+//! 6. Files that lie near one another in the object come in one request.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -16,12 +17,14 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::archiver::{ArchiveError, ArchiveWatch as _, Archiver, unless_stopped};
+use super::bucket_hours::is_within;
 use super::order::{ArchiveObserver, Work};
+use super::own_bucket::is_noted;
 use super::verify::twice;
 use crate::archive::manifest::MOST_ENTRIES;
 use crate::archive::name::{is_tombstone, may_be_hidden, stem};
 use crate::archive::{FileName, Hash, HourPlace, ManifestFile, ObjectName, ObjectPiece, PackedHour, parse_file_name};
-use crate::bucket::BucketError;
+use crate::bucket::{BucketError, ListedObject};
 use crate::disk::atomic::sync_dir;
 use crate::disk::{BucketManifests, Dir, Download, DownloadError, NewFile};
 use crate::sync::crawl::CrawlError;
@@ -35,10 +38,23 @@ const MOST_IN_DIR: usize = 4 * MOST_ENTRIES;
 const MOST_OF_AN_HOUR: usize = 1_000;
 
 impl Archiver {
-    /// Brings back what is missing in these places (`CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`), as the bucket lists them.
+    /// Brings back what is missing in these places (`CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`), as the bucket lists them, and as it is noted here.
     pub fn restore(&self, within: &[String], observer: &dyn ArchiveObserver) -> Result<ArchiveSummary, ArchiveError> {
         let listening = Listening(observer);
-        let found = self.wait(&listening, async |stop| unless_stopped(stop, self.bucket_hours(within)).await)?;
+        let mut found = self.wait(&listening, async |stop| unless_stopped(stop, self.bucket_hours(within)).await)?;
+        let noted = self.noted_within(within)?;
+        for (place, object) in
+            noted.iter().flat_map(|(place, objects)| objects.iter().map(move |object| (place, object)))
+        {
+            let (objects, name) = (found.entry(place.clone()).or_default(), object.object_name());
+            // Lists lag behind, and what was read back is known.
+            if objects.iter().all(|listed| listed.name != name) {
+                objects.push(ListedObject { name, size: object.size() });
+            }
+        }
+        if let Some(part) = within.iter().find(|part| !found.keys().any(|place| is_within(place, part))) {
+            return Err(ArchiveError::NotThere(part.clone()));
+        }
         let ahead = found.values().flatten().fold(0, |sum: u64, object| sum.saturating_add(object.size));
         let mut work = Work::new(observer, found.len() as u64, ahead);
         for (place, objects) in found {
@@ -52,6 +68,11 @@ impl Archiver {
             let mut known = Vec::new();
             let mut unread = None;
             for object in objects {
+                let is_it = |packed: &&PackedHour| packed.object_name() == object.name;
+                if let Some(packed) = noted.get(&place).and_then(|noted| noted.iter().find(is_it)) {
+                    known.push(packed.clone());
+                    continue;
+                }
                 let packed = self.wait(&work, async |stop: &CancellationToken| {
                     let read = async || unless_stopped(stop, self.bucket.packed(&object.name, object.size)).await;
                     twice(&object.name, read).await
@@ -79,6 +100,22 @@ impl Archiver {
             }
         }
         Ok(work.end())
+    }
+
+    /// What is noted here of objects of this bucket, in these places.
+    fn noted_within(&self, within: &[String]) -> Result<BTreeMap<HourPlace, Vec<PackedHour>>, ArchiveError> {
+        let (base, mut found) = (self.keeper.guard().base()?, BTreeMap::new());
+        // Of another one nothing is known.
+        if is_noted(&base, &self.bucket.identity()).is_err() {
+            return Ok(found);
+        }
+        let notes = BucketManifests::of(&base);
+        let places = self.disk(notes.places())?.into_iter();
+        for place in places.filter(|place| within.iter().any(|part| is_within(place, part))) {
+            let objects = self.disk(notes.read(&place))?.into_iter().map(|(_, manifest)| PackedHour::plan(manifest));
+            found.insert(place, objects.collect());
+        }
+        Ok(found)
     }
 
     /// Says how many files came back, and their bytes.

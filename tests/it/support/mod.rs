@@ -27,6 +27,7 @@ pub mod postgres;
 pub mod recording;
 pub mod scripted_origin;
 pub mod sender;
+pub mod store_line;
 pub mod swift;
 pub mod trouble;
 pub mod video;
