@@ -19,6 +19,7 @@ mod archive_dropped;
 mod archive_explained;
 mod archive_format;
 mod archive_interrupted;
+mod archive_killed;
 mod archive_life;
 mod archive_objects;
 mod archive_swift;
