@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use super::media_line::MediaLine;
 use super::name::{is_tombstone, leading_time_us, may_be_hidden, stem};
 use super::object_trailer::LARGEST_MANIFEST;
 use super::quantity::size as shown_size;
@@ -33,8 +34,10 @@ pub struct ManifestFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourManifest {
     place: HourPlace,
-    files: Vec<ManifestFile>,
-    tombstones: Vec<Box<str>>,
+    pub(super) files: Vec<ManifestFile>,
+    /// What is said of the media in each of the files.
+    pub(super) media: Vec<Option<MediaLine>>,
+    pub(super) tombstones: Vec<Box<str>>,
 }
 
 /// What no manifest can hold.
@@ -65,6 +68,9 @@ pub enum ManifestError {
         /// Bytes.
         size: u64,
     },
+    /// A line about media that nobody could have written.
+    #[error("'{}' cannot have such media: only segments of video have any, and none is smaller than its initialisation segment", super::escape::shown(.0))]
+    Media(Box<str>),
     /// More than fits.
     #[error(
         "the hour has {0} files and tombstones; a manifest has at most {MOST_ENTRIES}, and at most {LARGEST_MANIFEST} bytes"
@@ -81,10 +87,7 @@ impl HourManifest {
     ) -> Result<Self, ManifestError> {
         let entries = files.len() + tombstones.len();
         let names = || files.iter().map(|file| &file.name).chain(&tombstones);
-        let hour_bytes = place.to_string().len() as u64;
-        // Each byte of a path may be escaped, which takes two.
-        let bytes: u64 = names().map(|name| 2 * (hour_bytes + name.len() as u64) + ENTRY_BYTES).sum();
-        if entries > MOST_ENTRIES || bytes + 4 * BLOCK + 2 * hour_bytes > LARGEST_MANIFEST {
+        if entries > MOST_ENTRIES || most_bytes(&place, names()) > LARGEST_MANIFEST {
             return Err(ManifestError::TooMany(entries));
         }
         names().try_for_each(|name| check_name(&place, name))?;
@@ -103,7 +106,12 @@ impl HourManifest {
         if let Some(file) = files.iter().find(|file| may_be_hidden(&file.name) && stems.contains(stem(&file.name))) {
             return Err(ManifestError::Hidden(file.name.clone()));
         }
-        Ok(Self { place, files, tombstones })
+        Ok(Self { media: vec![None; files.len()], place, files, tombstones })
+    }
+
+    /// Bytes of its text without what is said of media, at most.
+    pub(super) fn most_bytes(&self) -> u64 {
+        most_bytes(&self.place, self.files.iter().map(|file| &file.name).chain(&self.tombstones))
     }
 
     /// The hour.
@@ -141,12 +149,14 @@ impl HourManifest {
         let tombstones: HashSet<&str> = held.iter().flat_map(|held| &held.tombstones).map(AsRef::as_ref).collect();
         let stems: HashSet<&str> = tombstones.iter().map(|name| stem(name)).collect();
         let is_hidden = |file: &ManifestFile| may_be_hidden(&file.name) && stems.contains(stem(&file.name));
-        let is_new = |file: &&ManifestFile| !is_hidden(file) && !held.iter().any(|held| held.has(file));
+        // What is said of media makes no file another one.
+        let is_new = |file: &ManifestFile| !is_hidden(file) && !held.iter().any(|held| held.has(file));
+        let kept = self.files.iter().zip(&self.media).filter(|(file, _)| is_new(file));
         // A part of what is in order is in order, and nothing in it is hidden.
-        let files: Vec<ManifestFile> = self.files.iter().filter(is_new).cloned().collect();
+        let (files, media) = kept.map(|(file, line)| (file.clone(), *line)).unzip();
         let place = self.place.clone();
         let hiding = self.tombstones.iter().filter(|name| !tombstones.contains(name.as_ref())).cloned().collect();
-        let new = Self { place, files, tombstones: hiding };
+        let new = Self { place, files, media, tombstones: hiding };
         (!new.files.is_empty() || !new.tombstones.is_empty()).then_some(new)
     }
 
@@ -173,6 +183,13 @@ impl HourManifest {
 /// Where the manifest of an hour lies relative to the base directory.
 pub fn manifest_path(place: &HourPlace) -> String {
     format!(".gapless/sealed/{place}.sha256")
+}
+
+/// Bytes of a text with these names, at most: each byte of a path may be escaped, which takes two.
+fn most_bytes<'n>(place: &HourPlace, names: impl Iterator<Item = &'n Box<str>>) -> u64 {
+    let hour_bytes = place.to_string().len() as u64;
+    let entries: u64 = names.map(|name| 2 * (hour_bytes + name.len() as u64) + ENTRY_BYTES).sum();
+    entries + 4 * BLOCK + 2 * hour_bytes
 }
 
 /// By the time that the name begins with; without one it comes last.
@@ -210,6 +227,11 @@ mod tests {
         ManifestFile { name: name.into(), size: 1_000, sha256: Hash([1; 32]) }
     }
 
+    fn lines(manifest: &HourManifest) -> Vec<(Box<str>, MediaLine)> {
+        let said = manifest.files_and_media();
+        said.filter_map(|(file, line)| Some((file.name.clone(), *line?))).collect()
+    }
+
     fn refused(files: &[&str], tombstones: &[&str]) -> String {
         let tombstones = tombstones.iter().map(|name| (*name).into()).collect();
         let files = files.iter().map(|name| file(name)).collect();
@@ -225,6 +247,7 @@ mod tests {
             files.sort_by_key(|file| shuffled(&file.name));
             tombstones.sort_by_key(|name| shuffled(name));
             let again = HourManifest::new(hour.place.clone(), files, tombstones).unwrap();
+            let again = again.with_media(lines(&manifest)).unwrap();
             prop_assert_eq!(again.to_bytes(), manifest.to_bytes());
             for (at, file) in manifest.files().iter().enumerate() {
                 prop_assert_eq!(manifest.position(&file.name), Some(at));
@@ -258,6 +281,7 @@ mod tests {
             if let Some(new) = &new {
                 let files = new.files().to_vec();
                 let again = HourManifest::new(hour.place.clone(), files, new.tombstones().to_vec()).unwrap();
+                let again = again.with_media(lines(new)).unwrap();
                 prop_assert_eq!(&again, new, "it is a manifest as any");
                 let with_new = [held[0], held[1], new];
                 prop_assert_eq!(all.without(&with_new), None);

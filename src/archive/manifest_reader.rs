@@ -7,6 +7,7 @@
 use super::escape::shown;
 use super::manifest::MOST_ENTRIES;
 use super::manifest_writer::{FIRST_LINE, escaped, unescaped};
+use super::media_line::MediaLine;
 use super::object_trailer::LARGEST_MANIFEST;
 use super::segment::Hash;
 use super::{FilePlace, HourManifest, HourPlace, ManifestError, ManifestFile};
@@ -87,6 +88,7 @@ impl HourManifest {
             return Err(line_error(2, "", "missing: the hour, '# hour CHANNEL/QUALITY/HOUR', was expected"));
         };
         let manifest = Self::new(place, gathered.files, gathered.tombstones)
+            .and_then(|manifest| manifest.with_media(gathered.media))
             .map_err(|error| ManifestTextError::Entry { line: line_of(&error, text), error })?;
         same_lines(text, &manifest.to_bytes())?;
         Ok(manifest)
@@ -99,8 +101,10 @@ struct Gathered {
     place: Option<HourPlace>,
     files: Vec<ManifestFile>,
     tombstones: Vec<Box<str>>,
+    media: Vec<(Box<str>, MediaLine)>,
     /// Of the file in the next line.
     size: Option<u64>,
+    of_next: Option<MediaLine>,
 }
 
 impl Gathered {
@@ -116,6 +120,10 @@ impl Gathered {
         } else if let Some(numbers) = content.strip_prefix("# offset ") {
             let size = numbers.split_once(" size ").and_then(|(_, size)| size.parse().ok());
             self.size = Some(size.ok_or_else(|| line_error(line, content, "not '# offset NUMBER size NUMBER'"))?);
+        } else if let Some(words) = content.strip_prefix("# media ") {
+            let read = MediaLine::parse(words);
+            self.of_next =
+                Some(read.ok_or_else(|| line_error(line, content, "not '# media NUMBER' and what follows"))?);
         } else if !content.starts_with('#') && !content.is_empty() {
             self.file(line, content)?;
         }
@@ -140,6 +148,7 @@ impl Gathered {
         if self.place.as_ref() != Some(&file.hour) {
             return Err(line_error(line, content, "of another hour"));
         }
+        self.media.extend(self.of_next.take().map(|media| (file.name.clone(), media)));
         self.files.push(ManifestFile { name: file.name, size, sha256 });
         Ok(())
     }
@@ -163,6 +172,7 @@ fn line_of(error: &ManifestError, text: &str) -> usize {
     | ManifestError::Kind { name, .. }
     | ManifestError::Twice(name)
     | ManifestError::Hidden(name)
+    | ManifestError::Media(name)
     | ManifestError::Size { name, .. }) = error
     else {
         return 1;

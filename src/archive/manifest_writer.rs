@@ -29,7 +29,7 @@ impl HourManifest {
     /// What lies in the file; the last line is the trailer. The size is a multiple of 512.
     pub fn to_bytes(&self) -> Vec<u8> {
         let offsets = self.offsets();
-        let mut text = String::with_capacity(1_024 + self.files().len() * 256);
+        let mut text = String::with_capacity(1_024 + self.files().len() * 384);
         // A write to a String cannot fail.
         let mut write = |line: std::fmt::Arguments<'_>| text.write_fmt(line).unwrap_or_default();
         write(format_args!("{FIRST_LINE}\n# hour {}\n", escaped(&self.place().to_string())));
@@ -38,11 +38,14 @@ impl HourManifest {
         for name in self.tombstones() {
             write(format_args!("# tombstone {}\n", escaped(name)));
         }
-        for (file, offset) in self.files().iter().zip(&offsets) {
+        for ((file, media), offset) in self.files_and_media().zip(&offsets) {
             let path = self.path_of(file);
             let shown = escaped(&path);
             let mark = if *shown == *path { "" } else { "\\" };
             write(format_args!("# offset {offset} size {}\n", file.size));
+            if let Some(media) = media {
+                write(format_args!("# media {media}\n"));
+            }
             write(format_args!("{mark}{}  {shown}\n", file.sha256.hexadecimal()));
         }
         let open = usize::try_from(padding(text.len() as u64 + TRAILER_BYTES)).unwrap_or_default();
@@ -102,7 +105,7 @@ mod tests {
     use crate::archive::tar_member::BLOCK;
     use crate::archive::test_manifests::any_hour;
     use crate::archive::test_names::hash_text;
-    use crate::archive::{HourPlace, ManifestFile};
+    use crate::archive::{HourPlace, ManifestFile, MediaLine};
     use proptest::prelude::*;
 
     proptest! {
@@ -124,39 +127,68 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_bytes_of_format_1_stay_as_they_are() {
-        let name = format!("00:00.0-2.0-full-{}.ts", hash_text(1));
+    /// A segment, an odd name and a tombstone.
+    fn example() -> HourManifest {
         let place = HourPlace::parse("desertbus/source/2019-11-13T02").unwrap();
         let (size, sha256) = (1_000, Hash([1; 32]));
         let file = |called: &str| ManifestFile { name: called.into(), size, sha256 };
-        let odd = file("odd \\ name.ts");
+        let files = vec![file("odd \\ name.ts"), file(&example_segment())];
         let tombstone = format!("00:02-2.0-full-{}.tombstone", hash_text(2));
-        let manifest = HourManifest::new(place, vec![odd, file(&name)], vec![tombstone.into()]).unwrap();
-        let text = String::from_utf8(manifest.to_bytes()).unwrap();
+        HourManifest::new(place, files, vec![tombstone.into()]).unwrap()
+    }
+
+    fn example_segment() -> String {
+        format!("00:00.0-2.0-full-{}.ts", hash_text(1))
+    }
+
+    /// What stands before the filling, with so much more in front of the hash of the first file.
+    fn expected(media: &str) -> String {
         let hash = "01".repeat(32);
-        let expected = format!(
+        format!(
             "# gapless sealed hour v1\n\
              # hour desertbus/source/2019-11-13T02\n\
              # files 2 bytes 2000 tombstones 1\n\
              # tombstone 00:02-2.0-full-{}.tombstone\n\
              # offset 512 size 1000\n\
-             {hash}  desertbus/source/2019-11-13T02/00:00.0-2.0-full-{}.ts\n\
+             {media}{hash}  desertbus/source/2019-11-13T02/00:00.0-2.0-full-{}.ts\n\
              # offset 2048 size 1000\n\
              \\{hash}  desertbus/source/2019-11-13T02/odd \\\\ name.ts\n\
              #-",
             hash_text(2),
             hash_text(1)
-        );
-        assert!(text.starts_with(&expected), "{text}");
+        )
+    }
+
+    #[test]
+    fn the_bytes_of_format_1_stay_as_they_are() {
+        let media =
+            "# media 1 picture 900000 1080000 sound 898560 1078848 begins 9f31c2aa 5b0c77de 10e2f4a1 independent\n";
+        let line = MediaLine::parse(media["# media ".len()..].trim_end()).unwrap();
+        let manifest = example().with_media([(example_segment().into(), line)]).unwrap();
+        let text = String::from_utf8(manifest.to_bytes()).unwrap();
+        assert!(text.starts_with(&expected(media)), "{text}");
         let trailer = text.lines().last().unwrap();
         assert!(trailer.starts_with("# gapless trailer v1 00000000000000003584 00000000000000001024 "), "{text}");
-        assert!(include_str!("../../docs/archive-format.md").contains(trailer), "the document shows it");
-        assert_eq!(manifest.id(), "8f630814c3bea4aaf7695c351b71dbd0e098569fb45e8770bd4642edf1c20141");
+        let page = include_str!("../../docs/archive-format.md");
+        assert!(page.contains(trailer) && page.contains(media), "the document shows it: {text}");
         assert_eq!(
             manifest.object_name().to_string(),
             format!("v1/desertbus/source/2019-11-13T02/{}.tar", manifest.id())
         );
         assert_eq!(manifest.path(), ".gapless/sealed/desertbus/source/2019-11-13T02.sha256");
+    }
+
+    #[test]
+    fn a_manifest_of_before_which_says_nothing_of_media_is_read_and_written_as_it_was() {
+        let manifest = example();
+        let bytes = manifest.to_bytes();
+        let text = str::from_utf8(&bytes).unwrap();
+        assert!(text.starts_with(&expected("")), "{text}");
+        let trailer = text.lines().last().unwrap();
+        let was = "# gapless trailer v1 00000000000000003584 00000000000000001024 eeb164cbf70ff73c4174902d03ab6e3ff926ed65afa1d005c9a8d4f1d7334bba";
+        assert_eq!(trailer, was);
+        assert_eq!(manifest.id(), "8f630814c3bea4aaf7695c351b71dbd0e098569fb45e8770bd4642edf1c20141");
+        let read = HourManifest::parse(&bytes).unwrap();
+        assert!(read == manifest && read.files_and_media().all(|(_, line)| line.is_none()));
     }
 }

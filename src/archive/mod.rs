@@ -25,8 +25,10 @@ pub mod ids;
 pub mod layout;
 pub mod lived;
 pub mod manifest;
+mod manifest_media;
 pub mod manifest_reader;
 mod manifest_writer;
+pub mod media_line;
 pub mod metric_series;
 pub mod misspelt;
 pub mod name;
@@ -64,6 +66,7 @@ pub use horizon::Horizon;
 pub use ids::{Channel, Quality, Stream};
 pub use layout::{FilePlace, HourPlace};
 pub use manifest::{HourManifest, ManifestError, ManifestFile};
+pub use media_line::{MediaLine, media_reader};
 pub use name::{FileName, parse_file_name};
 pub use object_check::{ObjectCheck, ObjectFault};
 pub use object_name::ObjectName;
@@ -75,4 +78,4 @@ pub use time::{Hour, Span, Timestamp};
 pub use totals::{Digest, HourTotals};
 
 /// What the index keeps of what is in a segment.
-pub use crate::media::{Edges, Extent, InitSection, TimeStamp, Tracks};
+pub use crate::media::{Edges, EdgesReader, Extent, InitSection, TimeStamp, Tracks};

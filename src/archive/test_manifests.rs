@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
+use super::media_line::segment_container;
 use super::name::{is_tombstone, stem};
 use super::test_names::any_name;
-use super::{Hash, Hour, HourManifest, HourPlace, ManifestFile, Stream};
+use super::{
+    Edges, Extent, Hash, Hour, HourManifest, HourPlace, InitSection, ManifestFile, MediaLine, Stream, TimeStamp, Tracks,
+};
 
 /// An hour that can be sealed, and what is in its files.
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub struct TestHour {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Names.
     pub tombstones: Vec<String>,
+    /// What is said of segments, for as many of them as there are such lines.
+    pub media: Vec<Option<MediaLine>>,
 }
 
 impl TestHour {
@@ -26,7 +31,7 @@ impl TestHour {
         files.retain(|name, _| !name.is_empty() && !name.starts_with('.'));
         let tombstones: Vec<String> = files.keys().filter(|name| is_tombstone(name)).cloned().collect();
         files.retain(|name, _| !tombstones.iter().any(|tombstone| stem(tombstone) == stem(name)));
-        Self { place, files, tombstones }
+        Self { place, files, tombstones, media: Vec::new() }
     }
 
     /// The files as a manifest lists them, in the order of their names.
@@ -45,7 +50,11 @@ impl TestHour {
     /// If it can have none.
     pub fn manifest(&self) -> HourManifest {
         let tombstones = self.tombstones.iter().map(|name| name.as_str().into()).collect();
-        HourManifest::new(self.place.clone(), self.listed(), tombstones).unwrap()
+        let manifest = HourManifest::new(self.place.clone(), self.listed(), tombstones).unwrap();
+        let segments = self.files.iter().filter(|(name, _)| segment_container(name).is_some());
+        let said = segments.zip(&self.media).filter_map(|((name, content), line)| Some((name, content, (*line)?)));
+        let said = said.filter(|(_, content, line)| line.fits(content.len() as u64));
+        manifest.with_media(said.map(|(name, _, line)| (name.as_str().into(), line))).unwrap()
     }
 }
 
@@ -66,10 +75,29 @@ pub fn any_hour() -> impl Strategy<Value = TestHour> {
     let content =
         (size, any::<u8>()).prop_map(|(size, first)| (0..251).map(|at| at ^ first).cycle().take(size).collect());
     let hour = prop_oneof![Just("2019-11-13T02"), Just("1969-12-31T23"), Just("9999-12-31T23")];
-    (component(), component(), hour, prop::collection::btree_map(name, content, 0..12)).prop_map(
-        |(channel, quality, hour, files)| {
-            let (stream, hour) = (Stream::new(&channel, &quality).unwrap(), Hour::parse(hour).unwrap());
-            TestHour::new(HourPlace { stream, hour }, files)
-        },
-    )
+    let files = prop::collection::btree_map(name, content, 0..12);
+    let media = prop::collection::vec(prop::option::of(any_media()), 0..12);
+    (component(), component(), hour, files, media).prop_map(|(channel, quality, hour, files, media)| {
+        let (stream, hour) = (Stream::new(&channel, &quality).unwrap(), Hour::parse(hour).unwrap());
+        TestHour { media, ..TestHour::new(HourPlace { stream, hour }, files) }
+    })
+}
+
+/// Whatever may be said of the media in a segment.
+pub fn any_media() -> impl Strategy<Value = MediaLine> {
+    let stamp = || prop::option::of(prop_oneof![Just(0), Just((1 << 33) - 1), 0..1_i64 << 33]);
+    let extent = || {
+        let stamps = (stamp(), stamp());
+        stamps.prop_map(|(first, end)| Extent { first: first.map(TimeStamp::new), end: end.map(TimeStamp::new) })
+    };
+    let tracks = || {
+        let sum = || prop_oneof![Just(0), any::<u32>()];
+        (sum(), sum(), sum()).prop_map(|(streams, picture, sound)| Tracks { streams, picture, sound })
+    };
+    let section = prop::option::of((prop_oneof![1..800_u32, any::<u32>()], any::<u32>()));
+    let all = (extent(), extent(), tracks(), prop::option::of(tracks()), any::<Option<bool>>(), section);
+    all.prop_map(|(picture, sound, begins, ends, independent, init)| {
+        let init = init.and_then(|(length, print)| InitSection::new(length, print));
+        MediaLine::new(Edges { picture, sound, begins, ends: ends.unwrap_or(begins), independent, init })
+    })
 }

@@ -103,6 +103,8 @@ impl Coding {
     }
 
     /// What people call it.
+    ///
+    /// Fingerprints in manifests are made of it as well: another name is another rule for these, with another number (`docs/archive-format.md`).
     pub fn name(self) -> &'static str {
         match self {
             Self::MpegVideo => "MPEG-2 video",

@@ -4,7 +4,8 @@
 //! 1. [`Reader`] tells a [`Sink`] what the bytes hold: packets, tables, units. It judges nothing.
 //! 2. [`facts`] says what a master playlist wants to know, from the head of a file; [`Segment`] has the pictures and the sound of a whole
 //!    one; [`TsCheck`] finds what is wrong with one.
-//! 3. [`Edges`] are what the two ends of a file say, in a few bytes, and whether another one goes on where it ends.
+//! 3. [`Edges`] are what the two ends of a file say, in a few bytes, and whether another one goes on where it ends; [`EdgesReader`] finds them in bytes
+//!    that pass by.
 //! 4. [`CutPlanner`] says what an exact cut of segments is made of.
 //! 5. [`Mux`] writes units as a transport stream that any player takes.
 //! 6. [`Mp4Reader`] is the reader of fragmented MP4: facts, ends and faults of a file.
@@ -17,6 +18,7 @@ mod coding;
 mod content;
 mod description;
 mod edges;
+mod edges_reader;
 mod entry;
 mod exact;
 mod facts;
@@ -46,6 +48,7 @@ pub use check::{StreamVerdict, TOLERANCE_US, TsCheck};
 pub use coding::{Coding, Role};
 pub use content::{CutRefusal, SOUND_US, SegmentContent, SoundSpan};
 pub use edges::{Change, Edges, Extent, Front, InitSection, TimeStamp, Tracks, WINDOW};
+pub use edges_reader::{EdgesReader, mp4_edges, ts_edges};
 pub use entry::{DecodeEntry, Marks, right_from};
 pub use exact::{CutPlanner, CutStep, MOST_GROUP, SegmentSteps};
 pub use facts::{Facts, Reading, facts};

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use gapless::archive::{Hash, HourManifest, HourPlace, ManifestFile, ObjectPiece, PackedHour};
+use gapless::archive::{Hash, HourManifest, HourPlace, ManifestFile, MediaLine, ObjectPiece, PackedHour, media_reader};
 use sha2::{Digest as _, Sha256};
+
+use crate::support::archive::hash_text;
 
 /// The program in docs/archive-format.md.
 fn reader() -> String {
@@ -25,7 +27,14 @@ fn packed(files: &BTreeMap<&str, Vec<u8>>) -> PackedHour {
         sha256: Hash(Sha256::digest(content).into()),
     });
     let tombstones = vec!["00:06-2.0-full-x.tombstone".into()];
-    PackedHour::plan(HourManifest::new(place, listed.collect(), tombstones).unwrap())
+    let manifest = HourManifest::new(place, listed.collect(), tombstones).unwrap();
+    // What is said of media stands in comments as well.
+    let media = files.iter().filter_map(|(name, content)| {
+        let mut reader = media_reader(name)?;
+        reader.push(content);
+        Some((Box::from(*name), MediaLine::new(reader.finish())))
+    });
+    PackedHour::plan(manifest.with_media(media).unwrap())
 }
 
 fn object(packed: &PackedHour, files: &BTreeMap<&str, Vec<u8>>) -> Vec<u8> {
@@ -45,10 +54,12 @@ fn run(program: &Path, arguments: &[&str]) -> Output {
 #[test]
 fn the_program_in_the_document_reads_an_object_and_refuses_what_is_damaged() {
     let sizes = [0, 1, 512, 100_000];
-    let names = ["00:00-2.0-full-a.ts", "00:02.5-2.0-full-b.mp4", "odd \\n\nname é.ts", "00:04-chat.json"];
+    let segment = format!("00:00-2.0-full-{}.ts", hash_text(b""));
+    let names = [&*segment, "00:02.5-2.0-full-b.mp4", "odd \\n\nname é.ts", "00:04-chat.json"];
     let content = |size: usize| (0..251_u8).cycle().take(size).collect::<Vec<u8>>();
     let files: BTreeMap<&str, Vec<u8>> = names.into_iter().zip(sizes.map(content)).collect();
     let packed = packed(&files);
+    assert_eq!(packed.manifest().files_and_media().filter(|(_, line)| line.is_some()).count(), 1);
     let directory = tempfile::tempdir().unwrap();
     let (program, path) = (directory.path().join("reader.py"), directory.path().join("object.tar"));
     fs::write(&program, reader()).unwrap();

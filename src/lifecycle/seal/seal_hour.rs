@@ -5,14 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use sha2::{Digest as _, Sha256};
-
 use super::hour_directory::{contents_here, names, tombstones};
 use super::outcome::{SealOutcome, SealState, SealedHour};
+use super::read_file::ReadFile;
 use super::rules::{NotSealed, SETTLED, is_awaited, is_quiet};
 use crate::archive::coverage::Window;
 use crate::archive::object_trailer::LARGEST_MANIFEST;
-use crate::archive::{Hash, HourContents, HourManifest, HourPlace, ManifestFile, Span, Stamp, Timestamp};
+use crate::archive::{Hash, HourContents, HourManifest, HourPlace, ManifestFile, MediaLine, Span, Stamp, Timestamp};
 use crate::disk::{Base, BucketManifests, Dir, DiskError, Manifests, Receipts, WholeFile};
 use crate::sync::crawl::{CrawlError, Keeper};
 
@@ -33,8 +32,8 @@ pub(super) struct UnsealedHour {
     /// Names and what their content is to be, where the name says so.
     names: Vec<(String, Option<Hash>)>,
     done: Vec<ManifestFile>,
-    hasher: Sha256,
-    read: u64,
+    media: Vec<(Box<str>, MediaLine)>,
+    open: ReadFile,
 }
 
 /// What an hour is before it is read.
@@ -230,8 +229,8 @@ impl Sealer {
             contents,
             names,
             done: Vec::new(),
-            hasher: Sha256::new(),
-            read: 0,
+            media: Vec::new(),
+            open: ReadFile::default(),
         }))
     }
 
@@ -251,17 +250,19 @@ impl Sealer {
                 Ok(true) => {}
                 Err(why) => return not(why),
             }
-            let sha256 = Hash(hour.hasher.finalize_reset().into());
-            if expected.is_some_and(|expected| expected != sha256) {
+            let (file, media) = hour.open.finish(&name);
+            if expected.is_some_and(|expected| expected != file.sha256) {
                 return not(NotSealed::Mismatch { name });
             }
-            hour.done.push(ManifestFile { name: name.into(), size: std::mem::take(&mut hour.read), sha256 });
+            hour.media.extend(media.map(|media| (file.name.clone(), media)));
+            hour.done.push(file);
         }
         if self.disk(base.stamp(&hour.place.path()))? != Some(hour.stamp) {
             return not(NotSealed::Changing);
         }
-        let files = std::mem::take(&mut hour.done);
-        let manifest = match HourManifest::new(hour.place.clone(), files, tombstones(&hour.contents)) {
+        let (files, media) = (std::mem::take(&mut hour.done), std::mem::take(&mut hour.media));
+        let manifest = HourManifest::new(hour.place.clone(), files, tombstones(&hour.contents));
+        let manifest = match manifest.and_then(|manifest| manifest.with_media(media)) {
             Ok(manifest) => manifest,
             Err(error) => return not(NotSealed::Unlistable(error)),
         };
@@ -284,10 +285,9 @@ impl Sealer {
         room: &mut Vec<u8>,
         read: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Result<bool, NotSealed>, CrawlError> {
-        let (hasher, so_far) = (&mut hour.hasher, &mut hour.read);
-        let done = dir.read_whole(OsStr::new(name), *so_far, room, |piece| {
-            hasher.update(piece);
-            *so_far += piece.len() as u64;
+        let open = &mut hour.open;
+        let done = dir.read_whole(OsStr::new(name), open.at(), room, |piece| {
+            open.push(name, piece);
             read(piece.len() as u64)
         });
         match done {

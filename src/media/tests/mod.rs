@@ -2,6 +2,7 @@
 
 mod check;
 mod edges;
+mod edges_reader;
 mod exact;
 mod facts;
 mod mp4;

@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use crate::media::{Change, Coding, Mp4Reader, Segment, StreamFault, StreamVerdict, Unit};
 
 /// A stream of six seconds in segments of two, as ffmpeg writes it for players; nothing where there is no ffmpeg, which `scripts/test` installs.
-struct Clip {
+pub(super) struct Clip {
     init: Vec<u8>,
-    media: Vec<Vec<u8>>,
+    pub(super) media: Vec<Vec<u8>>,
     /// What ffmpeg says that it is.
     codecs: String,
 }
@@ -31,11 +31,11 @@ impl Clip {
         Some(Self { init: read("init.mp4"), media, codecs: codecs.to_owned() })
     }
 
-    fn h264() -> Option<Self> {
+    pub(super) fn h264() -> Option<Self> {
         Self::of(&["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"])
     }
 
-    fn segment(&self, number: usize) -> Vec<u8> {
+    pub(super) fn segment(&self, number: usize) -> Vec<u8> {
         [&self.init[..], &self.media[number]].concat()
     }
 }
@@ -256,7 +256,7 @@ fn what_is_told_of_samples_has_a_bound_whatever_describes_them() {
 }
 
 /// Boxes of any names that matter, within each other, whose lengths are mostly right.
-fn any_boxes() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn any_boxes() -> impl Strategy<Value = Vec<u8>> {
     let leaf = prop::collection::vec(any::<u8>(), 0..80);
     leaf.prop_recursive(6, 64, 5, |inner| {
         let names = "(ftyp|moov|trak|mdia|minf|stbl|stsd|avc1|avcC|hvc1|hvcC|mp4a|esds|hdlr|tkhd|mdhd|mvex|trex|moof|traf|tfhd|tfdt|trun|mdat|styp)";
