@@ -129,11 +129,7 @@ fn hours_that_left_the_disk_are_listed_played_cut_and_given_as_before() {
     assert_eq!(gapless(archive.path(), &["rebuild"]).code, 0);
     assert_eq!(gapless(archive.path(), &["rebuild", "--check"]).code, 0);
     let again = node(&archive).start();
-    let listed: Vec<_> = answers(&again).into_iter().filter(|(question, _)| !question.contains("playlist")).collect();
-    assert_eq!(
-        listed,
-        before.iter().filter(|(question, _)| !question.contains("playlist")).cloned().collect::<Vec<_>>()
-    );
+    assert_eq!(differences(&again, &before), [""; 0]);
 
     // What comes back lies here again.
     let back = again.run(&["archive", "restore", "desertbus", "--json"]).json(0);

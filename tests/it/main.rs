@@ -21,6 +21,7 @@ mod archive_format;
 mod archive_interrupted;
 mod archive_killed;
 mod archive_life;
+mod archive_marks;
 mod archive_objects;
 mod archive_swift;
 mod archive_tier;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::hour_media::FactsState;
 use super::learn::First;
 use super::{Playback, PlaybackError, check_implicit};
 use crate::archive::{Container, Edges, Hash, Quality, SequencePiece, Stream, Timestamp};
@@ -104,10 +105,19 @@ impl Playback {
 
     /// What is known of the ends of the segments of a stretch. Where nobody has looked they are, as long as a list would.
     pub fn edges(&self, stream: &Stream, clip: &CutClip) -> Result<HashMap<Hash, Edges>, PlaybackError> {
+        let found = self.found(stream, clip)?.into_iter();
+        Ok(found.filter_map(|(hash, state)| Some((hash, state.edges()?))).collect())
+    }
+
+    fn found(&self, stream: &Stream, clip: &CutClip) -> Result<HashMap<Hash, FactsState>, PlaybackError> {
         let hours = self.window(stream, clip.start, clip.end)?;
         self.learner.learn(stream, &hours, (clip.start, clip.end), First::Oldest);
-        let linked = hours.iter().flat_map(|hour| hour.linked());
-        Ok(linked.filter_map(|(link, file)| Some((file.key.hash, link.media?))).collect())
+        let mut found = HashMap::new();
+        for (hour, media) in hours.iter().filter_map(|hour| Some((hour, hour.media()?))) {
+            let files = hour.files().iter().enumerate();
+            found.extend(files.filter_map(|(at, file)| Some((file.key.hash, media.found(at)?))));
+        }
+        Ok(found)
     }
 }
 
@@ -124,9 +134,14 @@ impl Playback {
         }
         let (mut first, mut left_out) = (None, Vec::new());
         for clip in &plan.clips {
-            let known = self.edges(&plan.stream, clip)?;
+            let found = self.found(&plan.stream, clip)?;
             for piece in &clip.pieces {
-                let edges = known.get(&piece.file.key.hash).ok_or(PlaybackError::StillReading)?;
+                let state = match found.get(&piece.file.key.hash).ok_or(PlaybackError::StillReading)? {
+                    read @ FactsState::Edges(_) => *read,
+                    // How much is left out is not taken from a manifest. All of the file is read for the cut anyway.
+                    _ => self.learner.read_anywhere(&plan.stream, piece),
+                };
+                let edges = state.edges().ok_or(PlaybackError::StillReading)?;
                 let broken = PlaybackError::NotOneFile("one of its segments is no fragmented MP4");
                 let init = edges.init.ok_or(broken)?;
                 match first {

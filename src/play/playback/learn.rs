@@ -6,8 +6,10 @@
 //! 3. What was read goes into the index without waiting for that, and is remembered in memory until then and where the index takes
 //!    nothing.
 //! 4. A segment that cannot be read is unknown for a while ([`AGAIN`]), and not tried each time somebody asks.
+//! 5. Of one that lies in a bucket alone it is known what the manifest of its object says ([`BucketFacts`]).
 
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +18,12 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::BestHour;
+use super::bucket_facts::{BucketFacts, has_changed};
 use super::hour_media::{FactsState, HourMedia};
-use super::open::open_here;
+use super::open::{OpenError, open, open_here};
 use super::read::edges_of;
 use super::threads::by_threads;
-use crate::archive::{Hash, SequencePiece, Stream, Timestamp};
+use crate::archive::{Hash, HourPlace, SequencePiece, Stream, Timestamp};
 use crate::index::{Batch, Learnt};
 use crate::jobs::Clock;
 use crate::sync::crawl::Keeper;
@@ -66,7 +69,8 @@ struct LearnTask {
 impl LearnTask {
     /// Notes what was found of some segments of an hour, and returns what of it is to be kept.
     fn note(&self, stream: &Stream, found: &[Option<FactsState>]) -> Option<Learnt> {
-        let mut all = self.hour.media().map(|media| media.known.clone()).unwrap_or_default();
+        let before = self.hour.media();
+        let mut all = before.as_ref().map(|media| media.known.clone()).unwrap_or_default();
         let mut segments = Vec::new();
         for (place, known) in self.places.iter().zip(found) {
             let (Some(known), Some(slot)) = (known, all.get_mut(*place)) else { continue };
@@ -75,7 +79,7 @@ impl LearnTask {
                 segments.push((file.clone(), *edges));
             }
         }
-        self.hour.set_media(&Arc::new(HourMedia::new(all)));
+        self.hour.set_media(&Arc::new(HourMedia::new(all, before.and_then(|media| media.noted))));
         let learnt = Learnt { stream: stream.clone(), hour: self.hour.hour(), segments };
         Some(learnt).filter(|learnt| !learnt.segments.is_empty())
     }
@@ -137,26 +141,34 @@ impl Learner {
         is_all
     }
 
-    /// Takes what the index, or memory, knows of an hour, unless that is known of all its segments in a window; whether it is now.
+    /// Takes what the index, memory, or a manifest knows of an hour, unless that is known of all its segments in a window; whether it is now.
     pub(super) fn recall(&self, stream: &Stream, hour: &BestHour, window: (Timestamp, Timestamp)) -> bool {
-        if is_known(hour, window) {
+        let (before, place) = (hour.media(), HourPlace { stream: stream.clone(), hour: hour.hour() });
+        let noted = before.as_ref().and_then(|media| media.noted);
+        let is_stale = noted.is_some_and(|seen| has_changed(&self.keeper, &place, seen));
+        if !is_stale && is_known(hour, window) {
             return true;
         }
         let facts = self.keeper.index().facts(&stream.to_string(), hour.hour());
         let facts = facts.inspect_err(|error| {
             tracing::debug!(name: "facts_unread", %stream, hour = %hour.hour(), %error, "the index does not say what is in segments; they are read");
         });
-        let before = hour.media();
+        // What was read stays right, whatever has come or gone since.
+        let is_right = |found: &FactsState| !is_stale || matches!(found, FactsState::Edges(_));
+        let kept = |at: usize| before.as_ref().and_then(|media| media.found(at)).filter(is_right);
         let hashes = || hour.files().iter().map(|file| &file.key.hash);
         let facts = facts.unwrap_or_default();
-        let known = hashes().zip(facts.of(hashes())).enumerate().map(|(at, (hash, kept))| match kept {
+        let known = hashes().zip(facts.of(hashes())).enumerate().map(|(at, (hash, indexed))| match indexed {
             Some(edges) => FactsState::Edges(edges),
-            None => match before.as_ref().and_then(|media| media.known.get(at)) {
-                Some(known) if *known != FactsState::Unread => *known,
-                _ => self.remembered(hash).unwrap_or(FactsState::Unread),
-            },
+            None => kept(at).or_else(|| self.remembered(hash)).unwrap_or(FactsState::Unread),
         });
-        let media = HourMedia::new(known.collect());
+        let media = HourMedia::new(known.collect(), noted.filter(|_| !is_stale));
+        let is_asked = media.unread > 0 && media.noted.is_none();
+        let in_bucket = Some(place).filter(|_| is_asked).and_then(|place| BucketFacts::of(&self.keeper, &place));
+        let media = match in_bucket {
+            Some(said) => said.added_to(&media, hour.files()),
+            None => media,
+        };
         if before.as_deref() != Some(&media) {
             hour.set_media(&Arc::new(media));
         }
@@ -183,7 +195,21 @@ impl Learner {
             return Some(known);
         }
         let path = format!("{stream}/{}/{}", piece.hour, piece.file.name());
-        let file = open_here(&self.keeper, &path, piece.file.size).map_err(io::Error::other);
+        let file = open_here(&self.keeper, &path, piece.file.size);
+        Some(self.read_opened(piece, &path, file))
+    }
+
+    /// The same, also of one that lies in a bucket alone, which is brought here for it.
+    pub(super) fn read_anywhere(&self, stream: &Stream, piece: &SequencePiece) -> FactsState {
+        if let Some(known @ FactsState::Edges(_)) = self.remembered(&piece.file.key.hash) {
+            return known;
+        }
+        let path = format!("{stream}/{}/{}", piece.hour, piece.file.name());
+        self.read_opened(piece, &path, open(&self.keeper, &path, piece.file.size))
+    }
+
+    fn read_opened(&self, piece: &SequencePiece, path: &str, file: Result<File, OpenError>) -> FactsState {
+        let file = file.map_err(io::Error::other);
         let known = match file.and_then(|file| edges_of(&file, piece.file.size, piece.file.key.container)) {
             Ok(edges) => FactsState::Edges(edges),
             Err(error) => {
@@ -192,7 +218,7 @@ impl Learner {
             }
         };
         self.recent.lock().put(piece.file.key.hash, known, self.clock.now());
-        Some(known)
+        known
     }
 
     /// To be committed with what else there is, if anything is.

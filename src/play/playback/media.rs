@@ -27,6 +27,9 @@ use crate::play::playlist::live_edge::{AHEAD, HOLD_BACK};
 /// Hours at the end of a stream that say how long its segments are.
 const KNOWN_HOURS: usize = 6;
 
+/// How long a list is right for which manifests say what is in segments: these may come here, and are read then.
+const NOTED_HOLDS: Duration = Duration::from_secs(60);
+
 /// A list that grows, which is grown by one at a time.
 type Growing = Arc<Mutex<Live>>;
 
@@ -148,8 +151,10 @@ impl Playback {
             return Ok(None);
         }
         writer.open.push_str(hls::END);
-        // What others have is not seen to change, nor that they are there again; nor what is still being read.
-        let until = (ask.peers || !is_known).then(|| self.clock.now() + HOLDS);
+        // What others have is not seen to change, nor that they are there again; nor what is still being read, nor that a file is here again.
+        let noted = hours.iter().any(|hour| hour.media().is_some_and(|media| media.noted.is_some()));
+        let holds = if ask.peers || !is_known { Some(HOLDS) } else { noted.then_some(NOTED_HOLDS) };
+        let until = holds.map(|holds| self.clock.now() + holds);
         Ok(Some(Arc::new(Playlist::new(writer.finish(), seen, until))))
     }
 

@@ -5,13 +5,15 @@
 //! 3. A list that is not complete is remembered, and only ever appended to (`live`).
 //! 4. What was made is kept until an hour of its window changes (`kept`).
 //! 5. Segments that only others have are told by their addresses (`federated`).
-//! 6. What the ends of segments say is looked at (`learn`) before they are told: names that join do not make their content go on.
+//! 6. What the ends of segments say is looked at (`learn`) before they are told: names that join do not make their content go on. Of segments that lie in
+//!    a bucket alone manifests say it (`bucket_facts`).
 //! 7. A master playlist (`master`) says what the segments say of themselves (`headers`).
 //!
 //! It reads the index through the keeper, which makes hours right first, and writes into it what it learnt of segments, and nothing else. It blocks: not for async code.
 
 mod ahead;
 mod ask;
+mod bucket_facts;
 mod cut;
 mod error;
 mod federated;

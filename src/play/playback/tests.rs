@@ -1,5 +1,6 @@
 //! Lists that grow, over a real directory, with time injected: whatever comes and goes whenever, players only ever see more.
 
+mod bucket_facts;
 mod media;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,11 +1,12 @@
 //! The visitor that reads the ends of segments of which the index does not know what they say, so that lists need not wait for that.
 //!
-//! It reads what can be played and is visible, and keeps what it found in the transaction that books it. An hour of which as much is known as it has
+//! It reads what can be played, is visible and lies here, and keeps what it found in the transaction that books it. An hour of which as much is known as it has
 //! segments costs two rows. Its place inside an hour is the start of the segment that it read last.
 
 use std::sync::Arc;
 
 use super::Playback;
+use super::bucket_facts::retain_here;
 use super::hour_media::FactsState;
 use super::learn::Learner;
 use crate::archive::{HourPlace, SegmentFile, SequencePiece, is_playable};
@@ -78,7 +79,7 @@ impl FactsVisitor {
         Ok(is_done)
     }
 
-    /// The segments of an hour of which nothing is known, in order of time.
+    /// The segments of an hour of which nothing is known and that lie here, in order of time.
     fn unread(&self, place: &HourPlace) -> Result<Vec<SegmentFile>, CrawlError> {
         let (index, stream) = (self.keeper.index(), place.stream.to_string());
         let row = index.hour_row(&stream, place.hour)?.filter(|_| !place.stream.quality.is_chat());
@@ -92,6 +93,8 @@ impl FactsVisitor {
         let playable: Vec<&SegmentFile> = view.contents.visible().filter(|file| is_playable(file)).collect();
         let known = facts.of(playable.iter().map(|file| &file.key.hash));
         let unread = playable.iter().zip(known).filter(|(_, known)| known.is_none());
-        Ok(unread.map(|(file, _)| (*file).clone()).collect())
+        let mut unread = unread.map(|(file, _)| (*file).clone()).collect();
+        retain_here(&self.keeper, place, &mut unread);
+        Ok(unread)
     }
 }

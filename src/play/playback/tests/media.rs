@@ -10,13 +10,13 @@ use crate::media::{Coding, Mux, WRAP};
 use crate::play::playback::learn::First;
 use crate::play::playback::{Ask, FactsVisitor, Playback, PlaybackOptions};
 
-const SMALL: &[u8] = &[0x67, 0x4d, 0x40, 0x1f, 0x95];
+pub(super) const SMALL: &[u8] = &[0x67, 0x4d, 0x40, 0x1f, 0x95];
 const LARGE: &[u8] = &[0x67, 0x64, 0x00, 0x28, 0xac];
 /// Two seconds.
-const LASTS: i64 = 180_000;
+pub(super) const LASTS: i64 = 180_000;
 
 /// Two seconds of video, 25 pictures a second, and of sound if there is any.
-fn film(begins: i64, parameters: &[u8], has_sound: bool) -> Vec<u8> {
+pub(super) fn film(begins: i64, parameters: &[u8], has_sound: bool) -> Vec<u8> {
     let mut mux = Mux::new(Some(Coding::H264), has_sound.then_some(Coding::Aac));
     mux.tables();
     for number in 0..50 {
@@ -32,7 +32,7 @@ fn film(begins: i64, parameters: &[u8], has_sound: bool) -> Vec<u8> {
 }
 
 /// Segments of two seconds with each kind of change, and where discontinuities have to be: their numbers.
-fn changes() -> (Vec<Vec<u8>>, Vec<usize>) {
+pub(super) fn changes() -> (Vec<Vec<u8>>, Vec<usize>) {
     let wraps = WRAP - LASTS / 2;
     let segments = vec![
         film(0, SMALL, true),
@@ -53,7 +53,7 @@ fn changes() -> (Vec<Vec<u8>>, Vec<usize>) {
     (segments, vec![2, 3, 5, 6, 7])
 }
 
-fn lay(archive: &Archive) -> Vec<usize> {
+pub(super) fn lay(archive: &Archive) -> Vec<usize> {
     let (segments, breaks) = changes();
     for (slot, content) in (0..).zip(&segments) {
         archive.put_with(&name(slot, "2.0", "full"), content);
@@ -62,7 +62,7 @@ fn lay(archive: &Archive) -> Vec<usize> {
 }
 
 /// The numbers of the segments that come after a discontinuity.
-fn told(text: &str) -> Vec<usize> {
+pub(super) fn told(text: &str) -> Vec<usize> {
     let mut entries = 0;
     let mut breaks = Vec::new();
     for line in text.lines() {
@@ -76,7 +76,7 @@ fn told(text: &str) -> Vec<usize> {
     breaks
 }
 
-fn whole(archive: &Archive, seconds: i64) -> Ask {
+pub(super) fn whole(archive: &Archive, seconds: i64) -> Ask {
     archive.clock.pass(Duration::from_secs(600));
     ask(Some(seconds), false)
 }
