@@ -158,6 +158,11 @@ impl BucketError {
         matches!(self, Self::Gone(_) | Self::Damaged { .. })
     }
 
+    /// Whether the object lies in a storage class that answers hours later.
+    pub fn is_cold(&self) -> bool {
+        matches!(self, Self::Cold(_))
+    }
+
     /// Whether the store answered, if only that it will not: other requests may go well.
     pub fn is_an_answer(&self) -> bool {
         matches!(

@@ -22,6 +22,8 @@ use crate::archive::{ObjectName, Span, Timestamp};
 
 /// What a signature leaves as it is.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// The same of a path.
+const PATH_ENCODED: &AsciiSet = &ENCODED.remove(b'/');
 const ATTEMPTS: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// Objects on a page: what S3 gives at most.
@@ -132,14 +134,26 @@ impl Bucket {
         let encoded = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
         let pairs: Vec<String> =
             query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
-        let address = format!("{}?{}", self.settings.bucket_address(), pairs.join("&"));
+        self.ask_at(Method::GET, &format!("?{}", pairs.join("&")), "", None).await
+    }
+
+    /// Sends what the library cannot ask, to an address below the bucket's own, about an object or about the bucket itself. It is tried again where
+    /// it may go well the next time.
+    pub(super) async fn ask_at(
+        &self,
+        method: Method,
+        below: &str,
+        content: &str,
+        name: Option<&ObjectName>,
+    ) -> Result<DatedAnswer, BucketError> {
+        let address = format!("{}{below}", self.settings.bucket_address());
         let mut failures = 0;
         loop {
-            let again = match self.ask_once(&address).await {
+            let again = match self.ask_once(&method, &address, content).await {
                 Ok(answer) => return Ok(answer),
-                Err(AskError::Library(error)) => return Err(self.error(&error, None)),
+                Err(AskError::Library(error)) => return Err(self.error(&error, name)),
                 Err(AskError::Http(error)) if failures + 1 == ATTEMPTS || !may_pass(error.kind()) => {
-                    return Err(self.error(&error, None));
+                    return Err(self.error(&error, name));
                 }
                 Err(AskError::Http(_)) => FIRST_WAIT * 2_u32.pow(failures),
                 Err(AskError::Other(expected)) => return Err(self.no_list(expected)),
@@ -149,9 +163,9 @@ impl Bucket {
         }
     }
 
-    async fn ask_once(&self, address: &str) -> Result<DatedAnswer, AskError> {
-        let mut request = HttpRequest::new(HttpRequestBody::empty());
-        *request.method_mut() = Method::GET;
+    async fn ask_once(&self, method: &Method, address: &str, content: &str) -> Result<DatedAnswer, AskError> {
+        let mut request = HttpRequest::new(HttpRequestBody::from(content.to_owned()));
+        *request.method_mut() = method.clone();
         *request.uri_mut() = address.parse().map_err(|_| AskError::Other("an address"))?;
         let credential = self.store.credentials().get_credential().await.map_err(AskError::Library)?;
         let authorizer = AwsAuthorizer::new(&credential, "s3", self.settings.region());
@@ -171,13 +185,18 @@ impl Bucket {
         }
     }
 
+    /// Where an object lies, below the bucket's own address.
+    pub(super) fn below(&self, name: &ObjectName) -> Result<String, BucketError> {
+        Ok(format!("/{}", utf8_percent_encode(self.key(name)?.as_ref(), PATH_ENCODED)))
+    }
+
     pub(super) fn no_list(&self, expected: &'static str) -> BucketError {
         BucketError::Unexpected { at: self.at().to_owned(), expected }
     }
 }
 
 /// An answer, and what time it is by the store's clock.
-type DatedAnswer = (Bytes, Option<SystemTime>);
+pub(super) type DatedAnswer = (Bytes, Option<SystemTime>);
 
 enum AskError {
     Library(object_store::Error),

@@ -9,6 +9,7 @@
 //! When an hour is uploaded, and what may be done because it was, is not decided here.
 
 mod access_keys;
+mod ask_cold;
 mod back_off;
 mod client;
 mod coming_file;
@@ -33,6 +34,7 @@ mod store_answer;
 mod upload;
 
 pub use access_keys::{AccessKeys, CredentialError};
+pub use ask_cold::AskedFor;
 pub use client::Bucket;
 pub use credentials::CredentialSource;
 pub use error::{BucketError, REASONS};

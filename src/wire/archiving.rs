@@ -69,7 +69,7 @@ pub enum ArchiveLine {
 pub struct ArchivedHour {
     /// `CHANNEL/QUALITY/HOUR`.
     pub hour: String,
-    /// `archived` (uploaded, and read back), `planned`, `right`, `damaged`, `gone`, `restored`, `dropped`, `droppable`, `changed` (while it was sent) or `failed`.
+    /// `archived` (uploaded, and read back), `planned`, `right`, `damaged`, `gone`, `restored`, `asked_for` (cold, and the store brings it within hours), `dropped`, `droppable`, `changed` (while it was sent) or `failed`.
     pub state: String,
     /// The object.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -9,7 +9,7 @@ use crate::archive_tier::{
     HOURS, PATIENCE, archive, ask, node, object_of, objects, receipt, seal_all, shares, with_bucket,
 };
 use crate::support::object_store::{LineFault, TestStore};
-use crate::support::{TestArchive, eventually, gapless};
+use crate::support::{Kind, TestArchive, eventually, gapless};
 
 fn archived(store: &TestStore) -> TestArchive {
     let archive = archive();
@@ -133,4 +133,55 @@ fn an_object_that_breaks_off_each_time_holds_up_no_other_one_and_counts_as_there
     assert_eq!(node.get(&segments[0]).status, 200);
     store.is_well();
     eventually(PATIENCE, || node.get(&segments[1]).status == 200);
+}
+
+#[test]
+fn what_lies_in_cold_storage_is_asked_for_and_comes_back_when_the_store_has_it() {
+    let store = TestStore::start();
+    let archive = archived(&store);
+    let before = archive.listing(HOURS[1], false);
+    let late = archive.segment(HOURS[1], "40:00", 1.0, Kind::Full);
+    seal_all(&archive);
+    ask(&archive, &["run"]).json(0);
+    archive.remove(HOURS[1]);
+    let cold = |status: u16, code: &'static str| {
+        store.is_well();
+        store.fails(Method::GET, &format!("/v1/{}/", HOURS[1]), LineFault::Refuses(403, "InvalidObjectState"), 1_000);
+        let answer =
+            if status == 202 { LineFault::Answers(202, String::new()) } else { LineFault::Refuses(status, code) };
+        store.fails(Method::POST, "restore", answer, if status == 400 { 1 } else { 1_000 });
+    };
+    let asked = |archive: &TestArchive| {
+        store.requests();
+        let done = ask(archive, &["restore", "c"]).json(1);
+        let hour = done["hours"].as_array().unwrap().iter().find(|hour| hour["hour"] == HOURS[1]).unwrap().clone();
+        let requests = store
+            .requests()
+            .into_iter()
+            .filter(|(sent, target)| *sent == Method::POST && target.ends_with(".tar?restore="));
+        (hour["state"].as_str().unwrap().to_owned(), hour["why"].as_str().unwrap().to_owned(), requests.count())
+    };
+    cold(202, "");
+    let (state, why, requests) = asked(&archive);
+    assert!(state == "asked_for" && why.contains("which it was now") && requests == 2, "{state}: {why}");
+    cold(409, "RestoreAlreadyInProgress");
+    assert!(asked(&archive).1.contains("which it was before"));
+    // Some classes take no days.
+    cold(400, "MalformedXML");
+    store.fails(Method::POST, "restore", LineFault::Answers(202, String::new()), 1_000);
+    assert_eq!(asked(&archive).0, "asked_for");
+    // It is no hole and no loss meanwhile; one that knows nothing of it asks as well.
+    assert_eq!(ask(&archive, &["status"]).json(0)["lost"], 0);
+    assert!(gapless(archive.path(), &["ls", HOURS[1]]).out.contains(late.rsplit('/').next().unwrap()));
+    let empty = TestArchive::empty();
+    with_bucket(&empty, &store);
+    cold(202, "");
+    assert_eq!(asked(&empty).0, "asked_for");
+    cold(403, "AccessDenied");
+    let denied = ask(&archive, &["restore", "c"]);
+    assert!(denied.code == 3 && denied.err.contains("AccessDenied"), "{denied:?}");
+    // It has come.
+    store.is_well();
+    ask(&archive, &["restore", "c"]).json(0);
+    assert_eq!(archive.listing(HOURS[1], false).len(), before.len() + 1);
 }

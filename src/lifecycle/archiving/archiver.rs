@@ -88,6 +88,10 @@ pub enum ArchiveError {
         "there is not enough room: {needed} bytes come back, {free} are free, and {keep} of them are kept free (backfill.keep_free)"
     )]
     Room { needed: u64, free: u64, keep: u64 },
+    #[error(
+        "the object {0} lies in a storage class that answers hours after it was asked, which it {1}; do this again when it has it"
+    )]
+    AskedFor(ObjectName, &'static str),
     #[error("the bucket has no hour of {0}; `gapless archive ls` shows what it has")]
     NotThere(String),
     #[error(
@@ -99,12 +103,21 @@ pub enum ArchiveError {
 impl ArchiveError {
     /// A word for it, where the bucket is the reason.
     pub fn reason(&self) -> Option<&'static str> {
-        if let Self::Bucket(error) = self { Some(error.reason()) } else { None }
+        match self {
+            Self::Bucket(error) => Some(error.reason()),
+            Self::AskedFor(..) => Some("cold"),
+            _ => None,
+        }
     }
 
     /// Whether an object is not what it should be, or not there.
     pub fn is_loss(&self) -> bool {
         matches!(self, Self::Bucket(error) if error.is_loss())
+    }
+
+    /// Whether an object lies in a storage class that answers hours later.
+    pub fn is_cold(&self) -> bool {
+        matches!(self, Self::Bucket(error) if error.is_cold())
     }
 
     /// Whether other hours may go well all the same.
@@ -114,7 +127,8 @@ impl ArchiveError {
             Self::Local(LocalHourError::Changed { .. })
             | Self::Crawl(CrawlError::Doubt(_))
             | Self::Unwritable(_)
-            | Self::TooMany(_) => true,
+            | Self::TooMany(_)
+            | Self::AskedFor(..) => true,
             Self::Local(LocalHourError::Disk(error)) | Self::Crawl(CrawlError::Disk(error)) => !error.is_shortage(),
             Self::Crawl(_) | Self::Room { .. } | Self::NotThere(_) | Self::OwnBucket(_) => false,
         }

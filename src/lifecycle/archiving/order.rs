@@ -161,7 +161,11 @@ impl<'o> Work<'o> {
         }
         self.summary.errors += 1;
         let reason = error.reason();
-        let state = reason.filter(|reason| ["damaged", "gone"].contains(reason)).unwrap_or("failed");
+        let state = match (&error, reason) {
+            (ArchiveError::AskedFor(..), _) => "asked_for",
+            (_, Some(word @ ("damaged" | "gone"))) => word,
+            _ => "failed",
+        };
         self.hour(place, state, |hour| {
             (hour.reason, hour.why) = (reason.map(str::to_owned), Some(error.to_string()));
         });

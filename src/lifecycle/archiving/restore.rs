@@ -6,7 +6,8 @@
 //! 4. Tombstones that lie here, and those in the manifests of all objects of the hour, keep out what they hide. They are not put back
 //!    themselves: what is hidden where is decided elsewhere. While one of the objects cannot be read, nothing of its hour comes back.
 //! 5. What is noted here of objects is used as well, so that an hour comes back that a list does not have yet.
-//! 6. Files that lie near one another in the object come in one request.
+//! 6. An object in a storage class that answers hours later is asked for; whoever restores again then has it.
+//! 7. Files that lie near one another in the object come in one request.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -24,7 +25,7 @@ use super::verify::twice;
 use crate::archive::manifest::MOST_ENTRIES;
 use crate::archive::name::{is_tombstone, may_be_hidden, stem};
 use crate::archive::{FileName, Hash, HourPlace, ManifestFile, ObjectName, ObjectPiece, PackedHour, parse_file_name};
-use crate::bucket::{BucketError, ListedObject};
+use crate::bucket::{AskedFor, BucketError, ListedObject};
 use crate::disk::atomic::sync_dir;
 use crate::disk::{BucketManifests, Dir, Download, DownloadError, NewFile};
 use crate::sync::crawl::CrawlError;
@@ -79,7 +80,7 @@ impl Archiver {
                 });
                 match packed {
                     Ok(packed) => known.push(packed),
-                    Err(error) => unread = Some(error),
+                    Err(error) => unread = Some(self.asked_if_cold(error, &work)?),
                 }
             }
             if let Some(error) = unread {
@@ -116,6 +117,26 @@ impl Archiver {
             found.insert(place, objects.collect());
         }
         Ok(found)
+    }
+
+    /// Where an object is cold, the store is asked for it.
+    fn asked_if_cold(&self, error: ArchiveError, work: &Work<'_>) -> Result<ArchiveError, ArchiveError> {
+        let ArchiveError::Bucket(BucketError::Cold(name)) = error else { return Ok(error) };
+        let asked =
+            self.wait(work, async |stop: &CancellationToken| unless_stopped(stop, self.bucket.ask_for(&name)).await);
+        Ok(match asked {
+            Ok(asked) => {
+                tracing::info!(name: "object_asked_for", object = %name, "an object in a storage class that answers hours later was asked for");
+                let told = if asked == AskedFor::Now { "was now" } else { "was before" };
+                ArchiveError::AskedFor(name, told)
+            }
+            // It knows no such question, so that it stays at that.
+            Err(ArchiveError::Bucket(BucketError::Refused { .. } | BucketError::Failed { status: 501, .. })) => {
+                BucketError::Cold(name).into()
+            }
+            Err(unasked) if unasked.is_about_the_hour() => unasked,
+            Err(unasked) => return Err(unasked),
+        })
     }
 
     /// Says how many files came back, and their bytes.
@@ -164,6 +185,8 @@ impl Archiver {
             match done {
                 // Another object may have what this one lost meanwhile.
                 Err(error) if error.is_loss() => drop(failed.get_or_insert(error)),
+                // Or be asked for along with it.
+                Err(error) if error.is_cold() => failed = Some(self.asked_if_cold(error, work)?),
                 done => done?,
             }
             flushed?;
