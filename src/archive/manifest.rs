@@ -165,7 +165,8 @@ impl HourManifest {
         other.without(&[self]).as_ref() != Some(other)
     }
 
-    fn has(&self, file: &ManifestFile) -> bool {
+    /// Whether this file is in it, with this size and hash.
+    pub(super) fn has(&self, file: &ManifestFile) -> bool {
         self.position(&file.name).and_then(|at| self.files.get(at)) == Some(file)
     }
 

@@ -41,6 +41,7 @@ pub mod peer_copy;
 mod peer_start;
 pub mod probe;
 pub mod problems;
+pub mod purged_object;
 pub mod quantity;
 pub mod retention;
 pub mod segment;

@@ -59,6 +59,8 @@ impl Bucket {
             .with_region(settings.region())
             .with_allow_http(!settings.is_encrypted())
             .with_checksum_algorithm(Checksum::SHA256)
+            // Not all stores know how to delete several at once.
+            .with_disable_bulk_delete(true)
             .with_retry(retry);
         let service = RetryConfig { max_retries: 1, retry_timeout: RETRY_TIME, ..RetryConfig::default() };
         let asking = builder.clone().with_retry(service).with_http_connector(ServiceConnector::new(&connector));
@@ -169,6 +171,11 @@ impl Bucket {
         let parts = bytes.div_ceil(self.settings.part_bytes.max(1));
         // It is looked whether the object is there; an upload in parts is begun and completed; one reads it back.
         if parts > 1 { 1 + parts + 2 + 1 } else { 3 }
+    }
+
+    /// Requests that read so many bytes part by part.
+    pub fn parts_of(&self, bytes: u64) -> u64 {
+        bytes.div_ceil(self.settings.part_bytes.max(1))
     }
 
     /// Reads an object back, all of it: every header, every file and the manifest. `read` receives bytes as they come, and says whether to go on.

@@ -100,6 +100,9 @@ pub const REASONS: [&str; 19] = [
 /// The key is right, and has not the right.
 const MAY_NOT: &str = "it may not do this; give it the right to list the bucket, and to get and put its objects";
 
+/// The same of a request to delete one.
+const MAY_NOT_DELETE: &str = "it may not delete objects, so what was to go is still there; give it the right to (s3:DeleteObject) and begin again";
+
 fn hint(region: Option<&str>) -> String {
     region.map_or_else(String::new, |region| format!(", namely in {region}"))
 }
@@ -178,6 +181,16 @@ impl BucketError {
     /// Whether the access key is a right one, and may not do just this.
     pub(super) fn is_not_allowed(&self) -> bool {
         matches!(self, Self::Denied { what, .. } if *what == MAY_NOT)
+    }
+
+    /// The same, where it was asked to delete an object.
+    pub(super) fn of_deleting(self) -> Self {
+        match self {
+            Self::Denied { at, key, code, what } if what == MAY_NOT => {
+                Self::Denied { at, key, code, what: MAY_NOT_DELETE }
+            }
+            other => other,
+        }
     }
 
     /// Of an object that is not what it should be.

@@ -10,29 +10,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::escape::shown;
+use super::error::BucketError;
+use super::part_source::PartSource;
+use super::upload_error::{LocalHourError, UploadError};
 use crate::archive::{Hash, ManifestFile, ObjectPiece, PackedHour};
-use crate::disk::{Base, Dir, DiskError, WholeFile};
-
-/// Why an hour cannot be read as its manifest says.
-#[derive(Debug, thiserror::Error)]
-pub enum LocalHourError {
-    /// The disk.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// A file is another one, or gone.
-    #[error("{} is not what the manifest of its hour says: {why}; `gapless scrub` looks at it", shown(name))]
-    Changed {
-        /// Its path.
-        name: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-}
+use crate::disk::{Base, Dir, WholeFile};
 
 /// An hour that is being read.
 #[derive(Debug)]
 pub struct LocalHour {
+    packed: Arc<PackedHour>,
+    /// Absent while somebody reads.
+    reading: Option<Reading>,
+}
+
+/// The directory, and how far it was read.
+#[derive(Debug)]
+struct Reading {
     packed: Arc<PackedHour>,
     dir: Dir,
     at: u64,
@@ -46,16 +40,54 @@ impl LocalHour {
         let place = packed.manifest().place();
         let gone = || LocalHourError::Changed { name: place.to_string(), why: "its directory is gone" };
         let dir = base.dir(&place.path())?.ok_or_else(gone)?;
-        Ok(Self { packed, dir, at: 0, hasher: Sha256::new(), room: Vec::new() })
+        let reading = Reading { packed: Arc::clone(&packed), dir, at: 0, hasher: Sha256::new(), room: Vec::new() };
+        Ok(Self { packed, reading: Some(reading) })
     }
 
-    /// What is read.
-    pub fn packed(&self) -> &Arc<PackedHour> {
+    /// Whether a file of this name and size lies here.
+    pub(super) fn has(&self, file: &ManifestFile) -> Result<bool, LocalHourError> {
+        let Some(reading) = &self.reading else { return Ok(false) };
+        Ok(reading.dir.stat_file(OsStr::new(&*file.name))?.is_some_and(|meta| meta.size == file.size))
+    }
+
+    /// These bytes of a file, which is read from its beginning to its end with several of these calls.
+    pub(super) async fn read_file(
+        self,
+        file: ManifestFile,
+        range: Range<u64>,
+    ) -> Result<(Self, Result<Vec<u8>, LocalHourError>), BucketError> {
+        let Self { packed, reading: Some(mut reading) } = self else { return Err(BucketError::Stopped) };
+        let read = tokio::task::spawn_blocking(move || {
+            let mut part = Vec::new();
+            let done = reading.file(&file, &range, &mut part).map(|()| part);
+            (reading, done)
+        });
+        // It ends otherwise only with the runtime.
+        let (back, done) = read.await.map_err(|_| BucketError::Stopped)?;
+        Ok((Self { packed, reading: Some(back) }, done))
+    }
+}
+
+impl PartSource for LocalHour {
+    fn packed(&self) -> &Arc<PackedHour> {
         &self.packed
     }
 
-    /// The next part, of so many bytes if there are as many; `None` at the end.
-    pub fn next_part(&mut self, bytes: u64) -> Result<Option<Bytes>, LocalHourError> {
+    async fn next_part(&mut self, bytes: u64) -> Result<Option<Bytes>, UploadError> {
+        let Some(mut reading) = self.reading.take() else { return Ok(None) };
+        let read = tokio::task::spawn_blocking(move || {
+            let part = reading.next_part(bytes);
+            (reading, part)
+        });
+        let (back, part) = read.await.map_err(|_| BucketError::Stopped)?;
+        let part = part?;
+        self.reading = Some(back);
+        Ok(part)
+    }
+}
+
+impl Reading {
+    fn next_part(&mut self, bytes: u64) -> Result<Option<Bytes>, LocalHourError> {
         let end = self.packed.size().min(self.at.saturating_add(bytes));
         if self.at == end {
             return Ok(None);

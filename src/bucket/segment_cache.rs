@@ -166,6 +166,14 @@ impl SegmentCache {
         }
     }
 
+    /// Deletes the file with this content, if it is here.
+    pub(super) fn let_go(&self, hash: &Hash) {
+        if self.contains(hash) {
+            self.leave_out(hash);
+            self.delete(hash);
+        }
+    }
+
     /// Says once that it does not work, until it works again.
     pub(super) fn tell(&self, error: &io::Error) {
         if !self.is_failing.swap(true, Ordering::Relaxed) {

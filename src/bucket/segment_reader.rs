@@ -26,7 +26,7 @@ use super::read_ahead::{ReadAhead, asked_range, next_range};
 use super::read_error::SegmentReadError;
 use super::reader_figures::{ReaderCounters, ReaderFigures, count};
 use super::segment_cache::SegmentCache;
-use crate::archive::{ManifestFile, ObjectName, PackedHour};
+use crate::archive::{Hash, ManifestFile, ObjectName, PackedHour};
 
 /// Requests under way at a time: as many as there are connections that are kept.
 const MOST_REQUESTS: usize = 4;
@@ -116,6 +116,17 @@ impl SegmentReader {
     /// The same for a thread that may wait. Not to be called from a task of a runtime.
     pub fn open_blocking(&self, object: &Arc<PackedHour>, name: &str) -> Result<File, SegmentReadError> {
         self.runtime.block_on(self.open(object, name))
+    }
+
+    /// By which its requests are done.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Lets go of what is kept of these contents. Blocks.
+    pub fn let_go(&self, contents: impl IntoIterator<Item = Hash>) {
+        let cache = &self.shared.tools.cache;
+        contents.into_iter().for_each(|hash| cache.let_go(&hash));
     }
 
     /// What it has done.

@@ -1,5 +1,5 @@
-//! Sends an hour to a bucket: at once if it is small, and else in parts, of which one is sent while the next one is read from the disk. What is
-//! in memory is two parts.
+//! Sends an hour to a bucket: at once if it is small, and else in parts, of which one is sent while the next one is read, from wherever it comes
+//! ([`PartSource`]). What is in memory is two parts.
 //!
 //! An upload that does not come to its end is ended, so that no parts stay behind that nobody sees and that cost as much as objects. One
 //! that a killed process has left is ended by [`Bucket::end_abandoned`].
@@ -7,16 +7,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::try_join;
 use object_store::multipart::{MultipartStore as _, PartId};
 use object_store::path::Path as Key;
 use object_store::{MultipartId, ObjectStoreExt as _, PutPayload};
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Bucket;
 use super::error::BucketError;
-use super::local_hour::{LocalHour, LocalHourError};
+use super::part_source::PartSource;
+use super::upload_error::UploadError;
 use crate::archive::ObjectName;
 
 /// Parts of an upload, at most.
@@ -28,35 +29,20 @@ const ENDED_WITHIN: Duration = Duration::from_secs(2);
 /// How long an upload takes at most to come to its end in order once it is stopped.
 pub const STOPS_WITHIN: Duration = Duration::from_secs(4);
 
-/// Why an hour was not sent.
-#[derive(Debug, thiserror::Error)]
-pub enum UploadError {
-    /// The bucket.
-    #[error(transparent)]
-    Bucket(#[from] BucketError),
-    /// What is here.
-    #[error(transparent)]
-    Local(#[from] LocalHourError),
-}
-
-/// A part that is being read, and whoever reads the next one.
-type Reading = JoinHandle<(LocalHour, Result<Option<Bytes>, LocalHourError>)>;
-
 impl Bucket {
     /// Sends an hour; an object of the same name is the same one, and is written over. `sent` receives bytes as they have arrived.
     pub async fn upload(
         &self,
-        hour: LocalHour,
+        mut hour: impl PartSource,
         stop: &CancellationToken,
         mut sent: impl FnMut(u64),
     ) -> Result<(), UploadError> {
         let (name, size) = (hour.packed().object_name(), hour.packed().size());
         let key = self.key(&name)?;
         let part_bytes = self.settings.part_bytes.max(size.div_ceil(MOST_PARTS));
-        let mut reading = read(hour, part_bytes);
+        let first = unless_stopped(stop, hour.next_part(part_bytes)).await??.unwrap_or_default();
         if size <= part_bytes {
-            let (_, part) = read_of(&mut reading).await?;
-            let sending = self.store.put(&key, PutPayload::from(part?.unwrap_or_default()));
+            let sending = self.store.put(&key, PutPayload::from(first));
             let done = unless_stopped(stop, sending).await?;
             done.map_err(|error| self.error(&error, Some(&name)))?;
             sent(size);
@@ -69,7 +55,7 @@ impl Bucket {
             return Err(BucketError::Stopped.into());
         };
         let id = begun.map_err(|error| self.error(&error, Some(&name)))?;
-        let done = self.send_parts(&name, (&key, &id), reading, part_bytes, stop, &mut sent).await;
+        let done = self.send_parts(&name, (&key, &id), (first, &mut hour), part_bytes, stop, &mut sent).await;
         if done.is_err() {
             // What came of the rest is not known, and whoever asked is told of the first error.
             let ended = unless_late(stop, ENDED_WITHIN, self.end_upload(&name, &id)).await;
@@ -95,38 +81,29 @@ impl Bucket {
         &self,
         name: &ObjectName,
         (key, id): (&Key, &MultipartId),
-        mut reading: Reading,
+        (first, hour): (Bytes, &mut impl PartSource),
         part_bytes: u64,
         stop: &CancellationToken,
         sent: &mut impl FnMut(u64),
     ) -> Result<(), UploadError> {
-        let failed = |error: object_store::Error| self.error(&error, Some(name));
+        let failed = |error: object_store::Error| UploadError::from(self.error(&error, Some(name)));
         let (mut parts, mut pace) = (Vec::<PartId>::new(), self.pace());
-        loop {
-            let (hour, part) = read_of(&mut reading).await?;
-            let Some(part) = part? else { break };
-            reading = read(hour, part_bytes);
+        let mut next = Some(first);
+        while let Some(part) = next {
             let length = part.len() as u64;
-            let sending = self.store.put_part(key, id, parts.len(), PutPayload::from(part));
-            parts.push(unless_stopped(stop, sending).await?.map_err(failed)?);
-            sent(length);
-            unless_stopped(stop, pace.spend(length)).await?;
+            let sending = async {
+                let id = self.store.put_part(key, id, parts.len(), PutPayload::from(part)).await.map_err(failed)?;
+                sent(length);
+                pace.spend(length).await;
+                Ok(id)
+            };
+            let (part_id, read) = unless_stopped(stop, try_join(sending, hour.next_part(part_bytes))).await??;
+            parts.push(part_id);
+            next = read;
         }
         unless_stopped(stop, self.store.complete_multipart(key, id, parts)).await?.map_err(failed)?;
         Ok(())
     }
-}
-
-fn read(mut hour: LocalHour, bytes: u64) -> Reading {
-    tokio::task::spawn_blocking(move || {
-        let part = hour.next_part(bytes);
-        (hour, part)
-    })
-}
-
-async fn read_of(reading: &mut Reading) -> Result<(LocalHour, Result<Option<Bytes>, LocalHourError>), BucketError> {
-    // It ends otherwise only with the runtime.
-    reading.await.map_err(|_| BucketError::Stopped)
 }
 
 async fn unless_stopped<T>(stop: &CancellationToken, doing: impl Future<Output = T>) -> Result<T, BucketError> {

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use reqwest::StatusCode;
 use serde::Serialize;
 
 use super::absent;
-use super::api::{Api, OpenNeeds};
+use super::api::{Api, ApiError, OpenNeeds};
 use super::args::ArchiveTarget;
 use super::config::Config;
 use super::cut::end_by_signal;
@@ -67,6 +68,15 @@ pub enum ArchiveVerb {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Delete in the bucket what tombstones hide: objects that hold it are replaced by others without it
+    Purge {
+        /// Which hours
+        #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]", required = true)]
+        targets: Vec<ArchiveTarget>,
+        /// Only say what would be deleted, and what that costs
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// List the objects in the bucket
     Ls {
         /// What to list; everything by default
@@ -109,12 +119,20 @@ pub async fn run(config: &Config, args: &ArchiveArgs) -> anyhow::Result<ExitCode
             let verbs = if *dry_run { Verbs::DROPPABLE } else { Verbs::DROP };
             work(config, "api/v1/archive/drop", &order, targets, verbs).await
         }
+        ArchiveVerb::Purge { targets, dry_run } => {
+            let order = ArchiveOrder { places: words(targets), dry_run: *dry_run };
+            let verbs = if *dry_run { Verbs::PURGEABLE } else { Verbs::PURGE };
+            work(config, PURGE, &order, targets, verbs).await
+        }
     }
 }
 
 fn needs() -> OpenNeeds {
     OpenNeeds { every_hour: true, new_index: true, bucket: true, ..OpenNeeds::default() }
 }
+
+/// Where a purge of the bucket is asked for.
+const PURGE: &str = "api/v1/archive/purge";
 
 async fn work(
     config: &Config,
@@ -126,7 +144,9 @@ async fn work(
     let stop = end_by_signal()?;
     let mut report = Report { json: config.json, verbs, progress: Progress::stderr(), hours: Vec::new(), done: 0 };
     let mut has_node = false;
-    let summary = Api::with(config, needs(), async |api| {
+    // Who else has what is to go is asked only where that counts.
+    let needs = OpenNeeds { retention: address == PURGE, ..needs() };
+    let summary = Api::with(config, needs, async |api| {
         has_node = api.local().is_none();
         for target in targets {
             absent::require_target(api, target).await?;
@@ -166,6 +186,41 @@ async fn ask(
     anyhow::bail!("the node ended before all was done")
 }
 
+/// What is hidden and lies in objects of the bucket, in these places or everywhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HiddenInBucket {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+/// Asks a node, or this archive, without asking the bucket; nothing where no bucket is named, or nobody knows of it.
+pub async fn hidden_in_bucket(api: &Api, places: Vec<String>) -> anyhow::Result<HiddenInBucket> {
+    let mut hidden = HiddenInBucket::default();
+    let order = ArchiveOrder { places, dry_run: true };
+    let mut lines = match api.post(PURGE, &order)?.ask().await {
+        Ok(lines) => lines,
+        // Nothing of it is known there, by an older node that has no such address, or because there is no bucket.
+        Err(ApiError::Refused {
+            status: StatusCode::CONFLICT | StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST,
+            ..
+        }) => {
+            return Ok(hidden);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    while let Some(line) = lines.line().await? {
+        match serde_json::from_str(&line).context("the node answered something else than expected")? {
+            ArchiveLine::Hour(hour) if hour.state == Verbs::PURGEABLE.state => {
+                hidden.files += hour.files.unwrap_or_default();
+                hidden.bytes += hour.bytes.unwrap_or_default();
+            }
+            ArchiveLine::Failed { why, .. } => anyhow::bail!("{why}"),
+            ArchiveLine::Begin { .. } | ArchiveLine::Progress { .. } | ArchiveLine::Hour(_) | ArchiveLine::Done(_) => {}
+        }
+    }
+    Ok(hidden)
+}
+
 /// How the end of each verb reads.
 #[derive(Debug, Clone, Copy)]
 struct Verbs {
@@ -192,6 +247,14 @@ impl Verbs {
         open: "not in the bucket",
         ways: 0,
     };
+    const PURGE: Self = Self {
+        state: "purged",
+        done: "purged in the bucket",
+        before: "without anything hidden there",
+        open: "with something that no other node has",
+        ways: 0,
+    };
+    const PURGEABLE: Self = Self { state: "purgeable", done: "would be purged in the bucket", ..Self::PURGE };
     const DROPPABLE: Self =
         Self { state: "droppable", done: "would be deleted here and left in the bucket", ..Self::DROP };
 }

@@ -49,7 +49,7 @@ impl Offline {
         // What is wrong with the bucket is said by those verbs that are about it.
         let absent = if Handle::try_current().is_ok() { options::absent_files(config, &guard) } else { Ok(None) };
         let keeper = Keeper::new(index, guard).doubt_above(config.crawl.doubt_above).naming(named);
-        let keeper = Arc::new(keeper.with_absent(absent.unwrap_or_default()));
+        let keeper = keeper.with_absent(absent.unwrap_or_default());
         keeper.reconcile_structure()?;
         Ok(Self { keeper, _locked: locked })
     }

@@ -12,9 +12,11 @@ use clap::Subcommand;
 
 use super::absent;
 use super::api::{Api, OpenNeeds};
+use super::archiving::hidden_in_bucket;
 use super::args::{ArchiveTarget, ArchiveTarget as Place, OtherNode};
 use super::config::Config;
 use super::exit::{Exit, UsageError};
+use super::options;
 use super::out::{prompt, stderr_line, stdout};
 use crate::archive::Stream;
 use crate::archive::escape::{shown, unshown};
@@ -257,7 +259,9 @@ async fn purge(config: &Config, args: &PurgeArgs) -> anyhow::Result<ExitCode> {
         return Err(UsageError(why.to_owned()).into());
     }
     check(&args.targets)?;
-    let needs = OpenNeeds { every_hour: true, retention: true, new_index: true, ..OpenNeeds::default() };
+    // A bucket that cannot be used is no reason not to purge here.
+    let bucket = matches!(options::bucket(config), Ok(Some(_)));
+    let needs = OpenNeeds { every_hour: true, retention: true, new_index: true, bucket };
     with(config, &args.node, needs, async |api| {
         let mut exit = Exit::Done;
         let mut goes_on = true;
@@ -271,9 +275,32 @@ async fn purge(config: &Config, args: &PurgeArgs) -> anyhow::Result<ExitCode> {
                 exit = Exit::Failed;
             }
         }
+        if !config.json {
+            say_in_bucket(api, args).await?;
+        }
         Ok(exit.into())
     })
     .await
+}
+
+/// A purge of this node leaves in the bucket what lies there, which somebody who wants it gone must know.
+async fn say_in_bucket(api: &Api, args: &PurgeArgs) -> anyhow::Result<()> {
+    let places: Vec<String> = args.targets.iter().map(Place::to_string).collect();
+    let command = if places.is_empty() { "CHANNEL".to_owned() } else { places.join(" ") };
+    match hidden_in_bucket(api, places).await {
+        Ok(hidden) if hidden.files > 0 => writeln!(
+            stdout(),
+            "{}, {} of what is hidden lie in the bucket as well, and stay there: `gapless archive purge {}` deletes them, and says with --dry-run what that costs",
+            count(hidden.files, "file"),
+            indicatif::HumanBytes(hidden.bytes),
+            shown(&command)
+        )?,
+        Ok(_) => {}
+        Err(error) => {
+            stderr_line(format_args!("gapless: what is hidden and lies in the bucket is not known: {error}"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether hours are hours: said before anybody is asked.

@@ -91,6 +91,8 @@ pub struct ServedNode {
     pub(crate) deleted: Arc<DeletionCounter>,
     /// Says what no other node has and must therefore not be purged.
     pub(crate) last_copies: Option<Arc<MakeStay>>,
+    /// The same of what lies in the bucket.
+    pub(crate) last_copies_in_bucket: Option<Arc<MakeStay>>,
     /// Replication status per peer.
     pub(crate) peers: Box<dyn Fn() -> Vec<PeerReport> + Send + Sync>,
     /// Where the list of peers comes from.

@@ -12,7 +12,7 @@ use super::line_sender::LineSender;
 use super::request::{FromBody, FromQuery, JsonBody, Parameters, Query};
 use crate::archive::HourPlace;
 use crate::bucket::BucketError;
-use crate::lifecycle::archiving::{ArchiveError, ArchiveObserver, Archiver};
+use crate::lifecycle::archiving::{ArchiveError, ArchiveObserver, Archiver, BucketPurge};
 use crate::wire::{
     ArchiveLine, ArchiveObject, ArchiveObjects, ArchiveOrder, ArchiveReport, ArchiveRestoreOrder, ArchiveShare,
     ArchiveSummary, ArchiveVerifyOrder,
@@ -102,12 +102,37 @@ pub(super) async fn drop_local(
     State(app): State<Arc<App>>,
     JsonBody(order): JsonBody<ArchiveOrder>,
 ) -> Result<Response, Problem> {
-    // Whoever forgets to say what does not mean everything.
-    if order.places.is_empty() {
-        return Err(Problem::bad_body("no place is given", ArchiveRestoreOrder::EXAMPLE));
-    }
+    require_places(&order.places)?;
     let places = places(&app, &order.places)?;
     work(&app, move |archiver, listener| archiver.drop_all(&places, order.dry_run, listener))
+}
+
+/// Answers `POST /api/v1/archive/purge`, in the same lines.
+#[utoipa::path(
+    post, path = "/api/v1/archive/purge", request_body = ArchiveOrder, security(("bearer" = [])),
+    responses(
+        (status = 200, body = ArchiveLine, content_type = "application/x-ndjson"), (status = 400, description = "invalid body, nothing lies at a place, or no place is given"),
+        (status = 401, description = "unknown token"), (status = 403, description = "the token is one for reading"),
+        (status = 409, description = "no bucket is named in the settings"), (status = 503, description = "another one was asked for and is running")
+    )
+)]
+pub(super) async fn purge(
+    State(app): State<Arc<App>>,
+    JsonBody(order): JsonBody<ArchiveOrder>,
+) -> Result<Response, Problem> {
+    // To be told what would go harms nobody.
+    if !order.dry_run || !order.places.is_empty() {
+        require_places(&order.places)?;
+    }
+    let noted = archiver(&app)?;
+    let wanted = order.places.clone();
+    let places = app.ask(move |_| noted.noted_places(&wanted)?.map_err(|nothing| nothing_there(&nothing))).await?;
+    let make_stay = app.node.last_copies_in_bucket.clone();
+    work(&app, move |archiver, listener| {
+        let stay = make_stay.map(|make| make());
+        let (within, stay) = (&*order.places, stay.as_deref());
+        archiver.purge_objects(&BucketPurge { within, places: &places, is_dry: order.dry_run, stay }, listener)
+    })
 }
 
 /// Answers `POST /api/v1/archive/verify`, in the same lines.
@@ -146,9 +171,7 @@ pub(super) async fn restore(
     JsonBody(order): JsonBody<ArchiveRestoreOrder>,
 ) -> Result<Response, Problem> {
     // The index need not know them: what is gone from here is in the bucket's list.
-    if order.places.is_empty() || order.places.iter().any(|place| place.trim_matches('/').is_empty()) {
-        return Err(Problem::bad_body("no place is given", ArchiveRestoreOrder::EXAMPLE));
-    }
+    require_places(&order.places)?;
     work(&app, move |archiver, listener| archiver.restore(&order.places, listener))
 }
 
@@ -174,6 +197,14 @@ fn archiver(app: &App) -> Result<Arc<Archiver>, Problem> {
 
 fn places(app: &App, within: &[String]) -> Result<Vec<HourPlace>, Problem> {
     app.node.keeper.places(within).map_err(|nothing| nothing_there(&nothing))
+}
+
+/// Whoever forgets to say what does not mean everything.
+fn require_places(places: &[String]) -> Result<(), Problem> {
+    if places.is_empty() || places.iter().any(|place| place.trim_matches('/').is_empty()) {
+        return Err(Problem::bad_body("no place is given", ArchiveRestoreOrder::EXAMPLE));
+    }
+    Ok(())
 }
 
 fn nothing_there(place: &str) -> Problem {

@@ -19,6 +19,7 @@ pub(super) struct BucketMetrics {
     failing: Gauge,
     uploaded: IntCounter,
     read: IntCounter,
+    deleted: IntCounter,
     failures: IntCounterVec,
 }
 
@@ -57,6 +58,10 @@ impl BucketMetrics {
             )?,
             uploaded: counter("gapless_bucket_uploaded_bytes_total", "Bytes that were uploaded")?,
             read: counter("gapless_bucket_read_bytes_total", "Bytes that were read back or restored")?,
+            deleted: counter(
+                "gapless_bucket_deleted_objects_total",
+                "Objects that were deleted in the bucket because tombstones hide what they held",
+            )?,
             failures,
         })
     }
@@ -77,7 +82,9 @@ impl BucketMetrics {
         self.read_back.set(report.last_read_back.map_or(f64::NAN, |last| (last - Timestamp::from_us(0)).seconds()));
         self.failing.set(age(known.failing.map(|failing| failing.since)));
         let (uploaded, read) = figures.moved();
-        for (series, sum) in [(&self.uploaded, uploaded), (&self.read, read)] {
+        for (series, sum) in
+            [(&self.uploaded, uploaded), (&self.read, read), (&self.deleted, figures.deleted_objects())]
+        {
             series.inc_by(sum.saturating_sub(series.get()));
         }
         for (reason, count) in figures.failures() {

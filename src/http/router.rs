@@ -122,6 +122,7 @@ fn routes(app: &Arc<App>, metrics: &HttpMetrics) -> OpenApiRouter<Arc<App>> {
         .routes(measured("archive_verify", writes(routes!(archiving::verify))))
         .routes(measured("archive_restore", writes(routes!(archiving::restore))))
         .routes(measured("archive_drop", writes(routes!(archiving::drop_local))))
+        .routes(measured("archive_purge", writes(routes!(archiving::purge))))
         .routes(measured("recorders", routes!(recorders::list)))
         .routes(measured("recorder_start", writes(routes!(recorders::start))))
         .routes(measured("recorder_stop", writes(routes!(recorders::stop))))

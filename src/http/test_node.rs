@@ -232,6 +232,7 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
         auth: Arc::new(Auth::open(None, None).unwrap()),
         deleted,
         last_copies: None,
+        last_copies_in_bucket: None,
         scrub: Arc::new(crate::sync::scrub::Scrub::new(
             Arc::clone(keeper),
             crate::sync::scrub::ScrubOptions {

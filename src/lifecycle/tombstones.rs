@@ -25,9 +25,7 @@ use crate::sync::crawl::{CrawlError, Keeper};
 use crate::wire::{MOST_NOTE, TombstoneNote, TombstonePage, TombstoneRecord};
 
 pub use add::{add, contents, equal, in_range};
-#[cfg(test)]
-pub(crate) use purge::Stay;
-pub use purge::{MakeStay, Purge};
+pub use purge::{MakeStay, Purge, Stay};
 pub use target::{MOST_PATHS, TombstoneRange, TombstoneTarget};
 
 /// A part of the archive, from a channel down to an hour.

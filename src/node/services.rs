@@ -85,7 +85,6 @@ impl Services {
         let absent = absent.map(|(bucket, reader)| bucket.files(&guard, reader));
         let keeper = Keeper::new(index, guard).doubt_above(options.doubt_above).naming(options.named.clone());
         let keeper = keeper.with_absent(absent);
-        let keeper = Arc::new(keeper);
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
         let quarantine = Arc::new(QuarantineContents::default());
         let scrub = Scrub::new(Arc::clone(&keeper), options.scrub, Arc::clone(&quarantine), events.clone());
@@ -220,8 +219,8 @@ impl Services {
 
     pub(super) fn app(&self, options: &NodeOptions, registry: Registry) -> prometheus::Result<App> {
         let (reported, accepting, dates) = (Arc::clone(&self.backfill), Arc::clone(&self.backfill), self.dates.clone());
-        let (listed, misplaced, copies) =
-            (Arc::clone(&self.sources), Arc::clone(&self.misplaced), Arc::clone(&self.retention));
+        let (listed, misplaced) = (Arc::clone(&self.sources), Arc::clone(&self.misplaced));
+        let (copies, bucket_copies) = (Arc::clone(&self.retention), Arc::clone(&self.retention));
         App::new(ServedNode {
             name: options.name.clone(),
             base_dir: options.base_dir.clone(),
@@ -238,6 +237,7 @@ impl Services {
             auth: Arc::clone(&options.auth),
             deleted: Arc::clone(&self.deletions),
             last_copies: Some(Arc::new(move || Box::new(copies.hidden_last_copies()))),
+            last_copies_in_bucket: Some(Arc::new(move || Box::new(bucket_copies.hidden_last_copies_in_bucket()))),
             sources: Box::new(move || listed.status().into_iter().map(source_report).collect()),
             retention: Arc::clone(&self.retention),
             scrub: Arc::clone(&self.scrub),

@@ -69,15 +69,15 @@ pub enum ArchiveLine {
 pub struct ArchivedHour {
     /// `CHANNEL/QUALITY/HOUR`.
     pub hour: String,
-    /// `archived` (uploaded, and read back), `planned`, `right`, `damaged`, `gone`, `restored`, `asked_for` (cold, and the store brings it within hours), `dropped`, `droppable`, `changed` (while it was sent) or `failed`.
+    /// `archived` (uploaded, and read back), `planned`, `right`, `damaged`, `gone`, `restored`, `asked_for` (cold, and the store brings it within hours), `dropped`, `droppable`, `purged`, `purgeable`, `kept` (as no other node has it), `changed` (while it was sent) or `failed`.
     pub state: String,
     /// The object.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub object: Option<String>,
-    /// Its bytes; of what is planned and restored, those of files.
+    /// Its bytes; of what is planned, restored and purged, those of files.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bytes: Option<u64>,
-    /// Files that were restored, or deleted here.
+    /// Files that were restored, or deleted here or in the bucket.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub files: Option<u64>,
     /// A word for what is wrong.
@@ -91,11 +91,11 @@ pub struct ArchivedHour {
 /// What it came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArchiveSummary {
-    /// Hours that were uploaded and read back, that would be, that are right, or of which files were restored, or deleted here.
+    /// Hours that were uploaded and read back, that would be, that are right, or of which files were restored, or deleted here or in the bucket.
     pub done: u64,
     /// Hours that had nothing to be done.
     pub before: u64,
-    /// Hours that are not sealed.
+    /// Hours that are not sealed; of a purge, those of which something stays because no other node has it.
     pub open: u64,
     /// Those of them that have a manifest which describes another directory, as in a copy of an archive, or what the hour was before: sealing
     /// looks at them.

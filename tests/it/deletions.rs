@@ -32,7 +32,7 @@ const ON_DISK: [&str; 24] = [
     "set_aside(",
 ];
 /// What hides, retires, evicts or forgets.
-const FORGETS: [&str; 13] = [
+const FORGETS: [&str; 15] = [
     "JournalStep::Retiring",
     "JournalStep::Retired",
     "JournalStep::Gone",
@@ -46,6 +46,9 @@ const FORGETS: [&str; 13] = [
     "memory.clear(",
     "delete_table(",
     ".report_damage(",
+    // Of a bucket.
+    "store.delete(",
+    "bucket.delete(",
 ];
 /// Of text, values and this program's own views: nothing of these is anybody's file.
 const HARMLESS: [&str; 4] = [".replace(", "mem::replace(", "matches!(", "known.begin_anew("];

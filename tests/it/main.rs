@@ -23,6 +23,7 @@ mod archive_killed;
 mod archive_life;
 mod archive_marks;
 mod archive_objects;
+mod archive_purge;
 mod archive_swift;
 mod archive_tier;
 mod archive_watched;

@@ -32,7 +32,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sync/rebuild", &["sync/check", "sync/crawl", "disk", "index"]),
     ("sync/startup", &["disk", "index"]),
     ("lifecycle/tombstones", &["sync/crawl", "lifecycle/deleted", "disk", "index", "wire"]),
-    ("lifecycle/archiving", &["sync/crawl", "bucket", "disk", "index", "jobs", "lifecycle/seal", "wire"]),
+    (
+        "lifecycle/archiving",
+        // What must not be purged because no other node has it.
+        &["sync/crawl", "bucket", "disk", "index", "jobs", "lifecycle/seal", "lifecycle/tombstones", "wire"],
+    ),
     ("lifecycle/seal", &["sync/crawl", "disk", "index", "wire"]),
     ("sync/scrub", &["sync/crawl", "disk", "index", "media", "jobs", "wire"]),
     // What was damaged is a reason for a hole, and is not fetched again.

@@ -91,7 +91,7 @@ impl LocalArchive {
         crawl.caught_up();
         let retention =
             if needs.retention { opened.retention(config, peers.clone())? } else { opened.unread_retention(config)? };
-        let making = Arc::clone(&retention);
+        let (making, making_too) = (Arc::clone(&retention), Arc::clone(&retention));
         let bucket = if needs.bucket { options::bucket(config)? } else { None };
         let services = ServedNode {
             name: config.node.name.clone(),
@@ -128,6 +128,7 @@ impl LocalArchive {
             auth: Arc::new(Auth::open(None, None)?),
             deleted: Arc::new(DeletionCounter::register(&registry)?),
             last_copies: Some(Arc::new(move || Box::new(making.hidden_last_copies()))),
+            last_copies_in_bucket: Some(Arc::new(move || Box::new(making_too.hidden_last_copies_in_bucket()))),
             keeper,
             registry,
         };

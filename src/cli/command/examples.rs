@@ -94,7 +94,8 @@ pub const ARCHIVE: &str = "Examples:
   gapless archive plan                    what would be uploaded, with bytes and requests
   gapless archive verify --sample 1%      read some objects back
   gapless archive restore mine/source/2019-11-13T02
-  gapless archive drop --dry-run mine/source";
+  gapless archive drop --dry-run mine/source
+  gapless archive purge --dry-run mine    what of it is hidden and lies in the bucket";
 
 pub const MANIFEST: &str = "Examples:
   gapless manifest mine/source/2019-11-13T02 > hour.sha256

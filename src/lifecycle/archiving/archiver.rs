@@ -1,7 +1,4 @@
 //! Takes one sealed hour to the bucket, or looks whether it is there. What objects of the bucket hold of it already is not sent again.
-//!
-//! What is already there under the same name with the right size is not sent again: the name is the content's, and whether the content is
-//! right is seen when it is read back, which always comes before a receipt. What is there and wrong is written over.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,7 +13,7 @@ use super::lost_objects::LostObjects;
 use super::own_bucket::{OwnBucketError, claim};
 use crate::archive::object_trailer::LARGEST_MANIFEST;
 use crate::archive::{Hash, HourManifest, HourPlace, ObjectName, PackedHour, Timestamp};
-use crate::bucket::{Bucket, BucketError, LocalHour, LocalHourError, STOPS_WITHIN, UploadError};
+use crate::bucket::{Bucket, BucketError, LocalHourError, STOPS_WITHIN, UploadError};
 use crate::disk::{AwayReason, Base, BucketManifests, DiskError, Manifests, Receipts};
 use crate::lifecycle::seal::{SealState, Sealer};
 use crate::sync::crawl::{CrawlError, Keeper};
@@ -82,6 +79,18 @@ pub enum ArchiveError {
     Local(#[from] LocalHourError),
     #[error("{0}")]
     Unwritable(String),
+    #[error(
+        "{name} is hidden, and an object of the bucket holds it; but the object stays, as nothing else that was read back has {stays}"
+    )]
+    StillNeeded { name: String, stays: String },
+    #[error(
+        "an object of this hour that is not known here cannot be read, and it may hold what is hidden; `gapless archive ls` shows which there are"
+    )]
+    Unread,
+    #[error(
+        "the object {0} is damaged and lies in the bucket all the same, and what it held is hidden by now; `gapless archive verify` looks at it again, or delete it by hand"
+    )]
+    LostHolds(ObjectName),
     #[error(transparent)]
     OwnBucket(#[from] OwnBucketError),
     #[error(
@@ -127,6 +136,9 @@ impl ArchiveError {
             Self::Local(LocalHourError::Changed { .. })
             | Self::Crawl(CrawlError::Doubt(_))
             | Self::Unwritable(_)
+            | Self::StillNeeded { .. }
+            | Self::Unread
+            | Self::LostHolds(_)
             | Self::TooMany(_)
             | Self::AskedFor(..) => true,
             Self::Local(LocalHourError::Disk(error)) | Self::Crawl(CrawlError::Disk(error)) => !error.is_shortage(),
@@ -240,7 +252,7 @@ impl Archiver {
         let new = sealed.without(&held.iter().map(PackedHour::manifest).collect::<Vec<_>>());
         let new = new.map(|new| Arc::new(PackedHour::plan(new)));
         if let Some(packed) = &new {
-            self.send(&base, packed, watch)?;
+            self.send_local(&base, packed, watch)?;
             let (name, bytes) = (packed.object_name(), packed.manifest().to_bytes());
             self.disk(BucketManifests::of(&base).write(place, name.manifest, &bytes))?;
             objects.push(name.manifest);
@@ -260,24 +272,6 @@ impl Archiver {
         Ok(ArchiveOutcome::Archived { object: new.map(|new| new.object_name()), bytes })
     }
 
-    /// Uploads an object unless it is there, and reads it back.
-    fn send(&self, base: &Base, packed: &Arc<PackedHour>, watch: &dyn ArchiveWatch) -> Result<(), ArchiveError> {
-        let open = || LocalHour::open(base, Arc::clone(packed));
-        self.wait(watch, async |stop| {
-            let name = packed.object_name();
-            let is_there = unless_stopped(stop, self.bucket.size_of(&name)).await? == Some(packed.size());
-            if is_there && !self.is_damaged(packed, stop, watch).await? {
-                return Ok(());
-            }
-            let sent = |bytes| {
-                watch.moved(bytes);
-                self.figures.uploaded(bytes);
-            };
-            self.bucket.upload(open()?, stop, sent).await?;
-            Ok::<(), ArchiveError>(self.check(packed, stop, watch).await?)
-        })
-    }
-
     pub(super) fn turn(&self, watch: &dyn ArchiveWatch) -> Result<MutexGuard<'_, ()>, BucketError> {
         loop {
             if let Some(turn) = self.turn.try_lock_for(LOOK) {
@@ -288,23 +282,6 @@ impl Archiver {
             }
             // Whoever has it is at work.
             watch.moved(0);
-        }
-    }
-
-    async fn is_damaged(
-        &self,
-        packed: &PackedHour,
-        stop: &CancellationToken,
-        watch: &dyn ArchiveWatch,
-    ) -> Result<bool, BucketError> {
-        match self.check(packed, stop, watch).await {
-            Ok(()) => Ok(false),
-            Err(error) if error.is_loss() => {
-                self.figures.failed(&error);
-                tracing::warn!(name: "object_replaced", object = %packed.object_name(), %error, "an object in the bucket is not what it is called after; it is written over");
-                Ok(true)
-            }
-            Err(error) => Err(error),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::wire::{ArchiveReport, ArchiveShare, BucketFailure};
 pub struct BucketFigures {
     uploaded: AtomicU64,
     read: AtomicU64,
+    deleted: AtomicU64,
     /// In the order of [`REASONS`].
     failures: [AtomicU64; REASONS.len()],
     known: Mutex<KnownBucket>,
@@ -35,6 +36,11 @@ impl BucketFigures {
 
     pub(super) fn read(&self, bytes: u64) {
         self.read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// An object was deleted in the bucket.
+    pub(super) fn deleted(&self) {
+        self.deleted.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn failed(&self, error: &BucketError) {
@@ -102,6 +108,11 @@ impl BucketFigures {
     /// Bytes that were uploaded, and bytes that were read.
     pub fn moved(&self) -> (u64, u64) {
         (self.uploaded.load(Ordering::Relaxed), self.read.load(Ordering::Relaxed))
+    }
+
+    /// Objects that were deleted in the bucket.
+    pub fn deleted_objects(&self) -> u64 {
+        self.deleted.load(Ordering::Relaxed)
     }
 
     /// How often each reason was one.

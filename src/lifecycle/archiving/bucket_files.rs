@@ -1,31 +1,48 @@
 //! Opens files that lie in a bucket alone: finds which object of the hour holds one, and has its bytes brought here.
 //!
-//! Manifests of the objects that were asked for last are kept in memory, as a player asks for one segment of an hour after the other.
+//! 1. Manifests of the objects that were asked for last are kept in memory, as a player asks for one segment of an hour after the other.
+//! 2. An object that does not give a file is no reason not to have it, if another one holds the same.
+//! 3. An object that is gone may have been purged by another node, which has put another one in its place: the bucket is asked which objects
+//!    the hour has before anybody is told that a file is gone.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Display;
 use std::fs::File;
-use std::sync::Arc;
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex as AsyncMutex;
 
+use super::archiver::ArchiveError;
+use super::learn::learn_below;
 use super::own_bucket::is_noted;
 use super::receipt::{LARGEST, Receipt};
-use crate::archive::{Hash, HourManifest, HourPlace, PackedHour, name};
-use crate::bucket::{Bucket, BucketIdentity, SegmentReader};
+use crate::archive::{Hash, HourManifest, HourPlace, ManifestFile, PackedHour, name};
+use crate::bucket::{Bucket, BucketError, BucketIdentity, SegmentReadError, SegmentReader};
 use crate::disk::{BaseGuard, BucketManifests, DiskError, Receipts};
-use crate::sync::crawl::{AbsentError, AbsentFile, AbsentFiles};
+use crate::sync::crawl::{AbsentError, AbsentFile, AbsentFiles, LearnedHour};
 
 /// Objects whose manifests stay in memory; one of an hour of two-second segments takes less than a megabyte.
 const KEPT: usize = 16;
+/// How soon it is looked again which objects an hour has, after one of them was gone.
+const AGAIN: Duration = Duration::from_secs(60);
+/// The word of an error for that.
+const GONE: &str = "gone";
 
 /// The files of one archive that lie in one bucket.
 pub struct BucketFiles {
     notes: Arc<ObjectNotes>,
     bucket: Bucket,
     reader: SegmentReader,
+    /// Hours of which it was looked in the bucket which objects they have, and when. Locked while somebody looks.
+    looked: Arc<AsyncMutex<HashMap<HourPlace, Instant>>>,
+    told: Arc<OnceLock<LearnedHour>>,
+    runtime: Handle,
 }
 
 /// Which files the objects of the bucket hold, as it is noted here.
@@ -37,7 +54,8 @@ struct ObjectNotes {
 
 /// Where a file is found.
 enum Found {
-    In(Arc<PackedHour>, Hash),
+    /// In each of these, with the same SHA-256.
+    In(Vec<Arc<PackedHour>>, Hash),
     Tombstone,
     Hidden,
     Unknown,
@@ -46,7 +64,88 @@ enum Found {
 impl BucketFiles {
     /// Of the archive that is guarded, read so.
     pub fn new(guard: Arc<BaseGuard>, bucket: Bucket, reader: SegmentReader) -> Self {
-        Self { notes: Arc::new(ObjectNotes { guard, kept: Mutex::default() }), bucket, reader }
+        let notes = Arc::new(ObjectNotes { guard, kept: Mutex::default() });
+        let runtime = reader.runtime().clone();
+        Self { notes, bucket, reader, looked: Arc::default(), told: Arc::default(), runtime }
+    }
+
+    async fn find(&self, place: &HourPlace, file: &str) -> Result<Found, AbsentError> {
+        let (notes, wanted, bucket) =
+            (Arc::clone(&self.notes), (place.clone(), file.to_owned()), self.bucket.identity());
+        let finding = self.runtime.spawn_blocking(move || notes.find(&wanted.0, &wanted.1, &bucket));
+        finding.await.unwrap_or(Ok(Found::Unknown))
+    }
+
+    async fn open_or_learn(&self, place: &HourPlace, file: &str) -> Result<AbsentFile, AbsentError> {
+        let found = self.find(place, file).await?;
+        let Found::In(objects, sha256) = &found else { return without_bytes(&found, place, file) };
+        let error = match self.open_in(objects, file).await {
+            Ok(opened) => return Ok(AbsentFile::Open(opened, *sha256)),
+            Err(error) => error,
+        };
+        let told = absent(place, file, error.reason(), &error);
+        if error.reason() != GONE || !self.look(place).await {
+            return Err(told);
+        }
+        match self.find(place, file).await? {
+            Found::In(now, sha256_now) => {
+                let new: Vec<_> = now.into_iter().filter(|object| !objects.contains(object)).collect();
+                match self.open_in(&new, file).await {
+                    Ok(opened) => Ok(AbsentFile::Open(opened, sha256_now)),
+                    Err(_) if new.is_empty() => Err(told),
+                    Err(later) => Err(absent(place, file, later.reason(), &later)),
+                }
+            }
+            other => without_bytes(&other, place, file),
+        }
+    }
+
+    /// From the first of these that gives it.
+    async fn open_in(&self, objects: &[Arc<PackedHour>], file: &str) -> Result<File, SegmentReadError> {
+        let mut failed = None;
+        for object in objects {
+            match self.reader.open(object, file).await {
+                Err(error) if error.is_loss() => drop(failed.get_or_insert(error)),
+                done => return done,
+            }
+        }
+        Err(failed.unwrap_or_else(|| SegmentReadError::from(BucketError::Stopped)))
+    }
+
+    /// Learns from the bucket which objects an hour has, unless that was done a moment ago, as of many segments in a row; false if the bucket
+    /// does not say it.
+    async fn look(&self, place: &HourPlace) -> bool {
+        // Whoever comes meanwhile waits for what is learned now.
+        let mut looked = Arc::clone(&self.looked).lock_owned().await;
+        looked.retain(|_, since| since.elapsed() < AGAIN);
+        if looked.contains_key(place) {
+            return true;
+        }
+        let (notes, bucket, wanted) = (Arc::clone(&self.notes), self.bucket.clone(), place.clone());
+        let (runtime, told) = (self.runtime.clone(), Arc::clone(&self.told));
+        // It is done whether or not somebody waits for it, and touches the disk.
+        let learning = self.runtime.spawn_blocking(move || {
+            looked.insert(wanted.clone(), Instant::now());
+            let base = notes.guard.base().map_err(ArchiveError::from)?;
+            let hour = (format!("{wanted}/"), |found: &HourPlace| *found == wanted);
+            let found = runtime.block_on(learn_below(&bucket, &base, hour, false, |_| ControlFlow::Continue(())))?;
+            if found.learned > 0 {
+                // Nobody waits for it here: whoever asks may be at work on that hour.
+                runtime.spawn_blocking(move || told.get().inspect(|told| told(&wanted)).is_some());
+            }
+            Ok::<_, ArchiveError>(found)
+        });
+        match learning.await {
+            Ok(Ok(found)) => {
+                tracing::info!(name: "gone_object_looked_for", hour = %place, learned = found.learned, "an object of the bucket is gone, and it was looked which objects the hour has now");
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(name: "gone_object_not_looked_for", hour = %place, %error, "an object of the bucket is gone, and the bucket does not say which others the hour has");
+                false
+            }
+            Err(_) => false,
+        }
     }
 }
 
@@ -72,9 +171,12 @@ impl ObjectNotes {
         let holds = |packed: Arc<PackedHour>| {
             let at = packed.manifest().position(file)?;
             let sha256 = packed.manifest().files().get(at)?.sha256;
-            Some(Found::In(packed, sha256))
+            Some((packed, sha256))
         };
-        Ok(objects.into_iter().find_map(holds).unwrap_or(Found::Unknown))
+        let mut found = objects.into_iter().filter_map(holds);
+        let Some((first, sha256)) = found.next() else { return Ok(Found::Unknown) };
+        let same = found.filter(|(_, other)| *other == sha256).map(|(packed, _)| packed);
+        Ok(Found::In(std::iter::once(first).chain(same).collect(), sha256))
     }
 
     fn objects(&self, place: &HourPlace) -> Result<Vec<Arc<PackedHour>>, DiskError> {
@@ -143,18 +245,7 @@ impl ObjectNotes {
 
 impl AbsentFiles for BucketFiles {
     fn open<'f>(&'f self, place: &'f HourPlace, file: &'f str) -> BoxFuture<'f, Result<AbsentFile, AbsentError>> {
-        let (notes, wanted) = (Arc::clone(&self.notes), (place.clone(), file.to_owned()));
-        let bucket = self.bucket.identity();
-        let finding = tokio::task::spawn_blocking(move || notes.find(&wanted.0, &wanted.1, &bucket));
-        Box::pin(async move {
-            match finding.await.unwrap_or(Ok(Found::Unknown))? {
-                Found::In(packed, sha256) => match self.reader.open(&packed, file).await {
-                    Ok(opened) => Ok(AbsentFile::Open(opened, sha256)),
-                    Err(error) => Err(absent(place, file, error.reason(), &error)),
-                },
-                other => without_bytes(&other, place, file),
-            }
-        })
+        Box::pin(self.open_or_learn(place, file))
     }
 
     fn held<'f>(&'f self, place: &'f HourPlace) -> BoxFuture<'f, Result<HashSet<String>, AbsentError>> {
@@ -176,19 +267,23 @@ impl AbsentFiles for BucketFiles {
     }
 
     fn failure(&self, place: &HourPlace, file: &str) -> Option<AbsentError> {
-        let Ok(Found::In(packed, _)) = self.notes.find(place, file, &self.bucket.identity()) else { return None };
-        let error = self.reader.last_failure(&packed, file)?;
+        let Ok(Found::In(objects, _)) = self.notes.find(place, file, &self.bucket.identity()) else { return None };
+        // One that gives it is enough.
+        let failures: Option<Vec<_>> = objects.iter().map(|packed| self.reader.last_failure(packed, file)).collect();
+        let error = failures?.into_iter().next()?;
         Some(absent(place, file, error.reason(), &error))
     }
 
+    fn tell_learned(&self, told: LearnedHour) {
+        self.told.get_or_init(|| told);
+    }
+
+    fn forget(&self, files: &[ManifestFile]) {
+        self.reader.let_go(files.iter().map(|file| file.sha256));
+    }
+
     fn open_blocking(&self, place: &HourPlace, file: &str) -> Result<AbsentFile, AbsentError> {
-        match self.notes.find(place, file, &self.bucket.identity())? {
-            Found::In(packed, sha256) => match self.reader.open_blocking(&packed, file) {
-                Ok(opened) => Ok(AbsentFile::Open(opened, sha256)),
-                Err(error) => Err(absent(place, file, error.reason(), &error)),
-            },
-            other => without_bytes(&other, place, file),
-        }
+        self.runtime.block_on(self.open_or_learn(place, file))
     }
 }
 

@@ -119,7 +119,14 @@ impl Job for DropJob {
             return Ok(Next::WhenWoken(if left.is_zero() { self.every } else { left }));
         };
         handle.working(format!("deletes files of {place} here that lie in the bucket"));
-        match self.archiver.drop_local(&place, false, &JobWatch { handle: Some(handle), stop: &self.stop }) {
+        let watch = JobWatch { handle: Some(handle), stop: &self.stop };
+        let drop_local = || self.archiver.drop_local(&place, false, &watch);
+        let done = match drop_local() {
+            // Another node may have purged its object, and put another one in its place.
+            Err(error) if error.is_loss() => self.archiver.verify(&place, &watch).and_then(|_| drop_local()),
+            done => done,
+        };
+        match done {
             Ok(_) => Ok(Next::Again),
             Err(error) => {
                 let why = format!("{place}: {error}");

@@ -9,7 +9,9 @@ use std::time::SystemTime;
 
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver, CopyState};
 use super::receipt::{LARGEST, Receipt};
-use crate::archive::{FileName, Hash, HourManifest, HourPlace, PackedHour, Timestamp, name, parse_file_name};
+use crate::archive::{
+    FileName, Hash, HourManifest, HourPlace, ObjectName, PackedHour, Timestamp, name, parse_file_name,
+};
 use crate::bucket::BucketError;
 use crate::disk::{Base, BucketManifests, Receipts};
 use crate::sync::crawl::CrawlError;
@@ -85,6 +87,32 @@ impl Archiver {
         self.lost_objects.changed();
         self.figures.lost(if was_archived { Some(self.bytes(place)?) } else { None });
         self.keeper.reconcile(std::slice::from_ref(place), false)?;
+        Ok(())
+    }
+
+    /// The receipt of the hour names another object, which was read back, in the place of this one; or none, if that is nothing new.
+    pub(super) fn replace_in_receipt(
+        &self,
+        base: &Base,
+        old: &ObjectName,
+        new: Option<Hash>,
+    ) -> Result<(), CrawlError> {
+        let Some((mut receipt, describes)) = self.receipt(base, &old.place)? else { return Ok(()) };
+        let before = receipt.objects.clone();
+        receipt.objects.retain(|object| *object != old.manifest);
+        receipt.objects.extend(new.filter(|new| !before.contains(new)));
+        if receipt.objects.is_empty() {
+            self.disk(Receipts::remove(base, &old.place))?;
+        } else if receipt.objects != before {
+            self.disk(Receipts::of(base).write(&old.place, &receipt.to_bytes(&old.place), describes))?;
+        }
+        Ok(())
+    }
+
+    /// Nobody counts on an object any more, and what it holds is not listed.
+    pub(super) fn forget_object(&self, base: &Base, name: &ObjectName) -> Result<(), CrawlError> {
+        self.replace_in_receipt(base, name, None)?;
+        self.disk(BucketManifests::of(base).remove(&name.place, name.manifest))?;
         Ok(())
     }
 

@@ -50,8 +50,17 @@ pub struct LearnedObjects {
     pub learned: u64,
     /// Those of them of which it is not known what they hold.
     pub unread: u64,
-    /// Their hours.
+    /// Hours of which something was learned.
     pub places: BTreeSet<HourPlace>,
+    /// Hours with an object of which it is not known what it holds.
+    pub unread_places: BTreeSet<HourPlace>,
+}
+
+impl LearnedObjects {
+    fn leave_unread(&mut self, place: &HourPlace) {
+        self.unread += 1;
+        self.unread_places.insert(place.clone());
+    }
 }
 
 /// Notes what objects of the bucket hold of these streams that are not known here. What is noted already is trusted by its name, or, if somebody
@@ -61,14 +70,25 @@ pub async fn learn_objects(
     base: &Base,
     streams: &LearnedStreams,
     is_thorough: bool,
+    told: impl FnMut(&LearnedObjects) -> ControlFlow<()>,
+) -> Result<LearnedObjects, ArchiveError> {
+    learn_below(bucket, base, (String::new(), |place| streams.has(&place.stream)), is_thorough, told).await
+}
+
+/// The same of objects that are called so behind `v1/`, and of these only those of hours that are wanted.
+pub(super) async fn learn_below(
+    bucket: &Bucket,
+    base: &Base,
+    (below, is_wanted): (String, impl Fn(&HourPlace) -> bool),
+    is_thorough: bool,
     mut told: impl FnMut(&LearnedObjects) -> ControlFlow<()>,
 ) -> Result<LearnedObjects, ArchiveError> {
     claim(base, &bucket.identity())?;
     let (notes, mut found) = (BucketManifests::of(base), LearnedObjects::default());
-    let (mut listing, mut of_hour) = (ObjectListing::new(String::new()), None::<(HourPlace, HashSet<Hash>)>);
+    let (mut listing, mut of_hour) = (ObjectListing::new(below), None::<(HourPlace, HashSet<Hash>)>);
     while let Some(page) = listing.next(bucket).await? {
         let mut unknown = Vec::new();
-        for object in page.into_iter().filter(|object| streams.has(&object.name.place.stream)) {
+        for object in page.into_iter().filter(|object| is_wanted(&object.name.place)) {
             found.listed += 1;
             let known = match &mut of_hour {
                 Some((place, known)) if *place == object.name.place => known,
@@ -82,7 +102,7 @@ pub async fn learn_objects(
             }
             if known.len() >= MOST_OF_AN_HOUR {
                 tracing::warn!(name: "object_not_learned", object = %object.name, error = "the hour has too many objects", "an object of the bucket is not noted, and what it holds is not listed");
-                found.unread += 1;
+                found.leave_unread(&object.name.place);
                 continue;
             }
             known.insert(object.name.manifest);
@@ -103,7 +123,7 @@ pub async fn learn_objects(
             if packed.is_err() || !in_doubt.contains(&object.name.place) {
                 note(notes, &object.name, packed, &mut found)?;
             } else {
-                found.unread += 1;
+                found.leave_unread(&object.name.place);
             }
         }
         if told(&found).is_break() {
@@ -143,7 +163,7 @@ fn note(
         }
         Err(error) if error.is_about_the_object() => {
             tracing::warn!(name: "object_not_learned", object = %name, %error, "an object of the bucket is not noted, and what it holds is not listed");
-            found.unread += 1;
+            found.leave_unread(&name.place);
             Ok(())
         }
         Err(error) => Err(error.into()),
@@ -157,6 +177,24 @@ impl Archiver {
         streams: &LearnedStreams,
         watch: &dyn ArchiveWatch,
     ) -> Result<LearnedObjects, ArchiveError> {
+        self.learn_within((String::new(), |place| streams.has(&place.stream)), watch)
+    }
+
+    /// The same of one hour.
+    pub(super) fn learn_hour(
+        &self,
+        place: &HourPlace,
+        watch: &dyn ArchiveWatch,
+    ) -> Result<LearnedObjects, ArchiveError> {
+        self.learn_within((format!("{place}/"), |found| found == place), watch)
+    }
+
+    /// The same of objects that are called so behind `v1/`, and of these only those of hours that are wanted.
+    pub(super) fn learn_within(
+        &self,
+        wanted: (String, impl Fn(&HourPlace) -> bool),
+        watch: &dyn ArchiveWatch,
+    ) -> Result<LearnedObjects, ArchiveError> {
         let base = self.keeper.guard().base()?;
         let mut places = BTreeSet::new();
         let done = self.wait(watch, async |stop| {
@@ -165,7 +203,7 @@ impl Archiver {
                 places.clone_from(&found.places);
                 if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            unless_stopped(stop, learn_objects(&self.bucket, &base, streams, false, told)).await
+            unless_stopped(stop, learn_below(&self.bucket, &base, wanted, false, told)).await
         });
         // What was noted before something failed is noted.
         for place in &places {

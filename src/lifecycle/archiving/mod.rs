@@ -5,8 +5,9 @@
 //!    that the hour is in the bucket ([`receipt`]).
 //! 3. A receipt counts while the hour is what was sealed. One whose object turns out to be lost or damaged goes, and the hour is uploaded again.
 //! 4. What is missing here comes back under its name, hash-checked, and replaces nothing ([`restore`]).
-//! 5. What lies here is deleted only where the settings, or somebody, say so, and only what the bucket holds as well ([`drop_local`]). Nothing in
-//!    the bucket is but what is written over because it was damaged.
+//! 5. What lies here is deleted only where the settings, or somebody, say so, and only what the bucket holds as well ([`drop_local`]).
+//! 6. In the bucket an object is deleted only where somebody says that what is hidden shall go, and only when all the rest of it was read back
+//!    from others ([`purge_objects`]). One that was damaged is written over.
 
 mod archiver;
 mod bucket_count;
@@ -21,8 +22,11 @@ mod learn;
 mod lost_objects;
 mod order;
 mod own_bucket;
+mod purge_objects;
+mod purged_hour;
 mod receipt;
 mod restore;
+mod send_object;
 mod stored_file;
 mod upload_job;
 mod upload_order;
@@ -35,5 +39,6 @@ pub use bucket_files::BucketFiles;
 pub use drop_job::{DropJob, LocalLimits};
 pub use learn::{LearnedObjects, LearnedStreams, learn_objects};
 pub use order::ArchiveObserver;
+pub use purge_objects::BucketPurge;
 pub use stored_file::stored_file;
 pub use upload_job::{UploadJob, UploadPlan};

@@ -2,8 +2,11 @@
 //!
 //! 1. Whatever is known to be there is read, whatever has become of the hour here: what is gone from here may be in the bucket alone.
 //! 2. An object that is not what it should be is read once more before anybody says so: a line flips a bit, and a store lags behind.
-//! 3. One that is lost or damaged does not count any more, so that nobody relies on it. Whatever else is wrong says nothing of it.
+//! 3. One that is gone because another node has purged it is forgotten, once all that it held, but what is hidden, was read back from others:
+//!    the bucket is asked which there are before anybody says that it is lost.
+//! 4. One that is lost or damaged does not count any more, so that nobody relies on it. Whatever else is wrong says nothing of it.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use tokio_util::sync::CancellationToken;
@@ -11,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver, unless_stopped};
 use super::order::{ArchiveObserver, Work};
 use super::own_bucket::claim;
-use crate::archive::{Hash, HourPlace, ObjectName, PackedHour};
+use crate::archive::{Hash, HourManifest, HourPlace, ObjectName, PackedHour};
 use crate::bucket::BucketError;
 use crate::disk::{Base, BucketManifests};
 use crate::sync::crawl::CrawlError;
@@ -66,21 +69,28 @@ impl Archiver {
         let base = self.keeper.guard().base()?;
         claim(&base, &self.bucket.identity())?;
         let noted = self.disk(BucketManifests::of(&base).read(place))?;
-        let (mut right, mut bytes, mut lost) = (Vec::new(), 0, None);
-        for (digest, manifest) in noted {
-            let packed = PackedHour::plan(manifest);
-            match self.wait(watch, async |stop| self.check(&packed, stop, watch).await) {
-                Ok(()) => {
-                    bytes += packed.size();
-                    right.push(digest);
+        let mut found = VerifiedObjects::default();
+        for (_, manifest) in noted {
+            self.verify_object(&base, PackedHour::plan(manifest), &mut found, watch)?;
+        }
+        if !found.gone.is_empty() {
+            let known: HashSet<Hash> = self.disk(BucketManifests::of(&base).digests(place))?.into_iter().collect();
+            self.learn_hour(place, watch)?;
+            for (digest, manifest) in self.disk(BucketManifests::of(&base).read(place))? {
+                if !known.contains(&digest) {
+                    self.verify_object(&base, PackedHour::plan(manifest), &mut found, watch)?;
                 }
-                Err(ArchiveError::Bucket(error)) if error.is_loss() => {
-                    self.lose(&base, place, digest, &error)?;
-                    lost = lost.or(Some(error));
-                }
-                Err(error) => return Err(error),
             }
         }
+        let VerifiedObjects { right: packed, gone, mut lost } = found;
+        for (object, error) in gone {
+            if !self.forget_replaced(&base, &object, &packed)? {
+                self.lose(&base, place, object.object_name().manifest, &error)?;
+                lost = lost.or(Some(error));
+            }
+        }
+        let mut right: Vec<Hash> = packed.iter().map(|object| object.object_name().manifest).collect();
+        let mut bytes = packed.iter().map(PackedHour::size).sum();
         self.verify_lost(&base, place, &mut right, &mut bytes, &mut lost, watch)?;
         if !right.is_empty()
             && let Some((receipt, describes)) = self.receipt(&base, place)?
@@ -92,6 +102,43 @@ impl Archiver {
         }
         let only = <[Hash; 1]>::try_from(right).map(|[manifest]| ObjectName { place: place.clone(), manifest });
         Ok((bytes > 0).then(|| (only.ok(), bytes)))
+    }
+
+    fn verify_object(
+        &self,
+        base: &Base,
+        packed: PackedHour,
+        found: &mut VerifiedObjects,
+        watch: &dyn ArchiveWatch,
+    ) -> Result<(), ArchiveError> {
+        match self.wait(watch, async |stop| self.check(&packed, stop, watch).await) {
+            Ok(()) => found.right.push(packed),
+            Err(ArchiveError::Bucket(error @ BucketError::Gone(_))) => found.gone.push((packed, error)),
+            Err(ArchiveError::Bucket(error)) if error.is_loss() => {
+                self.lose(base, packed.manifest().place(), packed.object_name().manifest, &error)?;
+                found.lost = found.lost.take().or(Some(error));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Forgets an object that is gone, if others that were read back hold all of it, or hide it; false if they do not.
+    pub(super) fn forget_replaced(
+        &self,
+        base: &Base,
+        object: &PackedHour,
+        right: &[PackedHour],
+    ) -> Result<bool, CrawlError> {
+        let (name, place) = (object.object_name(), object.manifest().place());
+        let right: Vec<&HourManifest> = right.iter().map(PackedHour::manifest).collect();
+        if object.manifest().without(&right).is_some() {
+            return Ok(false);
+        }
+        tracing::info!(name: "object_replaced_elsewhere", object = %name, "an object of the bucket is gone, and others hold all of it that is not hidden; it is forgotten");
+        self.forget_object(base, &name)?;
+        self.keeper.reconcile(std::slice::from_ref(place), false)?;
+        Ok(true)
     }
 
     /// Objects that were lost before: whoever has put one back has it counted again, and what others hold by now is forgotten.
@@ -149,6 +196,16 @@ impl Archiver {
         };
         twice(&packed.object_name(), async || unless_stopped(stop, self.bucket.check(packed, read)).await).await
     }
+}
+
+/// What became of objects that were read back.
+#[derive(Default)]
+struct VerifiedObjects {
+    right: Vec<PackedHour>,
+    /// As the store says.
+    gone: Vec<(PackedHour, BucketError)>,
+    /// The first that is lost.
+    lost: Option<BucketError>,
 }
 
 /// Once more, if the first answer says that an object is lost or damaged.

@@ -111,10 +111,16 @@ impl Copies {
         self.unproven.iter().map(|(name, why)| format!("{name} is no copy: {why}"))
     }
 
+    /// Those of the hidden files that neither a peer nor the bucket has the bytes of.
+    pub async fn hidden_and_held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
+        let names = self.not_in_bucket(place, names).await;
+        self.hidden_and_held_by_no_peer(place, names).await
+    }
+
     /// Those of the hidden files that no peer has the bytes of. A peer does not list what is hidden: it is asked what its
     /// tombstones hide, which only one of our kind can tell.
-    pub async fn hidden_and_held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
-        let mut missing = self.held_by_nobody(place, names).await;
+    pub async fn hidden_and_held_by_no_peer(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
+        let mut missing = self.held_by_no_peer(place, names).await;
         // Not in the head of the loop: the list would be locked until its end, and updates of it would wait.
         let peers = self.asking.peers.borrow().clone();
         for peer in peers {
@@ -208,8 +214,13 @@ impl Copies {
     }
 
     /// Those of the names that no peer has, in the order in which they were given.
+    #[cfg(test)]
     pub async fn held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
         let names = self.not_in_bucket(place, names).await;
+        self.held_by_no_peer(place, names).await
+    }
+
+    async fn held_by_no_peer(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
         let claims = self.claims(place, &names, |_, _| true).await;
         self.unproven_of(place, names, claims).await
     }
@@ -331,6 +342,21 @@ impl Retention {
             let Some(copies) = &copies else { return BTreeSet::new() };
             let mut asking = copies.lock();
             let missing = asking.hidden_and_held_by_nobody(place, names.to_vec());
+            retention.parts.handle.block_on(missing).into_iter().collect()
+        }
+    }
+
+    /// The same of what objects of the bucket hold: neither the bucket counts as another copy, nor this disk, from which a purge may take the
+    /// same at any moment because the bucket has it.
+    pub fn hidden_last_copies_in_bucket(
+        self: &Arc<Self>,
+    ) -> impl Fn(&HourPlace, &[String]) -> BTreeSet<String> + Send + Sync + use<> {
+        let retention = Arc::clone(self);
+        let copies = self.options.keep_last_copy.then(|| Mutex::new(self.copies()));
+        move |place, names| {
+            let Some(copies) = &copies else { return BTreeSet::new() };
+            let mut asking = copies.lock();
+            let missing = asking.hidden_and_held_by_no_peer(place, names.to_vec());
             retention.parts.handle.block_on(missing).into_iter().collect()
         }
     }

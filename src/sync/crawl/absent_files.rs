@@ -5,7 +5,7 @@ use std::fs::File;
 
 use futures_util::future::BoxFuture;
 
-use crate::archive::{Hash, HourPlace};
+use crate::archive::{Hash, HourPlace, ManifestFile};
 
 /// Why a file that an object holds cannot be read now.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -30,6 +30,9 @@ pub enum AbsentFile {
     Unknown,
 }
 
+/// Receives an hour; may block.
+pub type LearnedHour = Box<dyn Fn(&HourPlace) + Send + Sync>;
+
 /// Opens what an object of a bucket holds.
 pub trait AbsentFiles: Send + Sync {
     /// Waits until all of the file is here.
@@ -40,6 +43,12 @@ pub trait AbsentFiles: Send + Sync {
 
     /// The names of what objects of the hour hold that were read back and are still there, as the store says now.
     fn held<'f>(&'f self, place: &'f HourPlace) -> BoxFuture<'f, Result<HashSet<String>, AbsentError>>;
+
+    /// Lets go of what is kept here of these files, which are not to be anywhere any more. May block.
+    fn forget(&self, files: &[ManifestFile]);
+
+    /// Who is told of hours of which it was learned on the way that objects hold something else.
+    fn tell_learned(&self, told: LearnedHour);
 
     /// The same as `open` where waiting blocks: not for async code.
     fn open_blocking(&self, place: &HourPlace, name: &str) -> Result<AbsentFile, AbsentError>;

@@ -115,10 +115,21 @@ impl Keeper {
         Self { doubting: MassLossGuard::new(files), ..self }
     }
 
-    /// With somebody who opens files that lie in a bucket alone.
+    /// With somebody who opens files that lie in a bucket alone, and learns on the way that an hour has others.
     #[must_use]
-    pub fn with_absent(self, absent: Option<Arc<dyn AbsentFiles>>) -> Self {
-        Self { absent, ..self }
+    pub fn with_absent(self, absent: Option<Arc<dyn AbsentFiles>>) -> Arc<Self> {
+        let keeper = Arc::new(Self { absent, ..self });
+        if let Some(opener) = &keeper.absent {
+            let keeper = Arc::downgrade(&keeper);
+            opener.tell_learned(Box::new(move |place| {
+                let Some(Err(error)) = keeper.upgrade().map(|keeper| keeper.reconcile(std::slice::from_ref(place), false))
+                else {
+                    return;
+                };
+                tracing::debug!(name: "learned_hour_not_indexed", hour = %place, %error, "what was learned of an hour is taken into the index when it is looked at next");
+            }));
+        }
+        keeper
     }
 
     /// Who opens files that lie in a bucket alone.

@@ -37,7 +37,7 @@ mod watch;
 use crate::disk::{AwayReason, DiskError};
 use crate::index::IndexError;
 
-pub use absent_files::{AbsentError, AbsentFile, AbsentFiles};
+pub use absent_files::{AbsentError, AbsentFile, AbsentFiles, LearnedHour};
 #[cfg(test)]
 pub(crate) use catch_up::CatchingUp;
 pub(crate) use catch_up::bring_into_line;

@@ -1,5 +1,6 @@
 //! A store that speaks S3, in this process and behind a real socket: `s3s-fs` over a directory, with a line in front of it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -42,6 +43,21 @@ impl TestStore {
     pub fn open_uploads(&self) -> usize {
         let names = fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_string_lossy().starts_with(".upload")).count()
+    }
+
+    /// All objects, by their paths.
+    pub fn objects(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let (mut found, mut waiting) = (BTreeMap::new(), vec![self.dir.path().join(BUCKET)]);
+        while let Some(dir) = waiting.pop() {
+            for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    waiting.push(path);
+                } else if path.extension().is_some_and(|is| is == "tar") {
+                    found.insert(path.clone(), fs::read(path).unwrap());
+                }
+            }
+        }
+        found
     }
 }
 

@@ -63,6 +63,8 @@ struct Line {
     whole: Mutex<HashSet<String>>,
     /// How often something goes wrong that nobody has said.
     chance: Mutex<Option<(StdRng, f64)>>,
+    /// Requests that are done yet, before all are refused; and whether the first of those is done all the same.
+    breaks: Mutex<Option<(usize, bool)>>,
     /// Uploads that are open, by id, if the store is one that lists them: it does not itself.
     uploads: Mutex<Option<BTreeMap<String, String>>>,
 }
@@ -123,6 +125,12 @@ impl StoreLine {
     pub fn is_well(&self) {
         self.line.rules.lock().clear();
         *self.line.chance.lock() = None;
+        *self.line.breaks.lock() = None;
+    }
+
+    /// Does so many requests more, and refuses all others. With `is_done` the first of these is done, and nobody is told.
+    pub fn breaks_after(&self, requests: usize, is_done: bool) {
+        *self.line.breaks.lock() = Some((requests, is_done));
     }
 
     /// From now on it lists uploads that are not completed, all as if they had been begun in 2020.
@@ -198,6 +206,11 @@ async fn answer(request: Request<Incoming>, store: StoreBehind, line: Arc<Line>)
         _ => {}
     }
     let method = request.method().clone();
+    let refused = line.breaks();
+    if refused == Some(false) {
+        let _read = request.into_body().collect().await;
+        return Ok(refusal(403, "AccessDenied"));
+    }
     if let Some(list) = line.open_uploads().filter(|_| method == Method::GET && target.contains("uploads=")) {
         return Ok(Response::new(whole(list.into())));
     }
@@ -219,6 +232,9 @@ async fn answer(request: Request<Incoming>, store: StoreBehind, line: Arc<Line>)
         line.note_upload(&method, &target, &String::from_utf8_lossy(&body));
     }
     line.done.lock().push((method, target));
+    if refused.is_some() {
+        return Ok(refusal(403, "AccessDenied"));
+    }
     if let Some(LineFault::AnswersAfter(time)) = &fault {
         tokio::time::sleep(*time).await;
     }
@@ -295,6 +311,17 @@ impl Line {
         Some(format!(
             "<ListMultipartUploadsResult><EncodingType>url</EncodingType>{entries}</ListMultipartUploadsResult>"
         ))
+    }
+
+    /// Whether a request is refused, and whether it is done all the same.
+    fn breaks(&self) -> Option<bool> {
+        let mut breaks = self.breaks.lock();
+        let (left, is_done) = breaks.as_mut()?;
+        if *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        Some(std::mem::take(is_done))
     }
 
     fn fault(&self, method: &Method, target: &str) -> Option<LineFault> {
