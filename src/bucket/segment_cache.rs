@@ -154,12 +154,14 @@ impl SegmentCache {
 
     /// Keeps what has come, if it can.
     pub(super) fn keep(&self, place: CachePlace, hash: Hash, size: u64) {
-        let CachePlace { file, room } = place;
-        let done = file.persist(self.path(&hash));
-        drop(room);
-        match done {
+        let CachePlace { file, mut room } = place;
+        match file.persist(self.path(&hash)) {
             Ok(_) => {
-                self.kept.lock().add(hash, size, true);
+                // In one step: whoever reserves room meanwhile would find more than there is.
+                let mut kept = self.kept.lock();
+                kept.release(std::mem::take(&mut room.bytes));
+                kept.add(hash, size, true);
+                drop(kept);
                 self.is_failing.store(false, Ordering::Relaxed);
             }
             Err(error) => self.tell(&error.error),
