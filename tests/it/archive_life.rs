@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
-use gapless::archive::HourManifest;
+use gapless::archive::{HourManifest, ObjectName};
 
+use crate::archive_swift::bucket;
 use crate::archive_tier::{ask, name_bucket, node};
 use crate::support::archive::packets;
 use crate::support::store_line::{StoreBehind, StoreLine};
@@ -115,8 +116,26 @@ impl Life {
         }
     }
 
-    /// Each file lies in one object, and the bucket has no object but those that are noted.
-    fn check_nothing_is_kept_twice(&self) {
+    /// Every file is in an object that is noted.
+    fn check_nothing_is_lost(&self) {
+        let noted = noted(&self.archive);
+        for path in self.kept.keys() {
+            let (hour, name) = path.rsplit_once('/').unwrap();
+            assert!(noted[hour].iter().any(|manifest| manifest.position(name).is_some()), "{path}");
+        }
+    }
+
+    /// Whether an object that is noted has something that is hidden.
+    fn is_hidden_held(&self) -> bool {
+        let noted = noted(&self.archive);
+        self.hidden.iter().any(|path| {
+            let (hour, name) = path.rsplit_once('/').unwrap();
+            noted[hour].iter().any(|manifest| manifest.position(name).is_some())
+        })
+    }
+
+    /// Each file lies in one object, and the bucket has no object but those that are noted; lists may still have these, which were deleted.
+    fn check_nothing_is_kept_twice(&self, deleted: &BTreeSet<String>) {
         let mut objects = BTreeSet::new();
         for (hour, manifests) in noted(&self.archive) {
             let mut seen = BTreeSet::new();
@@ -130,7 +149,7 @@ impl Life {
         // While a device is away some of the store's servers list less than others.
         let mut all = BTreeSet::new();
         eventually(PATIENCE, || {
-            all.extend(listed(&self.archive));
+            all.extend(listed(&self.archive).into_iter().filter(|object| !deleted.contains(object)));
             assert!(all.is_subset(&objects), "{:?}", all.difference(&objects));
             all.len() == objects.len()
         });
@@ -191,6 +210,19 @@ fn listed(archive: &TestArchive) -> BTreeSet<String> {
     objects.iter().map(|object| object["name"].as_str().unwrap().to_owned()).collect()
 }
 
+/// What is noted here.
+fn objects(archive: &TestArchive) -> BTreeSet<String> {
+    let manifests = noted(archive).into_values().flatten();
+    manifests.map(|manifest| manifest.object_name().to_string()).collect()
+}
+
+/// Whether the store has an object, as it says when it is asked for it.
+fn is_in(swift: &Swift, object: &str) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let name = ObjectName::parse(object).unwrap();
+    runtime.block_on(bucket(swift, Swift::BUCKET, Swift::SECRET).size_of(&name)).unwrap().is_some()
+}
+
 fn playlists(node: &TestNode) -> [String; 2] {
     node.wait_ready();
     PLAYLISTS.map(|playlist| node.get(playlist).text().to_owned())
@@ -220,7 +252,7 @@ fn hours_live_in_a_distributed_store_while_it_fails_and_the_node_is_killed() {
     life.check_all_is_given(&well);
     well.check();
     well.kill();
-    life.check_nothing_is_kept_twice();
+    life.check_nothing_is_kept_twice(&BTreeSet::new());
 
     // They change while nothing of them is here.
     life.change();
@@ -233,9 +265,29 @@ fn hours_live_in_a_distributed_store_while_it_fails_and_the_node_is_killed() {
     let lists = playlists(&changed);
     changed.check();
     changed.terminate();
-    life.check_nothing_is_kept_twice();
+    life.check_nothing_is_kept_twice(&BTreeSet::new());
     assert_eq!(ask(&life.archive, &["verify"]).json(0)["summary"]["done"], count());
     assert_eq!(ask(&life.archive, &["status"]).json(0)["lost"], 0);
+
+    let before_purge = objects(&life.archive);
+    // What is hidden leaves the bucket as well, however often that fails.
+    life.line.fails_by_chance(TROUBLE, SEED + 2);
+    eventually(PATIENCE, || {
+        let purge = ask(&life.archive, &["purge", "one", "two"]);
+        life.check_nothing_is_lost();
+        purge.code == 0 && !life.is_hidden_held()
+    });
+    life.line.is_well();
+    let deleted: BTreeSet<String> = before_purge.difference(&objects(&life.archive)).cloned().collect();
+    assert!(deleted.len() >= life.hidden.len(), "{deleted:?}");
+    let is_there = |object: &String| is_in(&swift, object);
+    assert!(!deleted.iter().any(is_there) && objects(&life.archive).iter().all(is_there));
+    life.check_nothing_is_kept_twice(&deleted);
+    let purged = node(&life.archive).start();
+    assert_eq!(playlists(&purged), lists);
+    life.check_all_is_given(&purged);
+    purged.check();
+    purged.terminate();
 
     // Another archive is made from the bucket alone.
     let anew = TestArchive::empty();

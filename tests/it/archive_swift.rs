@@ -25,7 +25,7 @@ const SECRET: &str = Swift::SECRET;
 const PATIENCE: Duration = Duration::from_secs(90);
 const LARGE: &str = "large/source/2020-01-01T00";
 
-fn bucket(swift: &Swift, name: &str, secret: &str) -> Bucket {
+pub fn bucket(swift: &Swift, name: &str, secret: &str) -> Bucket {
     let source = CredentialSource::Keys(AccessKeys::new(KEY, secret, None, "the test").unwrap());
     let mut settings = BucketSettings::new(&swift.url(), name, "us-east-1", "here", false, source).unwrap();
     settings.part_bytes = 5 << 20;

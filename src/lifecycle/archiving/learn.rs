@@ -116,6 +116,8 @@ pub(super) async fn learn_below(
                 return Err(BucketError::Stopped.into());
             }
         }
+        // What a list still has and the store has no more, as it says itself, was purged or deleted meanwhile.
+        read.retain(|(_, packed)| !matches!(packed, Err(BucketError::Gone(_))));
         // One that cannot be read may know of tombstones that hide what the others hold.
         let in_doubt: BTreeSet<HourPlace> =
             read.iter().filter(|(_, packed)| packed.is_err()).map(|(object, _)| object.name.place.clone()).collect();

@@ -80,6 +80,8 @@ impl Archiver {
                 });
                 match packed {
                     Ok(packed) => known.push(packed),
+                    // The list still has it; it was purged or deleted meanwhile.
+                    Err(ArchiveError::Bucket(BucketError::Gone(_))) => {}
                     Err(error) => unread = Some(self.asked_if_cold(error, &work)?),
                 }
             }
