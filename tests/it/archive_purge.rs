@@ -515,3 +515,33 @@ fn what_is_here_in_sight_and_what_no_other_node_has_stays_in_the_bucket() {
     let content = one.read(&path);
     assert!(!store.objects().values().any(|object| contains(object, &content)));
 }
+
+#[test]
+fn equal_content_nearby_that_lies_in_the_bucket_alone_is_hidden_and_purged_as_well() {
+    let (store, archive) = (TestStore::start(), TestArchive::empty());
+    with_bucket(&archive, &store);
+    let content = packets("the same", 40);
+    let other_quality = HOURS[0].replace("source", "480p");
+    let first = archive.named(HOURS[0], "59:50-2.0-full", "ts", &content);
+    let twins = [(&*other_quality, "59:52-2.0-full"), (HOURS[1], "00:05-2.0-full")];
+    let twins = twins.map(|(hour, prefix)| archive.named(hour, prefix, "ts", &content));
+    let away = archive.named(HOURS[1], "20:00-2.0-full", "ts", &content);
+    seal_all(&archive);
+    ask(&archive, &["run"]).json(0);
+    ask(&archive, &["drop", &other_quality, HOURS[1]]).json(0);
+    assert!(!archive.at(&other_quality).exists());
+    let node = node(&archive).start();
+    node.wait_ready();
+    assert_eq!(get(&node, &twins[0]).0, 200);
+    archive.tombstone(&first);
+    for twin in &twins {
+        eventually(PATIENCE, || get(&node, twin).0 == 410);
+    }
+    assert_eq!(get(&node, &away).0, 200, "twenty minutes are not nearby");
+    node.run(&["archive", "purge", "c"]).lines(0);
+    let holding = store.objects().into_iter().filter(|(_, bytes)| contains(bytes, &content));
+    let holding: Vec<PathBuf> = holding.map(|(path, _)| path).collect();
+    assert!(holding.len() == 1 && holding[0].to_str().unwrap().contains(HOURS[1]), "{holding:?}");
+    assert_eq!(get(&node, &away).0, 200);
+    node.check();
+}

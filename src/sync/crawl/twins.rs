@@ -196,7 +196,14 @@ impl Keeper {
         stems: &BTreeMap<String, SegmentKey>,
         unhidden: &mut Unhidden,
     ) -> Result<(), CrawlError> {
-        let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(()) };
+        let dir = match self.disk(base.dir(&place.path()))? {
+            Some(dir) => dir,
+            // It lies in the bucket alone.
+            None if self.disk(base.stamp_in_bucket(&place.path()))?.is_some() => {
+                self.disk(base.make_hour_dir(place))?
+            }
+            None => return Ok(()),
+        };
         let (mut names, mut away) = (Vec::new(), Ok(()));
         for (stem, key) in stems {
             let tombstone = format!("{stem}{}", FileEnding::Tombstone.suffix());
