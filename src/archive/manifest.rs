@@ -12,7 +12,7 @@ use super::object_trailer::LARGEST_MANIFEST;
 use super::quantity::size as shown_size;
 use super::segment::{Hash, LARGEST_FILE};
 use super::tar_member::BLOCK;
-use super::{FilePlace, HourPlace};
+use super::{FileName, FilePlace, HourPlace, parse_file_name};
 
 /// Files and tombstones of an hour, at most: fifty times what a recorder writes.
 pub const MOST_ENTRIES: usize = 100_000;
@@ -147,17 +147,30 @@ impl HourManifest {
             return Some(self.clone());
         }
         let tombstones: HashSet<&str> = held.iter().flat_map(|held| &held.tombstones).map(AsRef::as_ref).collect();
-        let stems: HashSet<&str> = tombstones.iter().map(|name| stem(name)).collect();
-        let is_hidden = |file: &ManifestFile| may_be_hidden(&file.name) && stems.contains(stem(&file.name));
+        let hidden: HashSet<&str> = self.hidden_by(held).map(|file| &*file.name).collect();
+        let is_hidden = |file: &ManifestFile| hidden.contains(&*file.name);
         // What is said of media makes no file another one.
         let is_new = |file: &ManifestFile| !is_hidden(file) && !held.iter().any(|held| held.has(file));
         let kept = self.files.iter().zip(&self.media).filter(|(file, _)| is_new(file));
         // A part of what is in order is in order, and nothing in it is hidden.
-        let (files, media) = kept.map(|(file, line)| (file.clone(), *line)).unzip();
+        let (files, media) = kept.map(|(file, line)| (file.clone(), line.clone())).unzip();
         let place = self.place.clone();
         let hiding = self.tombstones.iter().filter(|name| !tombstones.contains(name.as_ref())).cloned().collect();
         let new = Self { place, files, media, tombstones: hiding };
         (!new.files.is_empty() || !new.tombstones.is_empty()).then_some(new)
+    }
+
+    /// The first file whose name says another SHA-256: whoever seals an hour takes none, and whoever asks for a segment by its name asks for those bytes.
+    pub fn misnamed(&self) -> Option<&ManifestFile> {
+        let is_other = |file: &&ManifestFile| matches!(parse_file_name(&file.name), FileName::Understood(key) if !key.tombstone && key.hash != file.sha256);
+        self.files.iter().find(is_other)
+    }
+
+    /// The files of it that a tombstone of one of these hides.
+    pub fn hidden_by(&self, held: &[&Self]) -> impl Iterator<Item = &ManifestFile> {
+        let stems: HashSet<Box<str>> =
+            held.iter().flat_map(|held| &held.tombstones).map(|name| stem(name).into()).collect();
+        self.files.iter().filter(move |file| may_be_hidden(&file.name) && stems.contains(stem(&file.name)))
     }
 
     /// Whether another one would have more in it without this: one of its files or tombstones is in this one, or a tombstone in here hides it.
@@ -230,7 +243,7 @@ mod tests {
 
     fn lines(manifest: &HourManifest) -> Vec<(Box<str>, MediaLine)> {
         let said = manifest.files_and_media();
-        said.filter_map(|(file, line)| Some((file.name.clone(), *line?))).collect()
+        said.filter_map(|(file, line)| Some((file.name.clone(), line?.clone()))).collect()
     }
 
     fn refused(files: &[&str], tombstones: &[&str]) -> String {

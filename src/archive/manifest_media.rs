@@ -31,7 +31,7 @@ impl HourManifest {
     /// Of each file what is said of its media, by name and size; one that holds the same with less to say does not hide what another one says.
     pub fn media_of(manifests: &[Self]) -> HashMap<(&str, u64), MediaLine> {
         let all = manifests.iter().rev().flat_map(Self::files_and_media);
-        all.filter_map(|(file, line)| Some(((&*file.name, file.size), *line?))).collect()
+        all.filter_map(|(file, line)| Some(((&*file.name, file.size), line?.clone()))).collect()
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
             (text, "", "line 5: '# media ' is not"),
             (text, "one", "line 5: "),
             (text, "1 more", "line 5: "),
-            (text, "01", "line 5: '# media 01' where '# media 1' was expected"),
+            (text, "01", "line 5: '# media 01' is not '# media NUMBER'"),
             ("picture 5", "picture +5", "line 5: "),
             ("picture 5", "picture 8589934597", "line 5: "),
             ("picture 5 -", "picture - -", "line 5: "),

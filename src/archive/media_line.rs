@@ -4,44 +4,52 @@
 //! that has a number: whoever makes something else of the same bytes gives it another one. What another rule says is kept, and not believed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::name::{FileName, parse_file_name};
 use super::{Container, Edges, Extent, InitSection, TimeStamp, Tracks};
 use crate::media::EdgesReader;
 
 /// The rule by which this program makes such lines.
-const RULE: u32 = 1;
+const RULE: &str = "1";
 
 /// Bytes of a line, at most.
 pub(super) const LONGEST: u64 = 200;
 
 /// What one line says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MediaLine {
-    rule: u32,
-    edges: Edges,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaLine(Said);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Said {
+    /// By the rule of this program.
+    Edges(Edges),
+    /// By another rule: all of it, as it stands.
+    Words(Arc<str>),
 }
 
 impl MediaLine {
     /// Of a segment whose ends say this.
     pub const fn new(edges: Edges) -> Self {
-        Self { rule: RULE, edges }
+        Self(Said::Edges(edges))
     }
 
     /// What the ends of the segment say; nothing by a rule that this program does not know.
     pub fn edges(&self) -> Option<Edges> {
-        Some(self.edges).filter(|_| self.rule == RULE)
+        if let Said::Edges(edges) = &self.0 { Some(*edges) } else { None }
     }
 
     /// Whether a segment of so many bytes can say so.
     pub(super) fn fits(&self, size: u64) -> bool {
-        self.edges.init.is_none_or(|init| u64::from(init.length()) <= size)
+        self.edges().and_then(|edges| edges.init).is_none_or(|init| u64::from(init.length()) <= size)
     }
 
     /// Reads what stands behind `# media `. More is read than is ever written, as whoever reads a manifest writes it again.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
-        let rule = words.next()?.parse().ok()?;
+        if words.next()? != RULE {
+            return Self::of_another_rule(text);
+        }
         let (mut edges, mut ends) = (Edges::default(), None);
         while let Some(word) = words.next() {
             match word {
@@ -55,14 +63,26 @@ impl MediaLine {
                 _ => return None,
             }
         }
-        Some(Self { rule, edges: Edges { ends: ends.unwrap_or(edges.begins), ..edges } })
+        Some(Self::new(Edges { ends: ends.unwrap_or(edges.begins), ..edges }))
+    }
+
+    /// What begins with the number of a rule, and is short and plain.
+    fn of_another_rule(text: &str) -> Option<Self> {
+        let rule = text.split(' ').next()?;
+        let is_number = rule.bytes().all(|byte| byte.is_ascii_digit()) && !rule.is_empty() && !rule.starts_with('0');
+        let is_plain = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        let is_short = ("# media \n".len() + text.len()) as u64 <= LONGEST;
+        (is_number && is_plain && is_short).then(|| Self(Said::Words(text.into())))
     }
 }
 
 impl fmt::Display for MediaLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rule, edges } = self;
-        write!(f, "{rule}")?;
+        let edges = match &self.0 {
+            Said::Edges(edges) => edges,
+            Said::Words(text) => return f.write_str(text),
+        };
+        f.write_str(RULE)?;
         for (word, extent) in [("picture", &edges.picture), ("sound", &edges.sound)] {
             if *extent != Extent::default() {
                 let [first, end] = [extent.first, extent.end].map(|stamp| Ticks(stamp.map(TimeStamp::ticks)));
@@ -173,8 +193,14 @@ mod tests {
 
     #[test]
     fn what_another_rule_says_is_kept_and_not_believed() {
-        let other = MediaLine::parse("2 picture 1 2").unwrap();
-        assert_eq!((other.edges(), other.to_string().as_str()), (None, "2 picture 1 2"));
+        for text in ["2 picture 1 2", "2 picture 1 2 newword 7", "2", "4294967296 blah  {}"] {
+            let other = MediaLine::parse(text).unwrap();
+            assert_eq!((other.edges(), other.to_string().as_str()), (None, text));
+        }
+        let long = format!("2 {}", "x".repeat(200));
+        for text in ["", "0", "02 x", "x", "-2", "1 newword", "2 \u{e9}", "2\tx", &long] {
+            assert_eq!(MediaLine::parse(text), None, "{text}");
+        }
         assert!(MediaLine::parse("1 picture 1 2").unwrap().edges().is_some());
         let init = MediaLine::parse("1 init 800 0000002a").unwrap();
         assert!(init.fits(800) && !init.fits(799));

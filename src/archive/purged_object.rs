@@ -66,7 +66,7 @@ impl PurgedObject {
         tombstones.dedup();
         let left = HourManifest::new(object.place().clone(), stays, tombstones)?;
         let said = object.files_and_media().filter(|(file, _)| !hidden.hide(&file.name));
-        let left = left.with_media(said.filter_map(|(file, line)| Some((file.name.clone(), *line?))))?;
+        let left = left.with_media(said.filter_map(|(file, line)| Some((file.name.clone(), line?.clone()))))?;
         Ok(Some(Self { goes, left }))
     }
 

@@ -52,7 +52,7 @@ impl TestHour {
         let tombstones = self.tombstones.iter().map(|name| name.as_str().into()).collect();
         let manifest = HourManifest::new(self.place.clone(), self.listed(), tombstones).unwrap();
         let segments = self.files.iter().filter(|(name, _)| segment_container(name).is_some());
-        let said = segments.zip(&self.media).filter_map(|((name, content), line)| Some((name, content, (*line)?)));
+        let said = segments.zip(&self.media).filter_map(|((name, content), line)| Some((name, content, line.clone()?)));
         let said = said.filter(|(_, content, line)| line.fits(content.len() as u64));
         manifest.with_media(said.map(|(name, _, line)| (name.as_str().into(), line))).unwrap()
     }

@@ -19,6 +19,7 @@ use super::error::{Asked, BucketError};
 use super::http_service::StoreConnector;
 use super::served_credentials::ServiceConnector;
 use super::settings::{BucketIdentity, BucketSettings};
+use crate::archive::escape::shown;
 use crate::archive::object_trailer::read_trailer;
 use crate::archive::{Hash, HourManifest, ObjectCheck, ObjectFault, ObjectName, PackedHour};
 use crate::net::tls::ClientConfig;
@@ -107,6 +108,10 @@ impl Bucket {
         let manifest = HourManifest::parse(&manifest).map_err(|error| BucketError::damaged(name, &error))?;
         if *manifest.place() != name.place {
             return Err(BucketError::damaged(name, "its manifest is that of another hour"));
+        }
+        if let Some(file) = manifest.misnamed() {
+            let why = format!("it says of {} another SHA-256 than that is called after", shown(&file.name));
+            return Err(BucketError::damaged(name, &why));
         }
         let packed = PackedHour::plan(manifest);
         if packed.size() != size {

@@ -60,6 +60,9 @@ pub enum BucketError {
     /// The store has it, as it says itself, and answers other questions.
     #[error("the object {name} is there, and cannot be read: {why}")]
     Unreadable { name: ObjectName, why: String },
+    /// The store has it, after it said that it had deleted it.
+    #[error("the object {0} is there after the store said that it had deleted it; begin again later")]
+    Undeleted(ObjectName),
     #[error("there is no object {0}")]
     Gone(ObjectName),
     /// It has to be asked for, and is there hours later.
@@ -75,7 +78,7 @@ pub enum BucketError {
 }
 
 /// The words for them, but for `stopped`, which is no failure.
-pub const REASONS: [&str; 19] = [
+pub const REASONS: [&str; 20] = [
     "setup",
     "unreachable",
     "insecure",
@@ -95,6 +98,7 @@ pub const REASONS: [&str; 19] = [
     "cold",
     "damaged",
     "unreadable",
+    "undeleted",
 ];
 
 /// The key is right, and has not the right.
@@ -142,13 +146,22 @@ impl BucketError {
             Self::Cold(_) => "cold",
             Self::Damaged { .. } => "damaged",
             Self::Unreadable { .. } => "unreadable",
+            Self::Undeleted(_) => "undeleted",
             Self::Stopped => "stopped",
         }
     }
 
     /// Whether it is about one object, and says nothing of others.
     pub fn is_about_the_object(&self) -> bool {
-        matches!(self, Self::Name(_) | Self::Gone(_) | Self::Cold(_) | Self::Damaged { .. } | Self::Unreadable { .. })
+        matches!(
+            self,
+            Self::Name(_)
+                | Self::Gone(_)
+                | Self::Cold(_)
+                | Self::Damaged { .. }
+                | Self::Unreadable { .. }
+                | Self::Undeleted(_)
+        )
     }
 
     /// Whether it may be the object that is wrong, or the way to the store.

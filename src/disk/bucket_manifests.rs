@@ -25,7 +25,9 @@ use crate::archive::{Hash, HourManifest, HourPlace};
 const DIR: &str = "bucket";
 const ENDING: &str = ".sha256";
 /// Says which bucket the notes are about.
-const BUCKET: &str = "bucket";
+const BUCKET: &str = ".bucket";
+/// What that was called before; a channel can be called so, too.
+const BUCKET_BEFORE: &str = "bucket";
 /// Bytes of that.
 const LONGEST_BUCKET: u64 = 64 << 10;
 /// Says that files of the hour were deleted here because its objects hold them.
@@ -61,11 +63,17 @@ impl<'b> BucketManifests<'b> {
     /// Which bucket the objects lie in, as it was noted.
     pub fn bucket(self) -> Result<Option<String>> {
         let Some(dir) = self.base.dir(&Self::path(Path::new("")))? else { return Ok(None) };
-        Ok(match dir.read_small(OsStr::new(BUCKET), LONGEST_BUCKET)? {
-            SmallFile::Content(bytes) => Some(String::from_utf8_lossy(&bytes).trim_end().to_owned()),
-            SmallFile::Absent => None,
-            SmallFile::Larger => Some(String::new()),
-        })
+        for name in [BUCKET, BUCKET_BEFORE] {
+            if dir.stat_file(OsStr::new(name))?.is_none() {
+                continue;
+            }
+            match dir.read_small(OsStr::new(name), LONGEST_BUCKET)? {
+                SmallFile::Content(bytes) => return Ok(Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())),
+                SmallFile::Larger => return Ok(Some(String::new())),
+                SmallFile::Absent => {}
+            }
+        }
+        Ok(None)
     }
 
     /// Notes which bucket the objects lie in, flushed.

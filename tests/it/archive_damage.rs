@@ -179,7 +179,7 @@ fn what_lies_in_cold_storage_is_asked_for_and_comes_back_when_the_store_has_it()
     assert_eq!(asked(&empty).0, "asked_for");
     cold(403, "AccessDenied");
     let denied = ask(&archive, &["restore", "c"]);
-    assert!(denied.code == 3 && denied.err.contains("AccessDenied"), "{denied:?}");
+    assert!(denied.code == 1 && denied.out.contains("(s3:RestoreObject)"), "{denied:?}");
     // It has come.
     store.is_well();
     ask(&archive, &["restore", "c"]).json(0);

@@ -145,7 +145,7 @@ fn what_was_noted_without_reading_it_back_or_of_another_bucket_is_read_before_an
         assert!(refused.code == 3 && refused.err.contains("name that one again"), "{refused:?}");
     }
     assert_eq!(noted(&archive, HOURS[0], "sha256").len(), 1);
-    archive.remove(".gapless/bucket/bucket");
+    archive.remove(".gapless/bucket/.bucket");
     assert_eq!(ask(&archive, &["run"]).json(0)["summary"]["done"], 2);
     assert_eq!(objects(&archive, HOURS[0]), first, "the same object, there as well");
     assert_eq!((shares(&archive), noted(&archive, HOURS[0], "lost").len()), ([2, 0, 0], 0));
@@ -223,4 +223,57 @@ fn a_run_that_is_killed_while_it_sends_what_came_later_sends_it_once() {
         );
         assert_eq!(shares(&archive), [2, 0, 0], "{told}");
     }
+}
+
+#[test]
+fn what_only_a_lost_object_hid_does_not_come_back_and_what_it_held_is_told() {
+    let (store, archive) = (TestStore::start(), archive());
+    with_bucket(&archive, &store);
+    uploaded(&archive);
+    let first = objects(&archive, HOURS[0]);
+    let hidden = archive.listing(HOURS[0], false)[0].clone();
+    archive.tombstone(&format!("{}/{hidden}", HOURS[0]));
+    uploaded(&archive);
+    let late = archive.segment(HOURS[1], "40:00", 1.0, Kind::Full);
+    let before = objects(&archive, HOURS[1]);
+    uploaded(&archive);
+    archive.remove("c");
+    // The object with the tombstone, and that with what came late, are deleted by somebody.
+    for object in [
+        newest(&archive, &store, &first),
+        store.file(&format!(
+            "here/{}",
+            objects(&archive, HOURS[1]).iter().find(|object| !before.contains(object)).unwrap()
+        )),
+    ] {
+        fs::remove_file(object).unwrap();
+    }
+    ask(&archive, &["verify"]).json(1);
+    let restored = ask(&archive, &["restore", "c"]).json(1);
+    assert!(restored["hours"].to_string().contains("\"reason\":\"gone\""), "{restored}");
+    assert!(!archive.at(&format!("{}/{hidden}", HOURS[0])).exists() && !archive.at(&late).exists());
+    assert_eq!((archive.listing(HOURS[0], false).len(), archive.listing(HOURS[1], false).len()), (5, 6));
+}
+
+#[test]
+fn a_channel_may_be_called_as_our_own_files_are() {
+    let (store, archive) = (TestStore::start(), TestArchive::empty());
+    with_bucket(&archive, &store);
+    for channel in ["bucket", "sealed", "dropped"] {
+        archive.segment(&format!("{channel}/source/2020-01-01T00"), "10:00", 2.0, Kind::Full);
+    }
+    assert_eq!(uploaded(&archive)["summary"]["done"], 3);
+    for channel in ["bucket", "sealed", "dropped"] {
+        assert_eq!(ask(&archive, &["drop", channel]).json(0)["summary"]["done"], 1);
+    }
+    // An earlier version noted under another name which bucket it is.
+    let anew = TestArchive::empty();
+    with_bucket(&anew, &store);
+    let noted = archive.read(".gapless/bucket/.bucket");
+    anew.raw(".gapless/bucket/bucket", b"https://elsewhere/x/");
+    assert_eq!(crate::support::gapless(anew.path(), &["rebuild", "--from-archive"]).code, 3);
+    anew.raw(".gapless/bucket/bucket", &noted);
+    anew.remove(".gapless/bucket/bucket");
+    assert_eq!(crate::support::gapless(anew.path(), &["rebuild", "--from-archive"]).code, 0);
+    assert_eq!(ask(&anew, &["restore", "bucket", "sealed", "dropped"]).json(0)["summary"]["done"], 3);
 }

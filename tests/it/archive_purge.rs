@@ -417,12 +417,20 @@ fn a_node_that_knows_an_object_which_another_one_has_purged_reads_on() {
         assert!(get(&running, path) == (200, content.clone()), "{path}");
     }
     let lists = story.store.requests().iter().filter(|(_, target)| target.contains("list-type")).count();
-    assert!((1..=2).contains(&lists), "an hour is looked up once: {lists}");
+    assert!((1..=4).contains(&lists), "an hour is looked up once for each object that is gone: {lists}");
     for path in story.hidden.keys() {
         assert_eq!(get(&running, path).0, 410, "{path}");
     }
     eventually(PATIENCE, || running.run(&["rebuild", "--check"]).code == 0);
     assert_eq!(listed(reading), listed(&story.archive));
+    // The next purge of the hour comes right behind.
+    let (next, _) = story.in_sight.iter().find(|(path, _)| path.starts_with(&format!("{}/11:00", HOURS[0]))).unwrap();
+    story.archive.tombstone(next);
+    story.purge().json(0);
+    fs::remove_dir_all(reading.at(".gapless/bucket_cache")).ok();
+    for (path, content) in story.in_sight.iter().filter(|(path, _)| *path != next) {
+        assert!(get(&running, path) == (200, content.clone()), "{path}");
+    }
     running.terminate();
     for other in [verifying, reading] {
         let verified = ask(other, &["verify"]).json(0);
@@ -514,6 +522,44 @@ fn what_is_here_in_sight_and_what_no_other_node_has_stays_in_the_bucket() {
     assert_eq!(ask(&one, &["purge", "c"]).json(0)["summary"]["done"], 1);
     let content = one.read(&path);
     assert!(!store.objects().values().any(|object| contains(object, &content)));
+}
+
+#[test]
+fn an_object_that_is_there_after_it_was_deleted_is_told_and_goes_the_next_time() {
+    let story = Story::begin();
+    for answer in [LineFault::Answers(200, "<html>welcome</html>".to_owned()), LineFault::Refuses(404, "NoSuchKey")] {
+        let before = story.store.objects().len();
+        story.store.fails(Method::DELETE, ".tar", answer, 1_000);
+        let done = story.purge();
+        assert!(done.code == 1 && done.out.contains("\"reason\":\"undeleted\""), "{done:?}");
+        assert!(story.store.objects().len() >= before);
+        story.store.is_well();
+    }
+    assert_eq!(story.purge().json(0)["summary"]["errors"], 0);
+    let holds = |content: &Vec<u8>| story.store.objects().values().any(|object| contains(object, content));
+    assert!(!story.hidden.values().any(holds) && story.in_sight.values().all(holds));
+}
+
+#[test]
+fn what_is_in_sight_here_and_hidden_in_the_bucket_is_told_where_it_is_not_uploaded() {
+    let store = TestStore::start();
+    let (one, other) = (TestArchive::empty(), TestArchive::empty());
+    for archive in [&one, &other] {
+        with_bucket(archive, &store);
+        for time in ["10:00", "10:02"] {
+            archive.segment(HOURS[0], time, 2.0, Kind::Full);
+        }
+    }
+    let path = format!("{}/{}", HOURS[0], one.listing(HOURS[0], false)[0]);
+    one.tombstone(&path);
+    seal_all(&one);
+    ask(&one, &["run"]).json(0);
+    seal_all(&other);
+    gapless(other.path(), &["rebuild", "--from-archive"]);
+    let run = ask(&other, &["run"]).json(0);
+    let why = run["hours"][0]["why"].as_str().unwrap_or_default().to_owned();
+    assert!(why.contains("without 1 files that tombstones in the bucket hide"), "{run}");
+    assert!(other.at(&path).exists(), "it stays");
 }
 
 #[test]

@@ -56,6 +56,8 @@ pub enum ArchiveOutcome {
         object: Option<ObjectName>,
         /// Bytes of that.
         bytes: u64,
+        /// Files that are in sight here and not in it, as a tombstone that the bucket knows hides them.
+        hidden: u64,
     },
     /// Or nothing of it is here.
     WasArchived,
@@ -101,6 +103,10 @@ pub enum ArchiveError {
         "the object {0} lies in a storage class that answers hours after it was asked, which it {1}; do this again when it has it"
     )]
     AskedFor(ObjectName, &'static str),
+    #[error(
+        "the object {0} lies in a storage class that answers hours after it was asked, and this access key may not ask for it; give it the right to (s3:RestoreObject)"
+    )]
+    MayNotAsk(ObjectName),
     #[error("the bucket has no hour of {0}; `gapless archive ls` shows what it has")]
     NotThere(String),
     #[error(
@@ -114,7 +120,7 @@ impl ArchiveError {
     pub fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Bucket(error) => Some(error.reason()),
-            Self::AskedFor(..) => Some("cold"),
+            Self::AskedFor(..) | Self::MayNotAsk(_) => Some("cold"),
             _ => None,
         }
     }
@@ -140,7 +146,8 @@ impl ArchiveError {
             | Self::Unread
             | Self::LostHolds(_)
             | Self::TooMany(_)
-            | Self::AskedFor(..) => true,
+            | Self::AskedFor(..)
+            | Self::MayNotAsk(_) => true,
             Self::Local(LocalHourError::Disk(error)) | Self::Crawl(CrawlError::Disk(error)) => !error.is_shortage(),
             Self::Crawl(_) | Self::Room { .. } | Self::NotThere(_) | Self::OwnBucket(_) => false,
         }
@@ -249,7 +256,8 @@ impl Archiver {
         self.disk(Receipts::of(&base).prepare(place))?;
         let held = self.held(&base, &sealed, watch)?;
         let mut objects: Vec<Hash> = held.iter().map(|held| held.object_name().manifest).collect();
-        let new = sealed.without(&held.iter().map(PackedHour::manifest).collect::<Vec<_>>());
+        let known: Vec<&HourManifest> = held.iter().map(PackedHour::manifest).collect();
+        let (new, hidden) = (sealed.without(&known), sealed.hidden_by(&known).count() as u64);
         let new = new.map(|new| Arc::new(PackedHour::plan(new)));
         if let Some(packed) = &new {
             self.send_local(&base, packed, watch)?;
@@ -269,7 +277,10 @@ impl Archiver {
         let bytes = new.as_ref().map_or(0, |new| new.size());
         self.figures.archived(self.bytes(place)?);
         tracing::info!(name: "hour_archived", hour = %place, bytes, "a sealed hour was read back from the bucket");
-        Ok(ArchiveOutcome::Archived { object: new.map(|new| new.object_name()), bytes })
+        if hidden > 0 {
+            tracing::warn!(name: "hidden_in_bucket", hour = %place, files = hidden, "files that are in sight here are hidden by tombstones that the bucket knows; they are not in it");
+        }
+        Ok(ArchiveOutcome::Archived { object: new.map(|new| new.object_name()), bytes, hidden })
     }
 
     pub(super) fn turn(&self, watch: &dyn ArchiveWatch) -> Result<MutexGuard<'_, ()>, BucketError> {

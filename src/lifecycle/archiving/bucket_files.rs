@@ -39,8 +39,8 @@ pub struct BucketFiles {
     notes: Arc<ObjectNotes>,
     bucket: Bucket,
     reader: SegmentReader,
-    /// Hours of which it was looked in the bucket which objects they have, and when. Locked while somebody looks.
-    looked: Arc<AsyncMutex<HashMap<HourPlace, Instant>>>,
+    /// Hours of which it was looked in the bucket which objects they have, because of which of them that were gone, and when. Locked while somebody looks.
+    looked: Arc<AsyncMutex<HashMap<GoneObjects, Instant>>>,
     told: Arc<OnceLock<LearnedHour>>,
     runtime: Handle,
 }
@@ -51,6 +51,9 @@ struct ObjectNotes {
     /// Used last at the end.
     kept: Mutex<VecDeque<Arc<PackedHour>>>,
 }
+
+/// Objects of an hour that are gone.
+type GoneObjects = (HourPlace, Vec<Hash>);
 
 /// Where a file is found.
 enum Found {
@@ -84,7 +87,8 @@ impl BucketFiles {
             Err(error) => error,
         };
         let told = absent(place, file, error.reason(), &error);
-        if error.reason() != GONE || !self.look(place).await {
+        let gone = objects.iter().map(|object| object.object_name().manifest).collect();
+        if error.reason() != GONE || !self.look(place, gone).await {
             return Err(told);
         }
         match self.find(place, file).await? {
@@ -114,18 +118,19 @@ impl BucketFiles {
 
     /// Learns from the bucket which objects an hour has, unless that was done a moment ago, as of many segments in a row; false if the bucket
     /// does not say it.
-    async fn look(&self, place: &HourPlace) -> bool {
+    async fn look(&self, place: &HourPlace, gone: Vec<Hash>) -> bool {
         // Whoever comes meanwhile waits for what is learned now.
         let mut looked = Arc::clone(&self.looked).lock_owned().await;
         looked.retain(|_, since| since.elapsed() < AGAIN);
-        if looked.contains_key(place) {
+        let about = (place.clone(), gone);
+        if looked.contains_key(&about) {
             return true;
         }
         let (notes, bucket, wanted) = (Arc::clone(&self.notes), self.bucket.clone(), place.clone());
         let (runtime, told) = (self.runtime.clone(), Arc::clone(&self.told));
         // It is done whether or not somebody waits for it, and touches the disk.
         let learning = self.runtime.spawn_blocking(move || {
-            looked.insert(wanted.clone(), Instant::now());
+            looked.insert(about, Instant::now());
             let base = notes.guard.base().map_err(ArchiveError::from)?;
             let hour = (format!("{wanted}/"), |found: &HourPlace| *found == wanted);
             let found = runtime.block_on(learn_below(&bucket, &base, hour, false, |_| ControlFlow::Continue(())))?;

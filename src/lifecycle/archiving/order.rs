@@ -43,10 +43,15 @@ impl Archiver {
                     work.summary.open += 1;
                     work.hour(place, "changed", |_| ());
                 }
-                Ok(ArchiveOutcome::Archived { object, bytes }) => {
+                Ok(ArchiveOutcome::Archived { object, bytes, hidden }) => {
                     work.summary.done += 1;
                     work.hour(place, "archived", |hour| {
                         (hour.object, hour.bytes) = (object.map(|object| object.to_string()), Some(bytes));
+                        hour.why = (hidden > 0).then(|| {
+                            format!(
+                                "without {hidden} files that tombstones in the bucket hide, and which are in sight here"
+                            )
+                        });
                     });
                 }
                 Err(error) => work.failed(place, error)?,

@@ -225,8 +225,8 @@ impl Archiver {
         purge: &mut HourPurge,
     ) -> Result<(), ArchiveError> {
         purge.add(&purged.goes);
-        // It is deleted.
-        purge.requests += 1;
+        // It is deleted, and it is asked whether it is.
+        purge.requests += 2;
         if let Some(knows) = hour.tombstones_of(purged) {
             purge.over_line += knows.size();
             purge.requests += 1;

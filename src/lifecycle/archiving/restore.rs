@@ -24,10 +24,12 @@ use super::own_bucket::is_noted;
 use super::verify::twice;
 use crate::archive::manifest::MOST_ENTRIES;
 use crate::archive::name::{is_tombstone, may_be_hidden, stem};
-use crate::archive::{FileName, Hash, HourPlace, ManifestFile, ObjectName, ObjectPiece, PackedHour, parse_file_name};
+use crate::archive::{
+    FileName, Hash, HourManifest, HourPlace, ManifestFile, ObjectName, ObjectPiece, PackedHour, parse_file_name,
+};
 use crate::bucket::{AskedFor, BucketError, ListedObject};
 use crate::disk::atomic::sync_dir;
-use crate::disk::{BucketManifests, Dir, Download, DownloadError, NewFile};
+use crate::disk::{Base, BucketManifests, Dir, Download, DownloadError, NewFile};
 use crate::sync::crawl::CrawlError;
 use crate::wire::ArchiveSummary;
 
@@ -44,6 +46,9 @@ impl Archiver {
         let listening = Listening(observer);
         let mut found = self.wait(&listening, async |stop| unless_stopped(stop, self.bucket_hours(within)).await)?;
         let noted = self.noted_within(within)?;
+        for place in noted.keys() {
+            found.entry(place.clone()).or_default();
+        }
         for (place, object) in
             noted.iter().flat_map(|(place, objects)| objects.iter().map(move |object| (place, object)))
         {
@@ -113,12 +118,22 @@ impl Archiver {
             return Ok(found);
         }
         let notes = BucketManifests::of(&base);
-        let places = self.disk(notes.places())?.into_iter();
-        for place in places.filter(|place| within.iter().any(|part| is_within(place, part))) {
+        let mut places = self.disk(notes.places())?;
+        places.extend(self.disk(notes.places_with_lost())?);
+        for place in places.into_iter().filter(|place| within.iter().any(|part| is_within(place, part))) {
             let objects = self.disk(notes.read(&place))?.into_iter().map(|(_, manifest)| PackedHour::plan(manifest));
             found.insert(place, objects.collect());
         }
         Ok(found)
+    }
+
+    /// What is noted of objects of an hour that are lost.
+    fn lost_of(&self, base: &Base, place: &HourPlace) -> Result<Vec<HourManifest>, CrawlError> {
+        let (notes, mut lost) = (BucketManifests::of(base), Vec::new());
+        for digest in self.disk(notes.lost_digests(place))? {
+            lost.extend(self.disk(notes.lost_manifest(place, digest))?);
+        }
+        Ok(lost)
     }
 
     /// Where an object is cold, the store is asked for it.
@@ -136,6 +151,7 @@ impl Archiver {
             Err(ArchiveError::Bucket(BucketError::Refused { .. } | BucketError::Failed { status: 501, .. })) => {
                 BucketError::Cold(name).into()
             }
+            Err(ArchiveError::Bucket(BucketError::Denied { .. })) => ArchiveError::MayNotAsk(name),
             Err(unasked) if unasked.is_about_the_hour() => unasked,
             Err(unasked) => return Err(unasked),
         })
@@ -155,7 +171,10 @@ impl Archiver {
         };
         let tombstones = known.iter().flat_map(|packed| packed.manifest().tombstones().iter().map(AsRef::as_ref));
         let here = there.iter().filter_map(|name| name.to_str()).filter(|name| is_tombstone(name));
-        let hidden: HashSet<&str> = tombstones.chain(here).map(stem).collect();
+        // What an object hid that is lost stays hidden.
+        let lost = self.lost_of(&base, place)?;
+        let of_lost = lost.iter().flat_map(HourManifest::tombstones).map(AsRef::as_ref);
+        let hidden: HashSet<&str> = tombstones.chain(here).chain(of_lost).map(stem).collect();
         let mut came = Came { there: there.clone(), files: 0, bytes: 0, damaged: BTreeMap::new() };
         let mut failed = None;
         for packed in known {
@@ -199,6 +218,13 @@ impl Archiver {
         }
         if let Some(error) = damaged.map(|(_, error)| error).or(failed) {
             return Err(error);
+        }
+        let is_gone = |file: &&ManifestFile| {
+            let is_hidden = may_be_hidden(&file.name) && hidden.contains(stem(&file.name));
+            !is_hidden && !came.there.contains(&OsString::from(&*file.name))
+        };
+        if let Some(object) = lost.iter().find(|object| object.files().iter().any(|file| is_gone(&file))) {
+            return Err(BucketError::Gone(object.object_name()).into());
         }
         self.disk(BucketManifests::of(&base).forget_dropped(place))?;
         Ok((came.files, came.bytes))

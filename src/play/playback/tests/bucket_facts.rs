@@ -24,7 +24,7 @@ fn note(archive: &Archive, files: &[(String, Vec<u8>, Option<MediaLine>)]) {
     };
     let place = HourPlace::parse(HOUR).unwrap();
     let manifest = HourManifest::new(place.clone(), files.iter().map(listed).collect(), Vec::new()).unwrap();
-    let said = files.iter().filter_map(|(name, _, line)| Some((name.as_str().into(), (*line)?)));
+    let said = files.iter().filter_map(|(name, _, line)| Some((name.as_str().into(), line.clone()?)));
     let manifest = manifest.with_media(said).unwrap();
     let base = Base::open(archive.directory.path()).unwrap();
     BucketManifests::of(&base).write(&place, manifest.object_name().manifest, &manifest.to_bytes()).unwrap();
