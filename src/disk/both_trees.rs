@@ -3,12 +3,13 @@
 //! A channel, a quality or an hour is there if it is in either.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
 use super::base::Base;
 use super::bucket_manifests::BucketManifests;
+use super::dir::Dir;
 use super::error::Result;
 use crate::archive::Stamp;
 
@@ -38,6 +39,27 @@ impl Base {
             }
         }
         Ok(names.into_iter().collect())
+    }
+}
+
+/// A directory of the archive and what a bucket has of it, to look at many of the directories beneath.
+#[derive(Debug)]
+pub struct BothDirs {
+    here: Option<Dir>,
+    in_bucket: Option<Dir>,
+}
+
+impl BothDirs {
+    /// Opens the directory in both; one that is in neither has no stamps.
+    pub fn open(base: &Base, rel: &Path) -> Result<Self> {
+        Ok(Self { here: base.dir(rel)?, in_bucket: base.dir(&BucketManifests::path(rel))? })
+    }
+
+    /// The stamp of a directory beneath, as [`Base::stamp_of_both`] has it.
+    pub fn stamp_of(&self, name: &OsStr) -> Result<Option<Stamp>> {
+        let stamp = |dir: &Option<Dir>| dir.as_ref().map_or(Ok(None), |dir| dir.stamp_of(name));
+        let in_bucket = stamp(&self.in_bucket)?;
+        Ok(both(stamp(&self.here)?, in_bucket))
     }
 }
 

@@ -55,7 +55,7 @@ pub use append::{append, append_soon};
 pub use archive_id::{ArchiveId, NotAnArchiveId};
 pub use atomic::{clear_temporaries, is_our_temporary};
 pub use base::Base;
-pub use both_trees::both;
+pub use both_trees::{BothDirs, both};
 pub use bucket_manifests::BucketManifests;
 pub use dir::{Dir, FileMeta, SmallFile};
 pub use dir_identity::directory_id;

@@ -1,6 +1,6 @@
 //! The visitor that brings the index into line with the disk.
 //!
-//! 1. A directory whose stamp is what the index remembers is not read: a quiet archive costs one `stat` an hour.
+//! 1. A directory whose stamp is what the index remembers is not read: a quiet archive costs one `stat` an hour, here and for what a bucket has of it.
 //! 2. Stamps can lie: a file may be written in place, a clock set back, a backup restored with its times. So in each cycle one
 //!    directory in so many is read although its stamp is the same, another part in each, until all have had their turn.
 
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{CrawlCounts, CrawlError, Keeper, Round, Visitor};
 use crate::archive::{HourPlace, Stream};
+use crate::disk::BothDirs;
 use crate::index::Applied;
 
 /// Hours whose differences are read and committed together.
@@ -131,7 +132,7 @@ fn found(applied: Applied, read: u64, verify: bool) -> CrawlCounts {
     if verify { found.and("verified", read) } else { found }
 }
 
-/// Which of the hours have a directory that is not what the index remembers: one `stat` each.
+/// Which of the hours are not what the index remembers, here or in a bucket: one `stat` each, or two.
 pub(super) fn look(keeper: &Keeper, hours: &[HourPlace]) -> Result<Vec<HourAction>, CrawlError> {
     let mut by_stream: BTreeMap<&Stream, Vec<usize>> = BTreeMap::new();
     for (index, place) in hours.iter().enumerate() {
@@ -146,8 +147,8 @@ pub(super) fn look(keeper: &Keeper, hours: &[HourPlace]) -> Result<Vec<HourActio
         };
         let path = stream.to_string();
         let rows: BTreeMap<_, _> = keeper.index.hour_rows(&path, first, last)?.into_iter().collect();
-        let dir = match keeper.disk(base.dir(Path::new(&path))) {
-            Ok(dir) => dir,
+        let dirs = match keeper.disk(BothDirs::open(&base, Path::new(&path))) {
+            Ok(dirs) => dirs,
             Err(CrawlError::Disk(error)) => {
                 tracing::warn!(name: "quality_unreadable", quality = path, %error, "a quality cannot be read; the index keeps what it knew of it");
                 for index in indexes {
@@ -158,11 +159,10 @@ pub(super) fn look(keeper: &Keeper, hours: &[HourPlace]) -> Result<Vec<HourActio
             }
             Err(error) => return Err(error),
         };
-        let Some(dir) = dir else { continue };
         for index in indexes {
             let hour = at(&index);
             let Some(trusted) = rows.get(&hour).and_then(|row| row.stamp) else { continue };
-            if dir.stamp_of(OsStr::new(&hour.to_string())).ok().flatten() == Some(trusted) {
+            if dirs.stamp_of(OsStr::new(&hour.to_string())).ok().flatten() == Some(trusted) {
                 looks[index] = HourAction::Same;
             }
         }

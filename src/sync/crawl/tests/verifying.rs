@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::{carry, cycle_of, place};
-use crate::archive::HourPlace;
-use crate::disk::{Base, BaseGuard, BaseIdentity};
+use crate::archive::{Hash, HourManifest, HourPlace, ManifestFile};
+use crate::disk::{Base, BaseGuard, BaseIdentity, BucketManifests};
 use crate::index::{Index, IndexOptions};
 use crate::jobs::{Stop, TestClock};
+use crate::sync::crawl::reconcile::{HourAction, look};
 use crate::sync::crawl::rounds::{Rounds, RoundsParts};
 use crate::sync::crawl::{CrawlPace, Keeper, Pacing, ReadAllowance, Reconcile, bring_into_line};
 
@@ -20,6 +21,14 @@ const ONE_IN: u64 = 10;
 const SETTLES: Duration = Duration::from_millis(2100);
 const NAME: &str = "00:00-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts";
 
+/// Notes an object of the hour with one segment.
+fn note_object(base: &Base, place: &HourPlace, start: &str) {
+    let sha256 = Hash([7; 32]);
+    let file = ManifestFile { name: format!("{start}-2.0-full-{sha256}.ts").into(), size: 1, sha256 };
+    let manifest = HourManifest::new(place.clone(), vec![file], Vec::new()).unwrap();
+    BucketManifests::of(base).write(place, manifest.object_name().manifest, &manifest.to_bytes()).unwrap();
+}
+
 struct Archive {
     directory: tempfile::TempDir,
     index: Arc<Index>,
@@ -27,13 +36,17 @@ struct Archive {
 }
 
 impl Archive {
-    /// Every hour of it is known, and its stamp is trusted.
-    fn settled() -> Self {
+    /// Every hour of it is known, and its stamp is trusted. `is_here` says which lie here, and `is_in_bucket` which a bucket has.
+    fn settled(is_here: impl Fn(usize) -> bool, is_in_bucket: impl Fn(usize) -> bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        for number in 0..HOURS {
+        let base = Base::open(directory.path()).unwrap();
+        for number in (0..HOURS).filter(|number| is_here(*number)) {
             let hour = directory.path().join(place(number).path());
             fs::create_dir_all(&hour).unwrap();
             fs::write(hour.join(NAME), "x").unwrap();
+        }
+        for number in (0..HOURS).filter(|number| is_in_bucket(*number)) {
+            note_object(&base, &place(number), "00:02");
         }
         std::thread::sleep(SETTLES);
         let index = Arc::new(Index::in_memory(IndexOptions::default()).unwrap());
@@ -111,7 +124,7 @@ impl Archive {
 
 #[test]
 fn every_directory_is_read_once_in_ten_cycles_although_its_times_say_nothing() {
-    let archive = Archive::settled();
+    let archive = Archive::settled(|_| true, |_| false);
     archive.grow_in_place();
     let mut known = BTreeSet::new();
     let mut lives = 0;
@@ -136,4 +149,29 @@ fn every_directory_is_read_once_in_ten_cycles_although_its_times_say_nothing() {
     }
     assert!(lives > 3 * ONE_IN, "{lives}: cycles were interrupted");
     assert_eq!(known.len(), HOURS, "each directory had its turn");
+}
+
+#[test]
+fn hours_of_a_bucket_are_not_read_while_nothing_is_noted_of_them_and_have_their_turn_as_well() {
+    // Some lie here, some in a bucket, some in both.
+    let archive = Archive::settled(|number| number % 3 != 0, |number| number % 3 != 1);
+    let (keeper, hours) = (archive.keeper(), (0..HOURS).map(place).collect::<Vec<_>>());
+    assert_eq!(look(&keeper, &hours).unwrap(), vec![HourAction::Same; HOURS]);
+    assert_eq!(bring_into_line(&keeper, &hours).unwrap().count("read"), 0);
+    let mut verified = 0;
+    for number in 1..=ONE_IN {
+        archive.live(u64::MAX);
+        let cycle = cycle_of(&archive.index, Reconcile::NAME).history.front().unwrap().clone();
+        assert_eq!((cycle.number, cycle.found.count("put")), (number, 0));
+        assert_eq!(cycle.found.count("read"), cycle.found.count("verified"), "nothing but those whose turn it is");
+        verified += cycle.found.count("verified");
+    }
+    assert_eq!(verified, HOURS as u64, "each hour had its turn");
+    // What is noted anew of an hour shows in its stamp, whether the hour lies here or not.
+    let base = Base::open(archive.directory.path()).unwrap();
+    for number in [3, 5] {
+        note_object(&base, &place(number), "00:04");
+    }
+    let differs = |number: &usize| look(&keeper, &[place(*number)]).unwrap() == [HourAction::Differs];
+    assert_eq!((0..HOURS).filter(differs).collect::<Vec<_>>(), [3, 5]);
 }
