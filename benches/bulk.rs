@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Instant;
 
-use gapless::archive::{Edges, Extent, SegmentFile, TimeStamp, Tracks};
+use gapless::archive::{Edges, SegmentFile};
 use gapless::index::{Batch, Index, IndexOptions, Learnt};
 
 fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
@@ -17,27 +17,11 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// What the ends of a segment of an ordinary recording say: the picture goes on, the sound by whole frames.
-fn edges(hour: u32, segment: u32) -> Edges {
-    let tracks = Tracks { streams: 0x1234_5678, picture: 0x9abc_def0, sound: 0x1357_9bdf };
-    let shown = (i64::from(hour) * i64::from(support::PER_HOUR) + i64::from(segment)) * 180_000;
-    let whole_frames = |at: i64| TimeStamp::new(at / 1_920 * 1_920);
-    let extent = |first, end| Extent { first: Some(first), end: Some(end) };
-    Edges {
-        picture: extent(TimeStamp::new(shown), TimeStamp::new(shown + 180_000)),
-        sound: extent(whole_frames(shown), whole_frames(shown + 180_000)),
-        begins: tracks,
-        ends: tracks,
-        independent: Some(true),
-        init: None,
-    }
-}
-
 /// As the visitor learns it: hour by hour, the newest first.
 fn learn(index: &Index, stream: &gapless::archive::Stream, hours: u32) {
     for number in (0..hours).rev() {
         let segments: Vec<(SegmentFile, Edges)> =
-            (0..support::PER_HOUR).map(|at| (support::segment(number, at), edges(number, at))).collect();
+            (0..support::PER_HOUR).map(|at| (support::segment(number, at), support::edges(number, at))).collect();
         let learnt = vec![Learnt { stream: stream.clone(), hour: support::hour(number), segments }];
         index.apply(Batch { learnt, ..Batch::default() }).expect("learnt");
     }

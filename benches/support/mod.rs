@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use gapless::archive::coverage::HourLine;
 use gapless::archive::totals::HourTotals;
 use gapless::archive::{
-    AnyFile, Container, Hash, Hour, HourContents, SegmentFile, SegmentKey, SegmentKind, Spelling, Stream,
+    AnyFile, Container, Edges, Extent, Hash, Hour, HourContents, SegmentFile, SegmentKey, SegmentKind, Spelling,
+    Stream, TimeStamp, Tracks,
 };
 use gapless::index::bulk::{BulkLoader, LoadedHour};
 use gapless::index::{Index, IndexError, IndexOptions};
@@ -73,6 +74,22 @@ pub fn segment(hour: u32, number: u32) -> SegmentFile {
         hash,
     };
     SegmentFile { key, size: 1_500_000 + u64::from(number), exact: None }
+}
+
+/// What the ends of a segment of an ordinary recording say: the picture goes on, the sound by whole frames.
+pub fn edges(hour: u32, segment: u32) -> Edges {
+    let tracks = Tracks { streams: 0x1234_5678, picture: 0x9abc_def0, sound: 0x1357_9bdf };
+    let shown = (i64::from(hour) * i64::from(PER_HOUR) + i64::from(segment)) * 180_000;
+    let whole_frames = |at: i64| TimeStamp::new(at / 1_920 * 1_920);
+    let extent = |first, end| Extent { first: Some(first), end: Some(end) };
+    Edges {
+        picture: extent(TimeStamp::new(shown), TimeStamp::new(shown + 180_000)),
+        sound: extent(whole_frames(shown), whole_frames(shown + 180_000)),
+        begins: tracks,
+        ends: tracks,
+        independent: Some(true),
+        init: None,
+    }
 }
 
 /// The contents of an hour.
