@@ -1,5 +1,6 @@
-//! Sends an hour to a bucket: at once if it is small, and else in parts, of which one is sent while the next one is read, from wherever it comes
-//! ([`PartSource`]). What is in memory is two parts.
+//! Sends an hour to a bucket: at once if it is small, and else in parts, from wherever they come ([`PartSource`]). Two parts are in memory: one is
+//! sent, and the other one is read and then sent as well, so that the store does not wait while the next one is read and hashed. Whoever keeps
+//! to a rate sends one at a time.
 //!
 //! An upload that does not come to its end is ended, so that no parts stay behind that nobody sees and that cost as much as objects. One
 //! that a killed process has left is ended by [`Bucket::end_abandoned`].
@@ -7,7 +8,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::try_join;
+use futures_util::TryStreamExt as _;
+use futures_util::stream::try_unfold;
 use object_store::multipart::{MultipartStore as _, PartId};
 use object_store::path::Path as Key;
 use object_store::{MultipartId, ObjectStoreExt as _, PutPayload};
@@ -22,6 +24,8 @@ use crate::archive::ObjectName;
 
 /// Parts of an upload, at most.
 const MOST_PARTS: u64 = 10_000;
+/// Parts in memory: such that are sent, and one that is read.
+const MOST_IN_MEMORY: usize = 2;
 /// How long the store is given to say which upload it has begun for somebody who has had enough meanwhile: nobody could end it without that.
 const BEGUN_WITHIN: Duration = Duration::from_millis(1_500);
 /// How long it is given to end one.
@@ -87,19 +91,23 @@ impl Bucket {
         sent: &mut impl FnMut(u64),
     ) -> Result<(), UploadError> {
         let failed = |error: object_store::Error| UploadError::from(self.error(&error, Some(name)));
-        let (mut parts, mut pace) = (Vec::<PartId>::new(), self.pace());
-        let mut next = Some(first);
-        while let Some(part) = next {
+        let most = if self.settings.bytes_per_second.is_some() { 1 } else { MOST_IN_MEMORY };
+        let read = try_unfold((Some(first), hour, 0), |(first, hour, number)| async move {
+            let part = if first.is_some() { first } else { hour.next_part(part_bytes).await? };
+            Ok(part.map(|part| ((number, part), (None, hour, number + 1))))
+        });
+        let sending = read.map_ok(|(number, part)| async move {
             let length = part.len() as u64;
-            let sending = async {
-                let id = self.store.put_part(key, id, parts.len(), PutPayload::from(part)).await.map_err(failed)?;
-                sent(length);
-                pace.spend(length).await;
-                Ok(id)
-            };
-            let (part_id, read) = unless_stopped(stop, try_join(sending, hour.next_part(part_bytes))).await??;
-            parts.push(part_id);
-            next = read;
+            let done = self.store.put_part(key, id, number, PutPayload::from(part)).await;
+            Ok::<_, UploadError>((done.map_err(failed)?, length))
+        });
+        // While so many are on their way none is read.
+        let mut sending = std::pin::pin!(sending.try_buffered(most));
+        let (mut parts, mut pace) = (Vec::<PartId>::new(), self.pace());
+        while let Some((part, length)) = unless_stopped(stop, sending.try_next()).await?? {
+            parts.push(part);
+            sent(length);
+            unless_stopped(stop, pace.spend(length)).await?;
         }
         unless_stopped(stop, self.store.complete_multipart(key, id, parts)).await?.map_err(failed)?;
         Ok(())
