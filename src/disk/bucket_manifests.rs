@@ -149,6 +149,12 @@ impl<'b> BucketManifests<'b> {
         self.manifest_with(place, digest, LOST)
     }
 
+    /// What those of an hour held that are lost, as far as that can be read.
+    pub fn read_lost(self, place: &HourPlace) -> Result<Vec<HourManifest>> {
+        let read = |digest| self.lost_manifest(place, digest).transpose();
+        self.lost_digests(place)?.into_iter().filter_map(read).collect()
+    }
+
     fn manifest_with(self, place: &HourPlace, digest: Hash, ending: &str) -> Result<Option<HourManifest>> {
         let Some(dir) = self.dir(place)? else { return Ok(None) };
         let name = name_of(digest, ending);
@@ -311,6 +317,7 @@ mod tests {
         assert!(notes.lose(&place, digest).unwrap() && !notes.lose(&place, digest).unwrap());
         assert!(notes.read(&place).unwrap().is_empty());
         assert_eq!(notes.lost_manifest(&place, digest).unwrap(), Some(lost.clone()));
+        assert_eq!(notes.read_lost(&place).unwrap(), std::slice::from_ref(&lost));
         assert_eq!(notes.places_with_lost().unwrap(), std::slice::from_ref(&place));
         assert!(notes.find(&place, digest).unwrap() && !notes.find(&place, digest).unwrap());
         assert_eq!(notes.read(&place).unwrap(), [expected[1].clone()]);

@@ -558,7 +558,7 @@ fn what_is_in_sight_here_and_hidden_in_the_bucket_is_told_where_it_is_not_upload
     gapless(other.path(), &["rebuild", "--from-archive"]);
     let run = ask(&other, &["run"]).json(0);
     let why = run["hours"][0]["why"].as_str().unwrap_or_default().to_owned();
-    assert!(why.contains("without 1 files that tombstones in the bucket hide"), "{run}");
+    assert!(why.contains("without 1 file in sight here that tombstones in the bucket hide"), "{run}");
     assert!(other.at(&path).exists(), "it stays");
 }
 

@@ -205,15 +205,9 @@ impl ObjectNotes {
     /// Whether an object that is lost said that the file is hidden.
     fn is_hidden_by_lost(&self, place: &HourPlace, file: &str) -> Result<bool, DiskError> {
         let Ok(base) = self.guard.base() else { return Ok(false) };
-        let notes = BucketManifests::of(&base);
-        for digest in notes.lost_digests(place)? {
-            let lost = notes.lost_manifest(place, digest)?;
-            let mut tombstones = lost.iter().flat_map(HourManifest::tombstones);
-            if tombstones.any(|tombstone| name::stem(tombstone) == name::stem(file)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let lost = BucketManifests::of(&base).read_lost(place)?;
+        let mut tombstones = lost.iter().flat_map(HourManifest::tombstones);
+        Ok(tombstones.any(|tombstone| name::stem(tombstone) == name::stem(file)))
     }
 
     /// Those that were read back from this bucket: what only its list has told proves nothing.

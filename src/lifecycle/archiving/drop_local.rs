@@ -132,10 +132,7 @@ impl Archiver {
             objects.into_iter().partition(|(object, _)| read_back.contains(object));
         let manifests = |of: Vec<_>| of.into_iter().map(|(_, manifest)| manifest).collect::<Vec<HourManifest>>();
         let (objects, mut others) = (manifests(objects), manifests(others));
-        let notes = BucketManifests::of(&base);
-        for digest in self.disk(notes.lost_digests(place))? {
-            others.extend(self.disk(notes.lost_manifest(place, digest))?);
-        }
+        others.extend(self.disk(BucketManifests::of(&base).read_lost(place))?);
         let goes = Droppable::of(&sealed, objects, &others);
         if goes.files.is_empty() {
             return Ok(DropOutcome::NothingHere);

@@ -207,6 +207,8 @@ impl Archiver {
             };
             unless_stopped(stop, learn_below(&self.bucket, &base, wanted, false, told)).await
         });
+        // One of them may have counted as lost.
+        self.lost_objects.changed();
         // What was noted before something failed is noted.
         for place in &places {
             self.keeper.reconcile(std::slice::from_ref(place), false)?;

@@ -40,12 +40,9 @@ impl LostObjects {
     fn read(base: &Base) -> Result<BTreeMap<HourPlace, Vec<Stretch>>, DiskError> {
         let (notes, mut all) = (BucketManifests::of(base), BTreeMap::new());
         for place in notes.places_with_lost()? {
-            let mut segments = Vec::new();
-            for digest in notes.lost_digests(&place)? {
-                let lost = notes.lost_manifest(&place, digest)?;
-                let files = lost.iter().flat_map(HourManifest::files);
-                segments.extend(files.filter_map(|file| stretch(&place, &file.name)));
-            }
+            let lost = notes.read_lost(&place)?;
+            let files = lost.iter().flat_map(HourManifest::files);
+            let segments = files.filter_map(|file| stretch(&place, &file.name)).collect();
             all.insert(place, segments);
         }
         Ok(all)

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::archiver::{ArchiveError, ArchiveOutcome, ArchiveWatch, Archiver, CopyState};
+use crate::archive::quantity::count;
 use crate::archive::{HourManifest, HourPlace};
 use crate::disk::BucketManifests;
 use crate::sync::crawl::CrawlError;
@@ -48,9 +49,8 @@ impl Archiver {
                     work.hour(place, "archived", |hour| {
                         (hour.object, hour.bytes) = (object.map(|object| object.to_string()), Some(bytes));
                         hour.why = (hidden > 0).then(|| {
-                            format!(
-                                "without {hidden} files that tombstones in the bucket hide, and which are in sight here"
-                            )
+                            let files = count(hidden, "file");
+                            format!("without {files} in sight here that tombstones in the bucket hide")
                         });
                     });
                 }

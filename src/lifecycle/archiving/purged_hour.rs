@@ -53,10 +53,7 @@ impl ObjectsOfHour {
         let notes = BucketManifests::of(base);
         let packed = notes.read(place)?.into_iter().map(|(_, manifest)| Arc::new(PackedHour::plan(manifest)));
         let objects: Vec<Arc<PackedHour>> = packed.collect();
-        let mut lost = Vec::new();
-        for digest in notes.lost_digests(place)? {
-            lost.extend(notes.lost_manifest(place, digest)?);
-        }
+        let lost = notes.read_lost(place)?;
         let is_there = !objects.is_empty() || !lost.is_empty();
         Ok(is_there.then(|| Self { place: place.clone(), objects, lost, read_back: Vec::new() }))
     }

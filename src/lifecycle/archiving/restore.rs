@@ -29,7 +29,7 @@ use crate::archive::{
 };
 use crate::bucket::{AskedFor, BucketError, ListedObject};
 use crate::disk::atomic::sync_dir;
-use crate::disk::{Base, BucketManifests, Dir, Download, DownloadError, NewFile};
+use crate::disk::{BucketManifests, Dir, Download, DownloadError, NewFile};
 use crate::sync::crawl::CrawlError;
 use crate::wire::ArchiveSummary;
 
@@ -46,17 +46,12 @@ impl Archiver {
         let listening = Listening(observer);
         let mut found = self.wait(&listening, async |stop| unless_stopped(stop, self.bucket_hours(within)).await)?;
         let noted = self.noted_within(within)?;
-        for place in noted.keys() {
-            found.entry(place.clone()).or_default();
-        }
-        for (place, object) in
-            noted.iter().flat_map(|(place, objects)| objects.iter().map(move |object| (place, object)))
-        {
-            let (objects, name) = (found.entry(place.clone()).or_default(), object.object_name());
+        for (place, known) in &noted {
             // Lists lag behind, and what was read back is known.
-            if objects.iter().all(|listed| listed.name != name) {
-                objects.push(ListedObject { name, size: object.size() });
-            }
+            let objects = found.entry(place.clone()).or_default();
+            let unlisted: Vec<&PackedHour> =
+                known.iter().filter(|each| objects.iter().all(|listed| listed.name != each.object_name())).collect();
+            objects.extend(unlisted.iter().map(|each| ListedObject { name: each.object_name(), size: each.size() }));
         }
         if let Some(part) = within.iter().find(|part| !found.keys().any(|place| is_within(place, part))) {
             return Err(ArchiveError::NotThere(part.clone()));
@@ -127,15 +122,6 @@ impl Archiver {
         Ok(found)
     }
 
-    /// What is noted of objects of an hour that are lost.
-    fn lost_of(&self, base: &Base, place: &HourPlace) -> Result<Vec<HourManifest>, CrawlError> {
-        let (notes, mut lost) = (BucketManifests::of(base), Vec::new());
-        for digest in self.disk(notes.lost_digests(place))? {
-            lost.extend(self.disk(notes.lost_manifest(place, digest))?);
-        }
-        Ok(lost)
-    }
-
     /// Where an object is cold, the store is asked for it.
     fn asked_if_cold(&self, error: ArchiveError, work: &Work<'_>) -> Result<ArchiveError, ArchiveError> {
         let ArchiveError::Bucket(BucketError::Cold(name)) = error else { return Ok(error) };
@@ -172,7 +158,7 @@ impl Archiver {
         let tombstones = known.iter().flat_map(|packed| packed.manifest().tombstones().iter().map(AsRef::as_ref));
         let here = there.iter().filter_map(|name| name.to_str()).filter(|name| is_tombstone(name));
         // What an object hid that is lost stays hidden.
-        let lost = self.lost_of(&base, place)?;
+        let lost = self.disk(BucketManifests::of(&base).read_lost(place))?;
         let of_lost = lost.iter().flat_map(HourManifest::tombstones).map(AsRef::as_ref);
         let hidden: HashSet<&str> = tombstones.chain(here).chain(of_lost).map(stem).collect();
         let mut came = Came { there: there.clone(), files: 0, bytes: 0, damaged: BTreeMap::new() };

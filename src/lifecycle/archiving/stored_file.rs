@@ -13,11 +13,9 @@ pub fn stored_file(base: &Base, place: &HourPlace, name: &str) -> Result<Option<
     let held = notes.read(place)?;
     let mut stored = StoredFile {
         objects: held.iter().filter_map(|(_, manifest)| holds(manifest)).collect(),
+        lost: notes.read_lost(place)?.iter().filter_map(holds).collect(),
         ..StoredFile::default()
     };
-    for digest in notes.lost_digests(place)? {
-        stored.lost.extend(notes.lost_manifest(place, digest)?.as_ref().and_then(holds));
-    }
     if stored.objects.is_empty() && stored.lost.is_empty() {
         return Ok(None);
     }

@@ -336,14 +336,7 @@ impl Retention {
     pub fn hidden_last_copies(
         self: &Arc<Self>,
     ) -> impl Fn(&HourPlace, &[String]) -> BTreeSet<String> + Send + Sync + use<> {
-        let retention = Arc::clone(self);
-        let copies = self.options.keep_last_copy.then(|| Mutex::new(self.copies()));
-        move |place, names| {
-            let Some(copies) = &copies else { return BTreeSet::new() };
-            let mut asking = copies.lock();
-            let missing = asking.hidden_and_held_by_nobody(place, names.to_vec());
-            retention.parts.handle.block_on(missing).into_iter().collect()
-        }
+        self.last_copies(async |asking, place, names| asking.hidden_and_held_by_nobody(place, names).await)
     }
 
     /// The same of what objects of the bucket hold: neither the bucket counts as another copy, nor this disk, from which a purge may take the
@@ -351,13 +344,23 @@ impl Retention {
     pub fn hidden_last_copies_in_bucket(
         self: &Arc<Self>,
     ) -> impl Fn(&HourPlace, &[String]) -> BTreeSet<String> + Send + Sync + use<> {
+        self.last_copies(async |asking, place, names| asking.hidden_and_held_by_no_peer(place, names).await)
+    }
+
+    fn last_copies<F>(
+        self: &Arc<Self>,
+        missing: F,
+    ) -> impl Fn(&HourPlace, &[String]) -> BTreeSet<String> + Send + Sync + use<F>
+    where
+        F: AsyncFn(&mut Copies, &HourPlace, Vec<String>) -> Vec<String> + Send + Sync,
+    {
         let retention = Arc::clone(self);
         let copies = self.options.keep_last_copy.then(|| Mutex::new(self.copies()));
         move |place, names| {
             let Some(copies) = &copies else { return BTreeSet::new() };
             let mut asking = copies.lock();
-            let missing = asking.hidden_and_held_by_no_peer(place, names.to_vec());
-            retention.parts.handle.block_on(missing).into_iter().collect()
+            let found = retention.parts.handle.block_on(missing(&mut asking, place, names.to_vec()));
+            found.into_iter().collect()
         }
     }
 

@@ -45,10 +45,8 @@ pub(super) struct CountedInBucket(pub(super) Mutex<Option<(Instant, u64)>>);
 fn manifests(base: &Base, place: &HourPlace) -> Result<Vec<HourManifest>, DiskError> {
     let notes = BucketManifests::of(base);
     let mut manifests: Vec<HourManifest> = notes.read(place)?.into_iter().map(|(_, manifest)| manifest).collect();
-    for digest in notes.lost_digests(place)? {
-        let hides = notes.lost_manifest(place, digest)?.map(|lost| lost.tombstones().to_vec());
-        let hides = hides.filter(|tombstones| !tombstones.is_empty());
-        manifests.extend(hides.and_then(|hides| HourManifest::new(place.clone(), Vec::new(), hides).ok()));
+    for lost in notes.read_lost(place)?.iter().filter(|lost| !lost.tombstones().is_empty()) {
+        manifests.extend(HourManifest::new(place.clone(), Vec::new(), lost.tombstones().to_vec()));
     }
     Ok(manifests)
 }
