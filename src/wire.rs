@@ -55,9 +55,9 @@ pub use playback::{CutHole, SequenceInit, SequenceList, SequenceSegment};
 pub use problem::ProblemReport;
 pub use recorders::{RecorderList, RecorderReport, StartRecorder, StopRecorder, StreamRecorderReport, TestSource};
 pub use retention::{
-    AbsentHour, AcceptedRecords, AskingGuard, DiskFilled, HourFate, HourLimits, KeepHours, KeptHours, PlanLimits,
-    PlanStreamLimits, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
-    UnusableRecord,
+    AbsentHour, AcceptedRecords, AskingGuard, BucketHour, BucketPlan, DiskFilled, HourFate, HourLimits, KeepHours,
+    KeptHours, PlanLimits, PlanStreamLimits, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour,
+    RunRetention, UnusableRecord,
 };
 pub use scrub::{
     DamagedFile, FlaggedFile, FlaggedList, HandledFile, QuarantineChange, QuarantineList, QuarantineOrder,

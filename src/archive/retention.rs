@@ -16,6 +16,8 @@ pub struct RetentionLimits {
     pub max_bytes: Option<u64>,
     /// Bytes that stay free on the disk.
     pub min_free: Option<u64>,
+    /// How long ago an hour may have ended that lies in the bucket. It says nothing of what lies on this disk, and all else nothing of the bucket.
+    pub bucket_age: Option<Span>,
     /// What holds for some streams besides.
     pub streams: Vec<StreamLimit>,
 }
@@ -54,6 +56,23 @@ impl RetentionLimits {
         age.map(|age| place.hour.end() + age)
     }
 
+    /// Whether an hour is too old for the bucket.
+    pub fn too_old_in_bucket(&self, place: &HourPlace, now: Timestamp) -> bool {
+        self.too_old_in_bucket_at(place).is_some_and(|at| at <= now)
+    }
+
+    /// When an hour becomes too old for the bucket, if it does.
+    pub fn too_old_in_bucket_at(&self, place: &HourPlace) -> Option<Timestamp> {
+        let section = self.section(&place.stream).and_then(|number| self.streams.get(number));
+        let age = section.and_then(|section| section.bucket_age).unwrap_or(self.bucket_age);
+        age.map(|age| place.hour.end() + age)
+    }
+
+    /// Whether any hour may leave the bucket for its age.
+    pub fn limits_bucket(&self) -> bool {
+        self.bucket_age.is_some() || self.streams.iter().any(|section| section.bucket_age.flatten().is_some())
+    }
+
     /// Whether hours of this stream may have to go for want of room.
     pub fn by_room(&self, stream: &Stream) -> bool {
         let section = self.section(stream).and_then(|number| self.streams.get(number));
@@ -82,6 +101,8 @@ pub struct StreamLimit {
     pub quality: Option<String>,
     /// How long ago an hour may have ended, in place of what holds for all: `Some(None)` is without limit.
     pub max_age: Option<Option<Span>>,
+    /// The same of hours in the bucket.
+    pub bucket_age: Option<Option<Span>>,
     /// Bytes of these streams together.
     pub max_bytes: Option<u64>,
 }

@@ -68,7 +68,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let registry = Registry::new();
     let own = OwnNode { listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
-    let retention = offline.retention(config, sources.peers())?;
+    let retention = offline.retention(config, sources.peers(), None)?;
     let parts = BackfillParts::alone(Arc::clone(&keeper), sources.peers(), retention);
     let board = Arc::clone(&parts.board);
     let backfill = Backfill::new(parts, options, &registry)?;

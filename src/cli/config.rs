@@ -246,7 +246,7 @@ settings! {
         minimum_cycle: TimeLength = "1h", "1s" to "365days" =>
             "Least time from the start of one look for hours that can be sealed, or uploaded, to the start of the next.";
         bucket: OptionalText = "" =>
-            "The bucket that sealed hours are uploaded to, each read back afterwards; it must exist. Nothing here is deleted unless `keep_local` or `make_room` says so. Without one nothing is uploaded.";
+            "The bucket that sealed hours are uploaded to, each read back afterwards; it must exist. Nothing here is deleted unless `keep_local` or `make_room` says so, and nothing there unless `max_age` does. Without one nothing is uploaded.";
         endpoint: OptionalText = "" =>
             "Where the object store is, such as `https://s3.example.org:9000`; Amazon's of the region without it.";
         region: NonEmptyText = "us-east-1" =>
@@ -267,6 +267,8 @@ settings! {
             "Whether the node looks every `minimum_cycle` which hours the bucket has that are not known here, such as those of other nodes, and lists them: those of `channels` and `qualities` of `[backfill]`, or all if none are named.";
         keep_local: TimeOrOff = "off" =>
             "How long files stay on this disk that lie in the bucket as well, counted from the end of their hour; then they are deleted here and read from there. `off` deletes none for its age.";
+        max_age: TimeOrOff = "off" =>
+            "How long an hour stays in the bucket after it has ended; then a run of retention deletes its objects there. Files on this disk stay. Give the same to all nodes that share the bucket. A `[[retention.stream]]` may have an `archive_max_age` of its own. `off` deletes none for its age.";
         make_room: BytesOrOff = "off" =>
             "Where less than this is free on the disk, files that lie in the bucket as well are deleted here, the oldest hours first. `off` deletes none for that.";
         cache: ByteSize = "4GiB", "0B" to "1000TiB" =>

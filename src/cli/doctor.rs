@@ -241,8 +241,9 @@ async fn bucket(config: &Config, daemon: Option<&Api>) -> anyhow::Result<Vec<Che
         None if config.archive.seal && config.archive.bucket.is_none() => found.push(bucket::none()),
         None => {}
     }
-    let base_dir = config.base_dir.clone();
-    let waiting = tokio::task::spawn_blocking(move || bucket::waiting(&base_dir, named.as_ref(), report.as_ref()));
+    let (base_dir, ages) = (config.base_dir.clone(), super::options::retention(config).limits);
+    let waiting =
+        tokio::task::spawn_blocking(move || bucket::waiting(&base_dir, (named.as_ref(), &ages), report.as_ref()));
     found.extend(waiting.await.context("the work crashed")?);
     Ok(found)
 }

@@ -12,6 +12,7 @@ use super::peer_access::client;
 use crate::archive::{HourPlace, Stream};
 use crate::disk::{Base, BaseGuard};
 use crate::jobs::{NodeEvents, Stop, Wake};
+use crate::lifecycle::archiving::Archiver;
 use crate::lifecycle::clock::SystemClocks;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionParts, free_space};
@@ -70,9 +71,14 @@ impl Offline {
     }
 
     /// Retention as configured; the index has to have caught up.
-    pub fn retention(&self, config: &Config, peers: watch::Receiver<Vec<Peer>>) -> anyhow::Result<Arc<Retention>> {
+    pub fn retention(
+        &self,
+        config: &Config,
+        peers: watch::Receiver<Vec<Peer>>,
+        archiver: Option<Arc<Archiver>>,
+    ) -> anyhow::Result<Arc<Retention>> {
         let registry = Registry::new();
-        let parts = self.parts(client(config)?, peers, &registry)?;
+        let parts = RetentionParts { archiver, ..self.parts(client(config)?, peers, &registry)? };
         Ok(Arc::new(Retention::new(parts, options::retention(config), &registry)?))
     }
 
@@ -102,6 +108,7 @@ impl Offline {
             free: free_space(),
             events: NodeEvents::default(),
             wake: Wake::new(&Stop::new()),
+            archiver: None,
         })
     }
 

@@ -92,6 +92,12 @@ pub fn bucket(config: &Config) -> anyhow::Result<Option<Bucket>> {
     let archive = &config.archive;
     let Some(bucket) = &archive.bucket else { return Ok(None) };
     let wrong = |error: &dyn std::fmt::Display| UsageError(format!("[archive]: {error}"));
+    if let (Some(max_age), Some(keep_local)) = (archive.max_age, archive.keep_local)
+        && max_age <= keep_local
+    {
+        let why = "max_age is no longer than keep_local, so that hours would leave the bucket before they leave this disk, and then not leave it; expected a longer max_age";
+        return Err(wrong(&why).into());
+    }
     let credentials = match &archive.credentials {
         Some(file) => CredentialSource::of_file(file),
         None => CredentialSource::of_environment(&|name| std::env::var(name).ok()),
@@ -245,6 +251,7 @@ pub fn retention(config: &Config) -> RetentionOptions {
             max_age: configured.max_age.map(span),
             max_bytes: configured.max_bytes,
             min_free: configured.min_free,
+            bucket_age: config.archive.max_age.map(span),
             streams: config.retention_streams.clone(),
         },
         reclaim_age: span(configured.reclaim_age),

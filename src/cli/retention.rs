@@ -13,20 +13,42 @@ use super::args::{PeerArgs, parse_hour_place};
 use super::config::Config;
 use super::exit::Exit;
 use super::options;
-use super::out::{stderr_line, stdout};
+use super::out::{LineOutput, stderr_line, stdout};
 use crate::archive::HourPlace;
 use crate::archive::escape::shown;
 use crate::archive::quantity::count;
 use crate::jobs::Stop;
 use crate::wire::{
-    AbsentHour, AcceptedRecords, AskingGuard, KeepHours, KeptHours, PlanLimits, RetentionPlan, RetentionReport,
-    RetentionView, RunRetention,
+    AbsentHour, AcceptedRecords, AskingGuard, BucketPlan, KeepHours, KeptHours, PlanLimits, RetentionPlan,
+    RetentionReport, RetentionView, RunRetention,
 };
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct RetentionArgs {
     #[command(subcommand)]
     pub verb: RetentionVerb,
+}
+
+/// What a bare `--yes` stands for.
+const NOW: &str = "now";
+
+/// Which question is answered by yes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuardAnswer {
+    /// The one that is asked now.
+    Now,
+    Named(AskingGuard),
+}
+
+fn guard(text: &str) -> Result<GuardAnswer, String> {
+    if text == NOW {
+        return Ok(GuardAnswer::Now);
+    }
+    let named = AskingGuard::ALL.into_iter().find(|guard| guard.as_str() == text);
+    named.map(GuardAnswer::Named).ok_or_else(|| {
+        let all = AskingGuard::ALL.map(AskingGuard::as_str).join(", ");
+        format!("there is no such guard, expected one of {all}")
+    })
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -36,9 +58,9 @@ pub enum RetentionVerb {
     /// Delete what is to be deleted
     Run {
         /// Say yes to the question that `retention plan` shows: that the clock is right, or that so much is to go. It
-        /// answers the guard that asks now; another one asks by itself
-        #[arg(long)]
-        yes: bool,
+        /// answers the guard that asks now, or the one that is named; another one asks by itself. May be given more than once
+        #[arg(long, value_name = "GUARD", num_args = 0..=1, require_equals = true, default_missing_value = NOW, value_parser = guard)]
+        yes: Vec<GuardAnswer>,
         #[command(flatten)]
         peers: PeerArgs,
     },
@@ -75,7 +97,10 @@ pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCo
             let question = api.post("api/v1/retention/accept", &serde_json::json!({}))?;
             print_accepted(config, &question.json().await?)
         }
-        RetentionVerb::Run { yes, .. } => print_run(config, &run_once(api, *yes).await?),
+        RetentionVerb::Run { yes, .. } => {
+            let answered = answered(api, yes).await?;
+            print_run(config, &run_once(api, answered.clone()).await?, &answered)
+        }
         RetentionVerb::Keep { release, .. } => {
             let order = KeepHours { places: places.iter().map(HourPlace::to_string).collect(), release: *release };
             let exempt: KeptHours = api.post("api/v1/retention/keep", &order)?.json().await?;
@@ -95,8 +120,7 @@ async fn plan(config: &Config, api: &Api) -> anyhow::Result<RetentionPlan> {
 }
 
 /// A daemon is asked for a run and makes it in a thread of its own; without one it is made here, however long it takes.
-async fn run_once(api: &Api, yes: bool) -> anyhow::Result<RetentionReport> {
-    let yes = if yes { asking(api).await? } else { None };
+async fn run_once(api: &Api, yes: Vec<AskingGuard>) -> anyhow::Result<RetentionReport> {
     let Some(local) = api.local() else {
         let answer = api.post("api/v1/retention/run", &RunRetention { yes })?.ask().await?;
         if answer.status() == StatusCode::ACCEPTED {
@@ -111,7 +135,20 @@ async fn run_once(api: &Api, yes: bool) -> anyhow::Result<RetentionReport> {
     running.await.context("the run crashed")
 }
 
-/// The guard that is answered by `--yes`: the one that asks now. Should another one ask before the run begins, it is not answered.
+/// Guards that are answered by `--yes`: a bare one answers the guard that asks now. Should another one ask before the run begins, it is not
+/// answered.
+async fn answered(api: &Api, yes: &[GuardAnswer]) -> anyhow::Result<Vec<AskingGuard>> {
+    let mut all = Vec::new();
+    for answer in yes {
+        let guard = match answer {
+            GuardAnswer::Now => asking(api).await?,
+            GuardAnswer::Named(guard) => Some(*guard),
+        };
+        all.extend(guard.filter(|guard| !all.contains(guard)));
+    }
+    Ok(all)
+}
+
 async fn asking(api: &Api) -> anyhow::Result<Option<AskingGuard>> {
     let view: RetentionView = api.get("api/v1/retention").json().await?;
     if let Some(doubt) = &view.plan.doubt {
@@ -173,6 +210,9 @@ fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode>
             size(plan.bytes),
             size(plan.archive_bytes)
         )?;
+        if let Some(bucket) = &plan.bucket {
+            print_bucket(&mut out, bucket)?;
+        }
         if !plan.enabled {
             writeln!(out, "no limit is set: see [retention] in docs/configuration.md")?;
         }
@@ -187,6 +227,26 @@ fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode>
         }
     }
     Ok(Exit::Done.into())
+}
+
+fn print_bucket(out: &mut LineOutput<'_>, plan: &BucketPlan) -> std::io::Result<()> {
+    for hour in &plan.hours {
+        writeln!(
+            out,
+            "{:<48} {:<7} {:>8} files    {:>12} {:>6} objects in the bucket{}",
+            shown(&hour.hour.to_string()),
+            "age",
+            hour.files,
+            size(hour.bytes),
+            hour.objects,
+            if hour.is_here { ", and stays here" } else { "" }
+        )?;
+    }
+    let more = plan.planned_hours.saturating_sub(plan.hours.len() as u64);
+    if more > 0 {
+        writeln!(out, "and {more} newer ones in the bucket")?;
+    }
+    writeln!(out, "{} of {} hours would leave the bucket", plan.planned_hours, plan.bucket_hours)
 }
 
 fn print_list(config: &Config, view: &RetentionView) -> anyhow::Result<ExitCode> {
@@ -227,7 +287,7 @@ fn print_accepted(config: &Config, accepted: &AcceptedRecords) -> anyhow::Result
 }
 
 /// Ends with 1 if something that should be gone is not.
-fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCode> {
+fn print_run(config: &Config, report: &RetentionReport, answered: &[AskingGuard]) -> anyhow::Result<ExitCode> {
     let mut out = stdout();
     if config.json {
         out.json(report)?;
@@ -240,8 +300,12 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
             size(report.bytes),
             count(report.reclaimed, "hour")
         )?;
+        if report.bucket_hours + report.bucket_overdue_hours > 0 {
+            let (gone, stay) = (count(report.bucket_hours, "hour"), report.bucket_overdue_hours);
+            writeln!(out, "deleted {gone} in the bucket; {stay} are too old for it and still there")?;
+        }
         if report.last_copies > 0 {
-            writeln!(out, "{} segments stay here as the last copies:", report.last_copies)?;
+            writeln!(out, "{} segments stay as the last copies:", report.last_copies)?;
             report.first_last_copies.iter().try_for_each(|name| writeln!(out, "  {}", shown(name)))?;
         }
         report.unproven_copies.iter().try_for_each(|why| writeln!(out, "note: {why}"))?;
@@ -253,6 +317,14 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
         for why in report.doubt.iter().chain(&report.error) {
             writeln!(out, "but: {why}")?;
         }
+        if let Some(asks) = report.asks.filter(|_| !answered.is_empty()) {
+            let all = answered.iter().chain([&asks]).map(|guard| format!(" --yes={}", guard.as_str()));
+            writeln!(
+                out,
+                "this asks besides what was answered; `gapless retention run{}` answers all",
+                all.collect::<String>()
+            )?;
+        }
         if let Some(disk) = &report.disk {
             let (own, fetched, other) = (size(disk.own), size(disk.fetched), size(disk.other));
             writeln!(
@@ -262,6 +334,9 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
             )?;
         }
     }
-    let is_done = report.overdue_bytes == 0 && report.doubt.is_none() && report.error.is_none();
+    let is_done = report.overdue_bytes == 0
+        && report.bucket_overdue_hours == 0
+        && report.doubt.is_none()
+        && report.error.is_none();
     Ok(if is_done { Exit::Done.into() } else { Exit::DataWrong.into() })
 }

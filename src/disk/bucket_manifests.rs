@@ -246,14 +246,21 @@ impl<'b> BucketManifests<'b> {
     fn remove_with(self, place: &HourPlace, digest: Hash, ending: &str) -> Result<bool> {
         let Some(dir) = self.dir(place)? else { return Ok(false) };
         let removed = dir.remove_file(&name_of(digest, ending))?;
-        if self.digests(place)?.is_empty() {
-            dir.remove_file(OsStr::new(DROPPED))?;
-        }
         sync_dir(&dir)?;
+        self.remove_if_empty(place)?;
+        Ok(removed)
+    }
+
+    /// The directory of an hour goes if nothing is noted in it any more.
+    pub fn remove_if_empty(self, place: &HourPlace) -> Result<()> {
+        let Some(dir) = self.dir(place)? else { return Ok(()) };
+        if self.digests(place)?.is_empty() && dir.remove_file(OsStr::new(DROPPED))? {
+            sync_dir(&dir)?;
+        }
         if let Some(above) = place.path().parent().and_then(|above| self.base.dir(&Self::path(above)).transpose()) {
             above?.remove_empty_dir(OsStr::new(&place.hour.to_string()))?;
         }
-        Ok(removed)
+        Ok(())
     }
 
     fn dir(self, place: &HourPlace) -> Result<Option<Dir>> {

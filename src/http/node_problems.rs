@@ -125,7 +125,7 @@ fn of_retention(retention: &RetentionReport) -> Vec<NodeProblem> {
     }
     if retention.last_copies > 0 {
         let what = format!(
-            "retention: {} segments stay here as the last copies, such as {}",
+            "retention: {} segments stay as the last copies, such as {}",
             retention.last_copies,
             retention.first_last_copies.join(", ")
         );

@@ -93,14 +93,15 @@ pub(super) async fn run(
     State(app): State<Arc<App>>,
     JsonBody(RunRetention { yes }): JsonBody<RunRetention>,
 ) -> (StatusCode, Json<RetentionReport>) {
-    let mut run = app.node.retention.request_run(yes);
+    let mut run = app.node.retention.request_run(&yes);
     let done = tokio::time::timeout(PATIENCE, run.answered()).await;
     let status = if done == Ok(true) { StatusCode::OK } else { StatusCode::ACCEPTED };
     (status, Json(app.node.retention.report()))
 }
 
 impl FromBody for RunRetention {
-    const EXAMPLE: &'static str = "{}, or {\"yes\": \"shrinking\"} to answer the guard that `asks` in the plan";
+    const EXAMPLE: &'static str =
+        "{}, or {\"yes\": \"shrinking\"} to answer the guard that `asks` in the plan, or a list of them";
 }
 
 /// Answers `POST /api/v1/retention/keep`.

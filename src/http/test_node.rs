@@ -309,6 +309,7 @@ fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<DeletionCounter>
         free: crate::lifecycle::retention::free_space(),
         events: NodeEvents::default(),
         wake: Wake::new(&Stop::new()),
+        archiver: None,
     };
     let options = RetentionOptions {
         limits: crate::archive::retention::RetentionLimits::default(),

@@ -102,6 +102,11 @@ impl Services {
         let sources = Arc::new(sources);
         let deletions = Arc::new(DeletionCounter::register(registry)?);
         let limits = PeerLimits { dates: dates.clone(), ..PeerLimits::default() };
+        let archiver = options.bucket.as_ref().map(|BucketOptions { bucket, .. }| {
+            let (keeper, keep_free) = (Arc::clone(&keeper), options.thresholds.keep_free);
+            let archiver = Archiver::new(keeper, bucket.clone(), keep_free, tokio::runtime::Handle::current());
+            Arc::new(archiver.with_ages(options.retention.limits.clone()))
+        });
         let retention = RetentionParts {
             keeper: Arc::clone(&keeper),
             is_ready: crawl.readiness(),
@@ -114,15 +119,12 @@ impl Services {
             free: free_space(),
             events: events.clone(),
             wake: Wake::new(&stop),
+            archiver: archiver.clone(),
         };
         let retention = Arc::new(Retention::new(retention, options.retention.clone(), registry)?);
         let rules = Arc::clone(&retention) as Arc<dyn HourRules>;
         let knowledge = Arc::<Knowledge>::default();
         let missed = Arc::<MissedQueue>::default();
-        let archiver = options.bucket.as_ref().map(|BucketOptions { bucket, .. }| {
-            let (keeper, keep_free) = (Arc::clone(&keeper), options.thresholds.keep_free);
-            Arc::new(Archiver::new(keeper, bucket.clone(), keep_free, tokio::runtime::Handle::current()))
-        });
         let lost_objects =
             archiver.as_ref().map(|archiver| Arc::clone(archiver.lost_objects()) as Arc<dyn LostContent>);
         let asks = PeerQuery {

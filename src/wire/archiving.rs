@@ -121,6 +121,9 @@ pub struct ArchiveReport {
     pub waiting: ArchiveShare,
     /// Hours that are not sealed.
     pub open: ArchiveShare,
+    /// Hours that are sealed and older than the bucket keeps any (`archive.max_age`), so that they stay on this disk alone.
+    #[serde(default)]
+    pub too_old: ArchiveShare,
     /// How many of them have a manifest which describes another directory, as in a copy of an archive, or what the hour was before: sealing
     /// looks at them.
     #[serde(default)]

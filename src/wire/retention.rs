@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{microseconds, seconds};
@@ -53,9 +52,38 @@ pub struct RetentionPlan {
     /// Why nothing can be deleted now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blocked: Option<String>,
+    /// What would leave the bucket for its age (`archive.max_age`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bucket: Option<BucketPlan>,
     /// Whether it is by limits that were asked about, and not by the node's own.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub other_limits: bool,
+}
+
+/// Hours that retention would delete in the bucket.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BucketPlan {
+    /// Those that would leave it, oldest first; at most 10000 of them.
+    pub hours: Vec<BucketHour>,
+    /// How many there are in all.
+    pub planned_hours: u64,
+    /// Hours that lie there, as far as that is noted here.
+    pub bucket_hours: u64,
+}
+
+/// An hour that would leave the bucket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BucketHour {
+    /// `CHANNEL/QUALITY/HOUR`.
+    pub hour: HourPlace,
+    /// Objects, those that turned out to be lost or damaged included.
+    pub objects: u64,
+    /// Files in them.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether files of it lie on this disk as well, so that the hour stays.
+    pub is_here: bool,
 }
 
 /// Limits that a plan is asked about; what is left out is without limit.
@@ -71,6 +99,9 @@ pub struct PlanLimits {
     /// Bytes that stay free on the disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_free: Option<u64>,
+    /// How long ago an hour may have ended that lies in the bucket, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_max_age: Option<f64>,
     /// Limits of channels and qualities.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<PlanStreamLimits>,
@@ -91,6 +122,12 @@ pub struct PlanStreamLimits {
     /// No age limits them, whatever holds for all.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub any_age: bool,
+    /// The same of hours in the bucket, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_max_age: Option<f64>,
+    /// No age limits them there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub any_age_in_archive: bool,
     /// Bytes of these hours together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
@@ -104,12 +141,15 @@ impl From<&RetentionLimits> for PlanLimits {
             quality: limit.quality.clone(),
             max_age: limit.max_age.flatten().map(age),
             any_age: limit.max_age == Some(None),
+            archive_max_age: limit.bucket_age.flatten().map(age),
+            any_age_in_archive: limit.bucket_age == Some(None),
             max_bytes: limit.max_bytes,
         });
         Self {
             max_age: limits.max_age.map(age),
             max_bytes: limits.max_bytes,
             min_free: limits.min_free,
+            archive_max_age: limits.bucket_age.map(age),
             streams: streams.collect(),
         }
     }
@@ -122,12 +162,18 @@ impl From<PlanLimits> for RetentionLimits {
             channel: limit.channel,
             quality: limit.quality,
             max_age: if limit.any_age { Some(None) } else { limit.max_age.map(|given| Some(age(given))) },
+            bucket_age: if limit.any_age_in_archive {
+                Some(None)
+            } else {
+                limit.archive_max_age.map(|given| Some(age(given)))
+            },
             max_bytes: limit.max_bytes,
         });
         Self {
             max_age: limits.max_age.map(age),
             max_bytes: limits.max_bytes,
             min_free: limits.min_free,
+            bucket_age: limits.archive_max_age.map(age),
             streams: streams.collect(),
         }
     }
@@ -175,6 +221,12 @@ pub struct RetentionReport {
     pub segments: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Hours that left the bucket in that run.
+    #[serde(default)]
+    pub bucket_hours: u64,
+    /// Hours that should have left the bucket and have not.
+    #[serde(default)]
+    pub bucket_overdue_hours: u64,
     /// Hours whose tombstones went in that run.
     pub reclaimed: u64,
     /// Hours whose tombstones stay though the reclaim age is over: what they hide might be shown again. Of those that were asked about.
@@ -286,6 +338,9 @@ pub struct HourLimits {
     /// Whether it may go before that, for want of room.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub by_room: bool,
+    /// When its objects are deleted in the bucket for its age, where it has any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub leaves_bucket_at: Option<Timestamp>,
     /// Whether it stays, whatever the limits, until another node has all of it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub needs_copy: bool,
@@ -312,7 +367,23 @@ impl fmt::Display for HourLimits {
         if self.needs_copy && matches!(self.state, HourFate::Due | HourFate::Ages | HourFate::Room) {
             f.write_str(", and not before another node has all of it")?;
         }
-        Ok(())
+        self.leaves_bucket_at.map_or(Ok(()), |time| write!(f, "; its objects are deleted in the bucket at {time}"))
+    }
+}
+
+impl AskingGuard {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Clock, Self::Quiet, Self::Future, Self::Shrinking, Self::Bucket];
+
+    /// As in JSON and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clock => "clock",
+            Self::Quiet => "quiet",
+            Self::Future => "future",
+            Self::Shrinking => "shrinking",
+            Self::Bucket => "bucket",
+        }
     }
 }
 
@@ -328,30 +399,50 @@ pub enum AskingGuard {
     Future,
     /// More than half of the archive would go at once, or within a week.
     Shrinking,
+    /// More than half of the hours in the bucket would leave it at once, or within a week.
+    Bucket,
 }
 
 /// A run of retention that is ordered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunRetention {
-    /// The guard whose question, as plan and report show it, is answered by yes.
-    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "named_guard")]
-    pub yes: Option<AskingGuard>,
+    /// The guard whose question, as plan and report show it, is answered by yes; or a list of them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default, with = "named_guards")]
+    #[schema(value_type = Option<AskingGuard>)]
+    pub yes: Vec<AskingGuard>,
 }
 
-/// A bare `true` says yes to whatever may be asked, which nobody has seen.
-fn named_guard<'de, D: Deserializer<'de>>(from: D) -> Result<Option<AskingGuard>, D::Error> {
+/// One name stands for a list of one, as in earlier versions. A bare `true` says yes to whatever may be asked, which nobody has seen.
+mod named_guards {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::AskingGuard;
+
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Given {
         Bare(bool),
         Named(AskingGuard),
+        All(Vec<AskingGuard>),
     }
-    match Option::<Given>::deserialize(from)? {
-        None | Some(Given::Bare(false)) => Ok(None),
-        Some(Given::Named(guard)) => Ok(Some(guard)),
-        Some(Given::Bare(true)) => {
-            Err(D::Error::custom("`yes` names the guard that it answers, as `asks` of the plan does"))
+
+    pub fn serialize<S: Serializer>(guards: &[AskingGuard], to: S) -> Result<S::Ok, S::Error> {
+        match guards {
+            [one] => one.serialize(to),
+            all => all.serialize(to),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<AskingGuard>, D::Error> {
+        match Option::<Given>::deserialize(from)? {
+            None | Some(Given::Bare(false)) => Ok(Vec::new()),
+            Some(Given::Named(guard)) => Ok(vec![guard]),
+            Some(Given::All(guards)) => Ok(guards),
+            Some(Given::Bare(true)) => {
+                Err(D::Error::custom("`yes` names the guard that it answers, as `asks` of the plan does"))
+            }
         }
     }
 }
@@ -390,11 +481,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn guards_are_answered_by_their_names_alone() {
+        let read = |text: &str| serde_json::from_str::<RunRetention>(text).map(|order| order.yes).ok();
+        for guard in AskingGuard::ALL {
+            let one = serde_json::to_string(&RunRetention { yes: vec![guard] }).unwrap();
+            assert_eq!(one, format!("{{\"yes\":\"{}\"}}", guard.as_str()));
+            assert_eq!(read(&one), Some(vec![guard]));
+        }
+        let both = RunRetention { yes: vec![AskingGuard::Quiet, AskingGuard::Bucket] };
+        assert_eq!(read(&serde_json::to_string(&both).unwrap()), Some(both.yes));
+        assert_eq!(
+            (read("{}"), read("{\"yes\":null}"), read("{\"yes\":false}")),
+            (Some(Vec::new()), Some(Vec::new()), Some(Vec::new()))
+        );
+        assert_eq!((read("{\"yes\":true}"), read("{\"yes\":\"all\"}"), read("{\"yes\":[true]}")), (None, None, None));
+    }
+
+    #[test]
     fn limits_are_the_same_after_they_were_sent() {
         let stream = |quality: Option<&str>, max_age| StreamLimit {
             channel: "a".to_owned(),
             quality: quality.map(str::to_owned),
             max_age,
+            bucket_age: max_age,
             max_bytes: Some(5),
         };
         let age = Span::from_us(86_400_000_001);
@@ -402,6 +511,7 @@ mod tests {
             max_age: Some(age),
             max_bytes: None,
             min_free: Some(1),
+            bucket_age: Some(age),
             streams: vec![stream(None, None), stream(Some("b"), Some(None)), stream(Some("c"), Some(Some(age)))],
         };
         let sent = serde_json::to_string(&PlanLimits::from(&limits)).unwrap();

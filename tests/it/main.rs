@@ -16,6 +16,7 @@ mod api;
 mod archive_anew;
 mod archive_damage;
 mod archive_dropped;
+mod archive_expired;
 mod archive_explained;
 mod archive_format;
 mod archive_interrupted;

@@ -60,7 +60,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lifecycle/clock", &["disk", "replicate/peer"]),
     (
         "lifecycle/retention",
-        &["lifecycle/clock", "sync/crawl", "lifecycle/deleted", "disk", "index", "replicate/peer", "jobs", "wire"],
+        &[
+            "lifecycle/archiving",
+            "lifecycle/clock",
+            "sync/crawl",
+            "lifecycle/deleted",
+            "disk",
+            "index",
+            "replicate/peer",
+            "jobs",
+            "wire",
+        ],
     ),
     (
         "http",

@@ -89,10 +89,19 @@ impl LocalArchive {
         );
         // Nothing is watched, so that every hour is compared with the disk when it is asked about.
         crawl.caught_up();
-        let retention =
-            if needs.retention { opened.retention(config, peers.clone())? } else { opened.unread_retention(config)? };
+        let limits = options::retention(config).limits;
+        let needs_bucket = needs.bucket || needs.retention && limits.limits_bucket();
+        let bucket = if needs_bucket { options::bucket(config)? } else { None };
+        let archiver = bucket.map(|bucket| {
+            let archiver = Archiver::new(Arc::clone(&keeper), bucket, config.backfill.keep_free, Handle::current());
+            Arc::new(archiver.with_ages(limits))
+        });
+        let retention = if needs.retention {
+            opened.retention(config, peers.clone(), archiver.clone())?
+        } else {
+            opened.unread_retention(config)?
+        };
         let (making, making_too) = (Arc::clone(&retention), Arc::clone(&retention));
-        let bucket = if needs.bucket { options::bucket(config)? } else { None };
         let services = ServedNode {
             name: config.node.name.clone(),
             base_dir: config.base_dir.clone(),
@@ -113,10 +122,7 @@ impl LocalArchive {
             )),
             seal_after: options::seal_after(config),
             archived_segments: None,
-            archiver: bucket.map(|bucket| {
-                let keep_free = config.backfill.keep_free;
-                Arc::new(Archiver::new(Arc::clone(&keeper), bucket, keep_free, Handle::current()))
-            }),
+            archiver,
             sources: Box::new(Vec::new),
             recorders: None,
             coverage: None,

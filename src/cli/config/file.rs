@@ -157,7 +157,7 @@ fn meant(table: &str, key: &str, settings: &[Setting]) -> String {
 
 const STREAMS_KEY: &str = "stream";
 const STREAMS_TABLE: &str = "retention";
-const SECTION_KEYS: [&str; 4] = ["channel", "quality", "max_age", "max_bytes"];
+const SECTION_KEYS: [&str; 5] = ["channel", "quality", "max_age", "archive_max_age", "max_bytes"];
 
 fn read_streams(value: &DeValue<'_>, span: &Range<usize>) -> Result<Vec<StreamLimit>, Wrong> {
     let not_a_list = || {
@@ -192,7 +192,7 @@ fn sections(list: &DeArray<'_>, not_a_list: &dyn Fn() -> Wrong) -> Result<Vec<St
 }
 
 fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<StreamLimit, Wrong> {
-    let (mut channel, mut quality, mut max_age, mut max_bytes) = (None, None, None, None);
+    let (mut channel, mut quality, mut max_age, mut bucket_age, mut max_bytes) = (None, None, None, None, None);
     for (key, value) in table {
         let written = Written::new(value.get_ref(), 0);
         let wrong = |expected: &str| {
@@ -204,9 +204,10 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<StreamLimit, Wron
             "channel" => return Err(wrong("the name of a channel")),
             "quality" if is_text && Quality::new(&written.text).is_ok() => quality = Some(written.text),
             "quality" => return Err(wrong("the name of a quality")),
-            "max_age" => {
+            name @ ("max_age" | "archive_max_age") => {
                 let read = TimeOrOff::read(&written.text).filter(|_| is_text);
-                max_age = Some(read.ok_or_else(|| wrong(TimeOrOff::EXPECTS))?);
+                let read = Some(read.ok_or_else(|| wrong(TimeOrOff::EXPECTS))?);
+                *(if name == "max_age" { &mut max_age } else { &mut bucket_age }) = read;
             }
             "max_bytes" => {
                 let fits = written.shape.is_some_and(|shape| BytesOrOff::SHAPES.contains(&shape));
@@ -225,13 +226,15 @@ fn section(table: &DeTable<'_>, span: &Range<usize>) -> Result<StreamLimit, Wron
     let Some(channel) = channel else {
         return Err((span.clone(), "a [[retention.stream]] has no channel, expected channel = \"NAME\"".to_owned()));
     };
-    if max_age.is_none() && max_bytes.is_none() {
-        let problem =
-            format!("the [[retention.stream]] for the channel {channel:?} says nothing, expected max_age or max_bytes");
+    if max_age.is_none() && bucket_age.is_none() && max_bytes.is_none() {
+        let problem = format!(
+            "the [[retention.stream]] for the channel {channel:?} says nothing, expected max_age, archive_max_age or max_bytes"
+        );
         return Err((span.clone(), problem));
     }
     let us = |time: std::time::Duration| Span::from_us(i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
-    Ok(StreamLimit { channel, quality, max_age: max_age.map(|age| age.map(us)), max_bytes })
+    let [max_age, bucket_age] = [max_age, bucket_age].map(|given| given.map(|age| age.map(us)));
+    Ok(StreamLimit { channel, quality, max_age, bucket_age, max_bytes })
 }
 
 #[cfg(test)]
@@ -323,11 +326,13 @@ mod tests {
     #[test]
     fn limits_of_streams_are_read_beside_those_of_all() {
         let text = "[retention]\nmax_bytes = \"1TiB\"\n[[retention.stream]]\nchannel = \"a\"\nmax_age = \"1h\"\n\
-                    [[retention.stream]]\nchannel = \"a\"\nquality = \"source\"\nmax_age = \"off\"\nmax_bytes = 5\n";
+                    [[retention.stream]]\nchannel = \"a\"\nquality = \"source\"\nmax_age = \"off\"\n\
+                    archive_max_age = \"1h\"\nmax_bytes = 5\n";
         let (channel, hour) = ("a".to_owned(), Some(Some(Span::from_us(3_600_000_000))));
-        let all = StreamLimit { channel: channel.clone(), quality: None, max_age: hour, max_bytes: None };
+        let all =
+            StreamLimit { channel: channel.clone(), quality: None, max_age: hour, bucket_age: None, max_bytes: None };
         let source = Some("source".to_owned());
-        let one = StreamLimit { channel, quality: source, max_age: Some(None), max_bytes: Some(5) };
+        let one = StreamLimit { channel, quality: source, max_age: Some(None), bucket_age: hour, max_bytes: Some(5) };
         assert_eq!(limits(text), Ok(vec![all, one]));
         assert_eq!(limits("[retention]\nmax_bytes = \"1TiB\"\n"), Ok(Vec::new()));
     }

@@ -71,9 +71,10 @@ max_bytes = \"500GiB\"
 | `channel` | | The channel. |
 | `quality` | all | The quality; without one, all of the channel's qualities together that have no section of their own. |
 | `max_age` | as in `[retention]` | Replaces `max_age` of `[retention]`, longer or shorter; `off` means no limit. |
+| `archive_max_age` | as `max_age` in `[archive]` | Replaces that, longer or shorter; `off` means that they stay in the bucket. |
 | `max_bytes` | `off` | Bytes of these qualities; above it, only their oldest hours are deleted. |
 
-At least one of `max_age` and `max_bytes` is required. Besides, `max_bytes` and `min_free` of `[retention]` limit everything together.
+At least one of `max_age`, `archive_max_age` and `max_bytes` is required. Besides, `max_bytes` and `min_free` of `[retention]` limit everything together.
 ";
 
 const RECORD: &str = "

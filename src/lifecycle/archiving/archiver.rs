@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
@@ -12,6 +12,7 @@ use super::bucket_figures::BucketFigures;
 use super::lost_objects::LostObjects;
 use super::own_bucket::{OwnBucketError, claim};
 use crate::archive::object_trailer::LARGEST_MANIFEST;
+use crate::archive::retention::RetentionLimits;
 use crate::archive::{Hash, HourManifest, HourPlace, ObjectName, PackedHour, Timestamp};
 use crate::bucket::{Bucket, BucketError, LocalHourError, STOPS_WITHIN, UploadError};
 use crate::disk::{AwayReason, Base, BucketManifests, DiskError, Manifests, Receipts};
@@ -43,6 +44,8 @@ pub enum CopyState {
         /// When it was.
         read_back: Timestamp,
     },
+    /// It is sealed, was not read back from this bucket, and is older than that keeps any.
+    TooOld,
     /// Nothing of it is here any more, but tombstones that its objects know.
     InBucket,
 }
@@ -66,6 +69,8 @@ pub enum ArchiveOutcome {
         /// It was, or a copy of it in another directory is.
         has_manifest: bool,
     },
+    /// It is older than the bucket keeps any.
+    TooOld,
     /// Something changed in it while it was sent; what was sent is the hour as it was.
     Changed,
 }
@@ -130,6 +135,11 @@ impl ArchiveError {
         matches!(self, Self::Bucket(error) if error.is_loss())
     }
 
+    /// Whether whoever asked has enough.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Bucket(BucketError::Stopped))
+    }
+
     /// Whether an object lies in a storage class that answers hours later.
     pub fn is_cold(&self) -> bool {
         matches!(self, Self::Bucket(error) if error.is_cold())
@@ -174,6 +184,8 @@ pub struct Archiver {
     pub(super) keeper: Arc<Keeper>,
     pub(super) bucket: Bucket,
     pub(super) keep_free: u64,
+    /// How long the bucket keeps hours.
+    ages: RetentionLimits,
     sealer: Sealer,
     runtime: Handle,
     /// One hour at a time: what is sent takes memory, and the line.
@@ -191,7 +203,14 @@ impl Archiver {
         let told_unlisted = AtomicBool::new(false);
         let (turn, figures) = (Mutex::default(), BucketFigures::default());
         let lost_objects = Arc::new(LostObjects::new(Arc::clone(keeper.guard())));
-        Self { keeper, bucket, keep_free, sealer, runtime, turn, told_unlisted, figures, lost_objects }
+        let ages = RetentionLimits::default();
+        Self { keeper, bucket, keep_free, ages, sealer, runtime, turn, told_unlisted, figures, lost_objects }
+    }
+
+    /// Hours that are older than the bucket keeps any by these are not uploaded.
+    #[must_use]
+    pub fn with_ages(self, ages: RetentionLimits) -> Self {
+        Self { ages, ..self }
     }
 
     pub fn bucket(&self) -> &Bucket {
@@ -220,10 +239,10 @@ impl Archiver {
             }
         }
         let base = self.keeper.guard().base()?;
-        let Some((receipt, describes)) = self.receipt(&base, place)? else { return Ok(CopyState::Waiting) };
+        let Some((receipt, describes)) = self.receipt(&base, place)? else { return Ok(self.waiting(place)) };
         let noted = self.disk(BucketManifests::of(&base).digests(place))?;
         if !receipt.is_of_an_hour(&noted) {
-            return Ok(CopyState::Waiting);
+            return Ok(self.waiting(place));
         }
         if self.disk(Manifests::of(&base).describes(place))? == Some(describes) {
             return Ok(CopyState::Archived { read_back: receipt.read_back });
@@ -233,10 +252,15 @@ impl Archiver {
             return Ok(CopyState::Open { has_manifest: true });
         };
         if Some(sealed.object_name().manifest) != receipt.manifest {
-            return Ok(CopyState::Waiting);
+            return Ok(self.waiting(place));
         }
         self.disk(Receipts::of(&base).date(place, now_ns))?;
         Ok(CopyState::Archived { read_back: receipt.read_back })
+    }
+
+    fn waiting(&self, place: &HourPlace) -> CopyState {
+        let now = Timestamp::from(SystemTime::now());
+        if self.ages.too_old_in_bucket(place, now) { CopyState::TooOld } else { CopyState::Waiting }
     }
 
     /// Brings an hour into the bucket, and reads it back.
@@ -245,6 +269,7 @@ impl Archiver {
         match self.state(place)? {
             CopyState::Open { has_manifest } => return Ok(ArchiveOutcome::Open { has_manifest }),
             CopyState::Archived { .. } | CopyState::InBucket => return Ok(ArchiveOutcome::WasArchived),
+            CopyState::TooOld => return Ok(ArchiveOutcome::TooOld),
             CopyState::Waiting => {}
         }
         let base = self.keeper.guard().base()?;

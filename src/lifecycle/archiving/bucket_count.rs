@@ -1,7 +1,10 @@
 //! Counts hours by where they are on their way into the bucket: a few looks at the disk for each, and none at the store.
 
+use std::time::SystemTime;
+
 use super::archiver::{Archiver, CopyState};
 use super::receipt::{LARGEST, Receipt};
+use crate::archive::retention::RetentionLimits;
 use crate::archive::{HourPlace, Timestamp};
 use crate::bucket::BucketIdentity;
 use crate::disk::{Base, BucketManifests, DiskError, Manifests, Receipts};
@@ -17,10 +20,11 @@ pub(super) struct HourCount {
     pub(super) report: ArchiveReport,
 }
 
-/// Sealed hours without a receipt of this bucket that counts, by the notes on the disk alone: for whoever has no index.
-pub fn hours_that_wait(base: &Base, bucket: &BucketIdentity) -> Result<u64, DiskError> {
+/// Sealed hours without a receipt of this bucket that counts, and not too old for it, by the notes on the disk alone: for whoever has no index.
+pub fn hours_that_wait(base: &Base, bucket: &BucketIdentity, ages: &RetentionLimits) -> Result<u64, DiskError> {
     let (manifests, mut waiting) = (Manifests::of(base), 0);
-    for place in manifests.places()? {
+    let now = Timestamp::from(SystemTime::now());
+    for place in manifests.places()?.into_iter().filter(|place| !ages.too_old_in_bucket(place, now)) {
         let described = manifests.describes(&place)?;
         if described.is_none() || described != base.stamp(&place.path())?.map(|stamp| stamp.ctime_ns) {
             continue;
@@ -75,6 +79,7 @@ impl Archiver {
                 count.waiting.push(place.clone());
                 &mut report.waiting
             }
+            CopyState::TooOld => &mut report.too_old,
             CopyState::InBucket => &mut report.archived,
             CopyState::Archived { read_back } => {
                 report.last_read_back = report.last_read_back.max(Some(read_back));

@@ -120,7 +120,7 @@ impl Archiver {
         match self.state(place)? {
             CopyState::Archived { .. } => {}
             CopyState::InBucket => return Ok(DropOutcome::NothingHere),
-            CopyState::Open { .. } | CopyState::Waiting => return Ok(DropOutcome::NotArchived),
+            CopyState::Open { .. } | CopyState::Waiting | CopyState::TooOld => return Ok(DropOutcome::NotArchived),
         }
         let base = self.keeper.guard().base()?;
         claim(&base, &self.bucket.identity())?;

@@ -7,7 +7,8 @@
 //! 4. What is missing here comes back under its name, hash-checked, and replaces nothing ([`restore`]).
 //! 5. What lies here is deleted only where the settings, or somebody, say so, and only what the bucket holds as well ([`drop_local`]).
 //! 6. In the bucket an object is deleted only where somebody says that what is hidden shall go, and only when all the rest of it was read back
-//!    from others ([`purge_objects`]). One that was damaged is written over.
+//!    from others ([`purge_objects`]); and where its hour is too old for the bucket ([`old_hours`]), as retention decides. One that was damaged
+//!    is written over.
 
 mod archiver;
 mod bucket_count;
@@ -20,6 +21,7 @@ mod held_objects;
 mod job_watch;
 mod learn;
 mod lost_objects;
+mod old_hours;
 mod order;
 mod own_bucket;
 mod purge_objects;
@@ -32,12 +34,13 @@ mod upload_job;
 mod upload_order;
 mod verify;
 
-pub use archiver::{ArchiveError, Archiver};
+pub use archiver::{ArchiveError, ArchiveWatch, Archiver};
 pub use bucket_count::hours_that_wait;
 pub use bucket_figures::BucketFigures;
 pub use bucket_files::BucketFiles;
 pub use drop_job::{DropJob, LocalLimits};
 pub use learn::{LearnedObjects, LearnedStreams, learn_objects};
+pub use old_hours::OldHour;
 pub use order::ArchiveObserver;
 pub use purge_objects::BucketPurge;
 pub use stored_file::stored_file;

@@ -40,6 +40,7 @@ impl Archiver {
             match done {
                 Ok(ArchiveOutcome::Open { has_manifest }) => work.open(has_manifest),
                 Ok(ArchiveOutcome::WasArchived) => work.summary.before += 1,
+                Ok(ArchiveOutcome::TooOld) => work.too_old(place),
                 Ok(ArchiveOutcome::Changed) => {
                     work.summary.open += 1;
                     work.hour(place, "changed", |_| ());
@@ -80,6 +81,7 @@ impl Archiver {
         match self.state(place)? {
             CopyState::Open { has_manifest } => work.open(has_manifest),
             CopyState::Archived { .. } | CopyState::InBucket => work.summary.before += 1,
+            CopyState::TooOld => work.too_old(place),
             CopyState::Waiting => {
                 let new = self.new_bytes(place)?;
                 let bytes = new.unwrap_or(0);
@@ -152,6 +154,12 @@ impl<'o> Work<'o> {
         };
         fill(&mut hour);
         self.observer.tell(ArchiveLine::Hour(hour));
+    }
+
+    fn too_old(&self, place: &HourPlace) {
+        self.hour(place, "too_old", |hour| {
+            hour.why = Some("it is older than the bucket keeps any (archive.max_age)".to_owned());
+        });
     }
 
     fn open(&mut self, has_manifest: bool) {

@@ -138,6 +138,7 @@ impl Job for UploadJob {
                 ArchiveOutcome::Archived { .. }
                 | ArchiveOutcome::WasArchived
                 | ArchiveOutcome::Open { .. }
+                | ArchiveOutcome::TooOld
                 | ArchiveOutcome::Changed,
             ) => Ok(Next::Again),
             Err(error) => {

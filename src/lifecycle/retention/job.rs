@@ -29,6 +29,7 @@ use crate::archive::{HourPlace, Span, Stream, misspelt};
 use crate::disk::{Base, Checked, marker};
 use crate::index::{Applied, Health};
 use crate::jobs::{JobHandle, NodeEvent, NodeEvents, Stop, Wake};
+use crate::lifecycle::archiving::Archiver;
 use crate::lifecycle::clock::{ClockTimeline, Clocks};
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::replicate::peer::{Peer, PeerClient};
@@ -65,6 +66,8 @@ pub struct RetentionParts {
     pub free: FreeSpace,
     pub events: NodeEvents,
     pub wake: Wake,
+    /// Where hours lie in a bucket as well.
+    pub archiver: Option<Arc<Archiver>>,
 }
 
 /// Deletes whole hours by the limits. Share it by `Arc`.
@@ -161,8 +164,8 @@ impl Retention {
     }
 
     /// Asks for a run of the job, at once or after the one that runs. What looks like a mistake is done only if a person has said yes
-    /// to the very guard that asks.
-    pub fn request_run(&self, yes: Option<AskingGuard>) -> RunRequest {
+    /// to each guard that asks.
+    pub fn request_run(&self, yes: &[AskingGuard]) -> RunRequest {
         let request = self.run_requests.ask(yes);
         self.attempts.lock().hurry();
         self.parts.wake.wake();
@@ -265,7 +268,8 @@ impl Retention {
             }
             return Ok(());
         }
-        self.release(&journal, &schedule)?;
+        let in_bucket = self.bucket_schedule(&journal, &self.options.limits)?;
+        self.release(&journal, &schedule, &in_bucket)?;
         if let Some(first) = schedule.going.first() {
             self.meet(&first.stored.place.stream, stop)?;
         }
@@ -280,6 +284,8 @@ impl Retention {
             self.reset_levels(schedule.own_after(), schedule.named_after());
         }
         self.reclaim_all(&journal, stop, report)?;
+        // Last, as a store that does not answer ends the run.
+        self.expire(&in_bucket, &mut copies, (answered, stop, handle), report)?;
         if report.hours > 0 {
             tracing::info!(
                 name: "retention_run", hours = report.hours, segments = report.segments, bytes = report.bytes,

@@ -7,7 +7,8 @@
 //!    gives whole files of a sample whose bytes have the hashes in their names. One that does not answer has nothing. What it says
 //!    that its tombstones hide is believed: no node shows that. What is fetched for this is bounded for each pass ([`SampleBudget`]).
 //! 3. A peer has what lies on its own disk: what it lists because a bucket has it is not counted as its copy.
-//! 4. A bucket has what was read back from it, as long as the store says that the object is there with that size.
+//! 4. A bucket has what was read back from it, as long as the store says that the object is there with that size, and if the hour does not leave
+//!    it within a day.
 //! 5. Nodes that ask each other at the same moment must not all rely on another that relies on them: of those that hold something
 //!    the one of the highest [`rank`] keeps it.
 //!
@@ -32,7 +33,8 @@ use super::job::stopped;
 use super::{Retention, RetentionError};
 use crate::archive::guards::Guard;
 use crate::archive::hidden_content::NEARBY;
-use crate::archive::{FileName, HourPlace, SegmentFile, Stream, parse_file_name};
+use crate::archive::retention::RetentionLimits;
+use crate::archive::{FileName, HourPlace, SegmentFile, Span, Stream, Timestamp, parse_file_name};
 use crate::disk::marker;
 use crate::jobs::Stop;
 use crate::replicate::peer::{Peer, PeerClient, PeerError, PeerUrl};
@@ -43,6 +45,8 @@ use crate::wire::{RetentionReport, TombstonePage};
 const ANSWER_BYTES: usize = 8 << 20;
 /// Names listed of files that stay because no other node has them.
 const MOST_NAMED: usize = 5;
+/// How long before an hour leaves the bucket it counts as gone from there.
+const LEAVES_SOON: Span = Span::from_us(24 * crate::archive::time::HOUR_US);
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
 
@@ -57,6 +61,8 @@ pub struct HolderQuery {
     pub copies_at: Vec<String>,
     pub steady: Steady,
     pub keeper: Arc<Keeper>,
+    /// By which, and as of when, hours leave the bucket.
+    pub bucket_ages: (RetentionLimits, Timestamp),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,7 +226,7 @@ impl Copies {
         self.held_by_no_peer(place, names).await
     }
 
-    async fn held_by_no_peer(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
+    pub(super) async fn held_by_no_peer(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
         let claims = self.claims(place, &names, |_, _| true).await;
         self.unproven_of(place, names, claims).await
     }
@@ -249,6 +255,11 @@ impl Copies {
     /// Those that no object of a bucket holds which was read back, and which the store says is there now.
     async fn not_in_bucket(&self, place: &HourPlace, mut names: Vec<String>) -> Vec<String> {
         let Some(absent) = self.asking.keeper.absent_files() else { return names };
+        // Nodes that share a bucket have one age for it: what one of them is about to delete there is no copy for another.
+        let (limits, now) = &self.asking.bucket_ages;
+        if limits.too_old_in_bucket(place, *now + LEAVES_SOON) {
+            return names;
+        }
         match absent.held(place).await {
             Ok(held) => names.retain(|name| !held.contains(name)),
             Err(error) => {
@@ -372,6 +383,7 @@ impl Retention {
             copies_at: self.options.copies_at.clone(),
             steady: self.steady.clone(),
             keeper: Arc::clone(&self.parts.keeper),
+            bucket_ages: (self.options.limits.clone(), self.now()),
         })
     }
 
@@ -399,10 +411,15 @@ impl Retention {
         if copies.are_used_up() && !missing.is_empty() {
             return Ok(None);
         }
-        report.last_copies += missing.len() as u64;
-        let room = MOST_NAMED.saturating_sub(report.first_last_copies.len());
-        report.first_last_copies.extend(missing.iter().take(room).map(|name| format!("{place}/{name}")));
+        note_last_copies(report, place, &missing);
         let seen = || contents.files().iter().filter(|file| !file.key.tombstone).map(SegmentFile::name).collect();
         Ok(missing.is_empty().then(seen))
     }
+}
+
+/// Files of an hour that stay because nothing else has them.
+pub(super) fn note_last_copies(report: &mut RetentionReport, place: &HourPlace, missing: &[String]) {
+    report.last_copies += missing.len() as u64;
+    let room = MOST_NAMED.saturating_sub(report.first_last_copies.len());
+    report.first_last_copies.extend(missing.iter().take(room).map(|name| format!("{place}/{name}")));
 }

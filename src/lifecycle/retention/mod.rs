@@ -8,9 +8,12 @@
 //!    empty; the journal says *gone*.
 //! 5. What was begun is weighed like any other hour before it goes on; what is not to go any more is released. What the journal
 //!    names is never fetched again, unless the operator says so ([`Retention::keep`]).
-//! 6. While the clock is contradicted, a record that protects cannot be relied on, or the archive would shrink too far, nothing goes.
+//! 6. Hours leave the bucket by an age of their own, after what goes from this disk (`expire`).
+//! 7. While the clock is contradicted, a record that protects cannot be relied on, or the archive would shrink too far, nothing goes.
 
 mod apply;
+mod bucket_schedule;
+mod expire;
 mod holders;
 mod identity;
 mod job;
@@ -30,6 +33,7 @@ mod shrinking;
 use std::path::PathBuf;
 
 use crate::disk::DiskError;
+use crate::lifecycle::archiving::ArchiveError;
 use crate::sync::crawl::CrawlError;
 
 #[cfg(test)]
@@ -56,6 +60,8 @@ pub enum RetentionError {
     Records(String),
     #[error("nothing more is deleted: {0}")]
     Clock(String),
+    #[error("hours could not be deleted in the bucket: {0}")]
+    Bucket(#[source] ArchiveError),
     #[error("the journal of retired hours has not been read yet; until it is, nothing is retired and nothing fetched")]
     NotRead,
     #[error(

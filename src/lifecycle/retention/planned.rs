@@ -7,6 +7,7 @@ use super::{Retention, RetentionError, report};
 use crate::archive::origins::Origin;
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{Hour, HourPlace, HourTotals};
+use crate::disk::BucketManifests;
 use crate::sync::crawl::CrawlError;
 use crate::wire::{HourFate, HourLimits, RetentionPlan, RetentionView};
 
@@ -26,9 +27,18 @@ impl Retention {
         let free = self.free();
         let schedule = self.schedule(&journal, limits, free)?;
         let blocked = self.may_delete().err().map(|error| error.to_string());
-        let (asks, doubt) = self.doubt(&schedule, &Answered::default()).unzip();
-        let other_limits = limits != own;
-        Ok(RetentionPlan { doubt, asks, blocked, other_limits, ..report::plan(&schedule, !limits.are_off(), free) })
+        let in_bucket = self.bucket_schedule(&journal, limits)?;
+        let doubt = self.doubt(&schedule, &Answered::default());
+        let (asks, doubt) = doubt.or_else(|| self.bucket_doubts(&in_bucket).into_iter().next()).unzip();
+        let (other_limits, bucket) = (limits != own, self.bucket_plan(&in_bucket)?);
+        Ok(RetentionPlan {
+            doubt,
+            asks,
+            blocked,
+            bucket,
+            other_limits,
+            ..report::plan(&schedule, !limits.are_off(), free)
+        })
     }
 
     /// What has become of an hour, or will by its own limits. Changes nothing. Where nobody has read the journal it is looked at on the disk.
@@ -39,6 +49,7 @@ impl Retention {
         };
         let (limits, needs_copy) = (&self.options.limits, self.options.keep_last_copy);
         let by_room = limits.by_room(&place.stream);
+        let leaves_bucket_at = if self.is_in_bucket(place)? { limits.too_old_in_bucket_at(place) } else { None };
         if let Some(JournalEntry { step, reason, since, .. }) = entry {
             let state = match step {
                 JournalStep::Kept => HourFate::Kept,
@@ -47,7 +58,8 @@ impl Retention {
                 JournalStep::Gone => HourFate::Gone,
             };
             let reason = reason.map(|reason| reason.as_str().to_owned());
-            return Ok(HourLimits { state, reason, at: Some(since), by_room, needs_copy });
+            let leaves_bucket_at = leaves_bucket_at.filter(|_| state != HourFate::Kept);
+            return Ok(HourLimits { state, reason, at: Some(since), by_room, leaves_bucket_at, needs_copy });
         }
         let at = limits.too_old_at(place);
         let state = match at {
@@ -56,7 +68,7 @@ impl Retention {
             None if by_room => HourFate::Room,
             None => HourFate::Unlimited,
         };
-        Ok(HourLimits { state, reason: None, at, by_room, needs_copy })
+        Ok(HourLimits { state, reason: None, at, by_room, leaves_bucket_at, needs_copy })
     }
 
     /// What goes by these limits and by what the index knows. Changes nothing.
@@ -102,6 +114,13 @@ impl Retention {
         let stored = of_totals(place, totals);
         let origin = self.parts.keeper.origin(&stored.place, (stored.segments, stored.bytes))?;
         Ok(Stored { origin, ..stored })
+    }
+
+    /// Whether objects in the bucket are noted of an hour.
+    pub(super) fn is_in_bucket(&self, place: &HourPlace) -> Result<bool, RetentionError> {
+        let base = self.base()?;
+        let notes = BucketManifests::of(&base);
+        Ok(!notes.digests(place)?.is_empty() || !notes.lost_digests(place)?.is_empty())
     }
 
     /// Whether the index knows anything in an hour that lies here and could be deleted; what is not understood is counted with the rest.

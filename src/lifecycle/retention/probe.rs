@@ -53,7 +53,12 @@ async fn on_disk(
 /// False if the hour is not there.
 fn write(keeper: &Keeper, place: &HourPlace, name: &str) -> Result<bool, CrawlError> {
     let base = keeper.guard().base().map_err(CrawlError::Away)?;
-    let Some(dir) = base.dir(&place.path())? else { return Ok(false) };
+    let dir = match base.dir(&place.path())? {
+        Some(dir) => dir,
+        // An hour that lies in a bucket alone is one all the same, and its directory goes with the probe.
+        None if base.stamp_in_bucket(&place.path())?.is_some() => base.make_hour_dir(place)?,
+        None => return Ok(false),
+    };
     let Some(mut file) = NewFile::begin(dir, name)? else { return Ok(false) };
     file.write(name.as_bytes())?;
     Ok(file.finish()? == Published::New)
@@ -63,5 +68,9 @@ fn write(keeper: &Keeper, place: &HourPlace, name: &str) -> Result<bool, CrawlEr
 fn remove(keeper: &Keeper, place: &HourPlace, name: &str) -> Result<bool, CrawlError> {
     let base = keeper.guard().base().map_err(CrawlError::Away)?;
     let Some(dir) = base.dir(&place.path())? else { return Ok(false) };
-    Ok(dir.remove_file(OsStr::new(name))?)
+    let was_there = dir.remove_file(OsStr::new(name))?;
+    if base.stamp_in_bucket(&place.path())?.is_some() {
+        base.remove_empty_hour(place)?;
+    }
+    Ok(was_there)
 }

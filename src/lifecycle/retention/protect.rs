@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::bucket_schedule::BucketSchedule;
 use super::journal::{Journal, JournalEntry, JournalLine, JournalStep};
 use super::retired_hours::{JournalNow, RETIRED, RetirementLedger};
 use super::schedule::{Answered, EarlierDecision, Measured, RetentionReason, Schedule, SuspectPlan};
@@ -12,7 +13,7 @@ use super::{Retention, RetentionError};
 use crate::archive::clock::ClockVerdict;
 use crate::archive::guards::Guard;
 use crate::archive::{HourPlace, Timestamp};
-use crate::disk::{Base, DiskError, Record, RecordHistory, RecordReading, Records, marker};
+use crate::disk::{Base, BucketManifests, DiskError, Record, RecordHistory, RecordReading, Records, marker};
 use crate::lifecycle::clock::{ClockTimeline, SystemClocks, TIME};
 use crate::wire::{AcceptedRecords, AskingGuard, UnusableRecord};
 
@@ -158,14 +159,21 @@ impl Retention {
     }
 
     /// Hours whose deletion had begun and that are no longer due are released: the rest of them stays, and what was deleted may be fetched again.
-    pub(super) fn release(&self, journal: &Journal, schedule: &Schedule) -> Result<(), RetentionError> {
+    pub(super) fn release(
+        &self,
+        journal: &Journal,
+        schedule: &Schedule,
+        in_bucket: &BucketSchedule,
+    ) -> Result<(), RetentionError> {
         let begun = journal.entries().iter().filter(|(_, entry)| entry.step == JournalStep::Retiring);
-        let stays = |place: &HourPlace| !schedule.going.iter().any(|going| going.stored.place == *place);
+        let goes = |place: &HourPlace| schedule.going.iter().any(|going| going.stored.place == *place);
+        let stays = |place: &HourPlace| !goes(place) && !in_bucket.going.contains(place);
         let mut is_first = true;
         for (place, entry) in begun.filter(|(place, _)| stays(place)) {
             // It was done, and only the last line about it is missing: what had no room has none now either.
-            if !self.options.limits.are_off() && !self.holds_segments(place)? {
+            if !self.options.limits.are_off() && !self.holds_segments(place)? && !self.is_in_bucket(place)? {
                 self.note(place, Some(self.entry(JournalStep::Retired, entry.reason)))?;
+                BucketManifests::of(&*self.base()?).remove_if_empty(place)?;
                 continue;
             }
             tracing::warn!(name: "hour_released", hour = %place, "an hour that was being deleted is not to go any more; what is left of it stays");
@@ -275,6 +283,25 @@ impl Retention {
         let mut levels = self.levels.lock();
         levels.own.reset(lived, own);
         levels.named.reset(lived, named);
+        self.write_levels(&levels);
+    }
+
+    /// The same of hours in the bucket.
+    pub(super) fn note_bucket_level(&self, schedule: &BucketSchedule) {
+        let Some(lived) = self.timeline.lived() else { return };
+        let mut levels = self.levels.lock();
+        let is_new = levels.bucket.note(lived, schedule.level());
+        let is_too_little = !schedule.going.is_empty() && levels.bucket.shrinks(schedule.after()).is_some();
+        if is_new || (is_too_little && levels.bucket.hold()) {
+            self.write_levels(&levels);
+        }
+    }
+
+    /// An operator confirmed that so many are left in the bucket.
+    pub(super) fn reset_bucket_level(&self, schedule: &BucketSchedule) {
+        let Some(lived) = self.timeline.lived() else { return };
+        let mut levels = self.levels.lock();
+        levels.bucket.reset(lived, schedule.after());
         self.write_levels(&levels);
     }
 

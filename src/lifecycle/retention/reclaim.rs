@@ -150,8 +150,7 @@ impl Retention {
         entry: &JournalEntry,
         (until, stop): (Instant, &Stop),
     ) -> Result<Option<String>, RetentionError> {
-        let base = self.base()?;
-        if base.stamp_in_bucket(&place.path())?.is_some() {
+        if self.is_in_bucket(place)? {
             return Ok(Some("objects in the bucket may hold what they hide".to_owned()));
         }
         let contents = self.parts.keeper.answer(place)?.contents;

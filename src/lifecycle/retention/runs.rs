@@ -124,10 +124,10 @@ impl RunRequests {
         Self { asked: Mutex::default(), answered: watch::Sender::new(0) }
     }
 
-    pub(super) fn ask(&self, yes: Option<AskingGuard>) -> RunRequest {
+    pub(super) fn ask(&self, yes: &[AskingGuard]) -> RunRequest {
         let mut asked = self.asked.lock();
         asked.count += 1;
-        asked.waiting.get_or_insert_default().extend(yes);
+        asked.waiting.get_or_insert_default().extend(yes.iter().copied());
         RunRequest { number: asked.count, answered: self.answered.subscribe() }
     }
 
@@ -212,14 +212,14 @@ mod tests {
     fn a_run_answers_only_the_requests_made_before_it_began() {
         let requests = RunRequests::new();
         assert_eq!(requests.take(), None);
-        let (mut first, mut with_it) = (requests.ask(Some(AskingGuard::Clock)), requests.ask(None));
+        let (mut first, mut with_it) = (requests.ask(&[AskingGuard::Clock]), requests.ask(&[]));
         let run = requests.take().unwrap();
         assert_eq!(
             run.answered,
             [AskingGuard::Clock].into(),
             "an answer that was given counts, and for no other guard"
         );
-        let mut late = requests.ask(None);
+        let mut late = requests.ask(&[]);
         assert_eq!(first.answered().now_or_never(), None);
         requests.done(&run);
         assert_eq!((first.answered().now_or_never(), with_it.answered().now_or_never()), (Some(true), Some(true)));

@@ -22,7 +22,7 @@ use crate::wire::AskingGuard;
 
 /// How far the clock may be ahead of the newest hour before age is believed only on a person's word: a week without a single
 /// segment is a long pause, or a wrong clock.
-const QUIET: Span = Span::from_us(7 * 24 * crate::archive::time::HOUR_US);
+pub(super) const QUIET: Span = Span::from_us(7 * 24 * crate::archive::time::HOUR_US);
 
 /// An hour that goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -114,30 +114,39 @@ impl Levels {
     }
 }
 
-/// What a line of the second of two yardsticks begins with.
+/// What a line of the second yardstick begins with.
 const NAMED: &str = "named ";
+/// And one of the third.
+const BUCKET: &str = "bucket ";
 
-/// The levels of what is own, and of what is named beside it.
+/// The levels of what is own, of what is named beside it, and of what lies in the bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Yardsticks {
     /// Of what is own.
     pub own: Levels,
     /// Of what others gave of what the configuration names.
     pub named: Levels,
+    /// Of hours in the bucket, without their bytes.
+    pub bucket: Levels,
 }
 
 impl Yardsticks {
     /// As text.
     pub fn text(&self) -> String {
-        let named = self.named.text();
-        std::iter::once(self.own.text()).chain(named.lines().map(|line| format!("{NAMED}{line}\n"))).collect()
+        let others = [(NAMED, self.named.text()), (BUCKET, self.bucket.text())];
+        let lines = others.iter().flat_map(|(name, text)| text.lines().map(move |line| format!("{name}{line}\n")));
+        std::iter::once(self.own.text()).chain(lines).collect()
     }
 
     /// Reads it; what an earlier version wrote is about what is own alone.
     pub fn parse(text: &str) -> Option<Self> {
-        let (named, own): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with(NAMED));
-        let named: Vec<&str> = named.into_iter().filter_map(|line| line.strip_prefix(NAMED)).collect();
-        Some(Self { own: Levels::parse(&own.join("\n"))?, named: Levels::parse(&named.join("\n"))? })
+        let of = |name: &str| {
+            let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(name)).collect();
+            Levels::parse(&lines.join("\n"))
+        };
+        let is_own = |line: &&str| !line.starts_with(NAMED) && !line.starts_with(BUCKET);
+        let own: Vec<&str> = text.lines().filter(is_own).collect();
+        Some(Self { own: Levels::parse(&own.join("\n"))?, named: of(NAMED)?, bucket: of(BUCKET)? })
     }
 }
 
@@ -243,10 +252,12 @@ mod tests {
                 }
             }
             prop_assert_eq!(Levels::parse(&levels.text()), Some(levels.clone()));
-            let own = Yardsticks { own: levels.clone(), named: Levels::default() };
+            let own = Yardsticks { own: levels.clone(), ..Yardsticks::default() };
             prop_assert_eq!(own.text(), levels.text());
-            for both in [own, Yardsticks { own: Levels::default(), named: levels.clone() }, Yardsticks { own: levels.clone(), named: levels }] {
-                prop_assert_eq!(Yardsticks::parse(&both.text()), Some(both));
+            let named = Yardsticks { named: levels.clone(), ..Yardsticks::default() };
+            let bucket = Yardsticks { bucket: levels.clone(), ..Yardsticks::default() };
+            for some in [own, named, bucket, Yardsticks { own: levels.clone(), named: levels.clone(), bucket: levels }] {
+                prop_assert_eq!(Yardsticks::parse(&some.text()), Some(some));
             }
         }
     }

@@ -157,6 +157,7 @@ impl Machine {
             free: Arc::new(move |_| Some(disk.free())),
             events: NodeEvents::default(),
             wake: Wake::new(&stop),
+            archiver: None,
         };
         let keeping_options = RetentionOptions {
             limits: self.settings.limits.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::CheckResult;
 use crate::archive::Span;
 use crate::archive::quantity::count;
+use crate::archive::retention::RetentionLimits;
 use crate::archive::time::SECOND_US;
 use crate::bucket::{Bucket, BucketError, BucketLook};
 use crate::disk::Base;
@@ -36,11 +37,16 @@ pub async fn examine(bucket: &Bucket, daemon: Option<&ArchiveReport>) -> Vec<Che
 }
 
 /// How many hours wait for it: as a daemon has counted them, or as the notes on the disk say. Blocks: not for async code.
-pub fn waiting(base_dir: &Path, bucket: Option<&Bucket>, daemon: Option<&ArchiveReport>) -> Option<CheckResult> {
+pub fn waiting(
+    base_dir: &Path,
+    (bucket, ages): (Option<&Bucket>, &RetentionLimits),
+    daemon: Option<&ArchiveReport>,
+) -> Option<CheckResult> {
     let named = bucket.map(Bucket::identity);
     let counted = daemon.filter(|report| report.bucket.is_some()).map(|report| report.waiting.hours);
     // The disk has checks of its own.
-    let noted = || named.and_then(|named| Base::open(base_dir).and_then(|base| hours_that_wait(&base, &named)).ok());
+    let noted =
+        || named.and_then(|named| Base::open(base_dir).and_then(|base| hours_that_wait(&base, &named, ages)).ok());
     let hours = counted.or_else(noted)?;
     Some(CheckResult::ok("bucket hours", format!("{} sealed and not in the bucket", count(hours, "hour"))))
 }

@@ -53,6 +53,7 @@ fn retention_beside(tree: &std::path::Path, peer: Option<&Peer>, events: NodeEve
         free: crate::lifecycle::retention::free_space(),
         events,
         wake: Wake::new(&Stop::new()),
+        archiver: None,
     };
     let options = RetentionOptions {
         limits: RetentionLimits::default(),
@@ -181,7 +182,7 @@ async fn a_journal_that_was_put_back_is_read_when_a_person_asks() {
     for (path, bytes) in good.iter().filter(|(path, _)| path.ends_with("retired") || path.ends_with("retired.2")) {
         std::fs::write(path, bytes).unwrap();
     }
-    retention.request_run(None);
+    retention.request_run(&[]);
     retention.know_journal();
     assert_eq!(retention.keeps(&archive.place(9)), Some(true));
 }

@@ -8,7 +8,8 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::{Notify, watch};
 
-use crate::archive::HourPlace;
+use crate::archive::retention::RetentionLimits;
+use crate::archive::{HourPlace, Timestamp};
 use crate::disk::{ArchiveId, Base, BaseGuard, BaseIdentity, marker};
 use crate::index::{Index, IndexOptions};
 use crate::lifecycle::retention::last_copy::rank;
@@ -73,7 +74,15 @@ impl Archive {
     fn copies(&self, peers: watch::Receiver<Vec<Peer>>, named: &[&str]) -> Copies {
         let client = PeerClient::new(PeerLimits::default(), &crate::net::tls::trusting_nobody().unwrap()).unwrap();
         let (copies_at, steady, keeper) = (names(named), self.steady.clone(), Arc::clone(&self.keeper));
-        Copies::new(HolderQuery { client, peers, instance: OWN, copies_at, steady, keeper })
+        Copies::new(HolderQuery {
+            client,
+            peers,
+            instance: OWN,
+            copies_at,
+            steady,
+            keeper,
+            bucket_ages: (RetentionLimits::default(), Timestamp::from_us(0)),
+        })
     }
 
     async fn may_go(&self, peers: Vec<Peer>, named: &[&str]) -> bool {

@@ -131,6 +131,7 @@ impl Archive {
             free: Arc::new(move |_: &Base| Some(free.load(Ordering::SeqCst))),
             events: NodeEvents::default(),
             wake: Wake::new(&Stop::new()),
+            archiver: None,
         };
         let options = RetentionOptions {
             limits,

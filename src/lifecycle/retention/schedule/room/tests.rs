@@ -25,7 +25,8 @@ fn stored(stream: &str, ago: i64, fetched: bool) -> Stored {
 }
 
 fn limit(channel: &str, quality: Option<&str>, max_bytes: Option<u64>) -> StreamLimit {
-    StreamLimit { channel: channel.to_owned(), quality: quality.map(str::to_owned), max_age: None, max_bytes }
+    let quality = quality.map(str::to_owned);
+    StreamLimit { channel: channel.to_owned(), quality, max_age: None, bucket_age: None, max_bytes }
 }
 
 /// The same with blocks in place of bytes.
@@ -43,7 +44,8 @@ fn limits_in_blocks(limits: &RetentionLimits) -> RetentionLimits {
     let scaled = |most: Option<u64>| most.map(|most| most * BLOCK);
     let section = |section: &StreamLimit| StreamLimit { max_bytes: scaled(section.max_bytes), ..section.clone() };
     let streams = limits.streams.iter().map(section).collect();
-    RetentionLimits { max_age: None, max_bytes: scaled(limits.max_bytes), min_free: scaled(limits.min_free), streams }
+    let (max_bytes, min_free) = (scaled(limits.max_bytes), scaled(limits.min_free));
+    RetentionLimits { max_bytes, min_free, streams, ..RetentionLimits::default() }
 }
 
 fn going(schedule: &Schedule, reason: RetentionReason) -> Vec<String> {
@@ -285,7 +287,7 @@ fn any_limits() -> impl Strategy<Value = RetentionLimits> {
     let bytes = || prop::option::of(0..6_000_u64);
     (bytes(), bytes(), bytes(), bytes()).prop_map(|(max_bytes, min_free, channel, quality)| {
         let streams = vec![limit("a", None, channel), limit("a", Some("x"), quality)];
-        RetentionLimits { max_age: None, max_bytes, min_free, streams }
+        RetentionLimits { max_bytes, min_free, streams, ..RetentionLimits::default() }
     })
 }
 
