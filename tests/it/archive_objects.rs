@@ -277,3 +277,20 @@ fn a_channel_may_be_called_as_our_own_files_are() {
     assert_eq!(crate::support::gapless(anew.path(), &["rebuild", "--from-archive"]).code, 0);
     assert_eq!(ask(&anew, &["restore", "bucket", "sealed", "dropped"]).json(0)["summary"]["done"], 3);
 }
+
+#[test]
+fn what_another_node_has_uploaded_is_not_sent_again_though_the_hours_differ() {
+    let (store, one, other) = (TestStore::start(), archive(), archive());
+    let late = other.segment(HOURS[0], "40:00", 1.0, Kind::Full);
+    for node in [&one, &other] {
+        with_bucket(node, &store);
+    }
+    assert_eq!(uploaded(&one)["summary"]["done"], 2);
+    let before = objects(&one, HOURS[0]);
+    assert_eq!(uploaded(&other)["summary"]["done"], 2);
+    assert_eq!((objects(&other, HOURS[0]).len(), objects(&other, HOURS[1]).len()), (2, 1));
+    let (into, new) = unpacked(&newest(&other, &store, &before));
+    assert_eq!(new, [late.rsplit_once('/').unwrap().1], "only what the first one has not");
+    assert!(into.read(&late) == other.read(&late));
+    assert_eq!(shares(&other), [2, 0, 0]);
+}

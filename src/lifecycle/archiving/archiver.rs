@@ -279,13 +279,14 @@ impl Archiver {
         claim(&base, &self.bucket.identity())?;
         // Nothing is sent for a receipt that could not be written.
         self.disk(Receipts::of(&base).prepare(place))?;
+        let is_unlisted = self.is_new_to_bucket(&base, place, watch)?;
         let held = self.held(&base, &sealed, watch)?;
         let mut objects: Vec<Hash> = held.iter().map(|held| held.object_name().manifest).collect();
         let known: Vec<&HourManifest> = held.iter().map(PackedHour::manifest).collect();
         let (new, hidden) = (sealed.without(&known), sealed.hidden_by(&known).count() as u64);
         let new = new.map(|new| Arc::new(PackedHour::plan(new)));
         if let Some(packed) = &new {
-            self.send_local(&base, packed, watch)?;
+            self.send_local(&base, packed, is_unlisted, watch)?;
             let (name, bytes) = (packed.object_name(), packed.manifest().to_bytes());
             self.disk(BucketManifests::of(&base).write(place, name.manifest, &bytes))?;
             objects.push(name.manifest);
@@ -306,6 +307,16 @@ impl Archiver {
             tracing::warn!(name: "hidden_in_bucket", hour = %place, files = hidden, "files that are in sight here are hidden by tombstones that the bucket knows; they are not in it");
         }
         Ok(ArchiveOutcome::Archived { object: new.map(|new| new.object_name()), bytes, hidden })
+    }
+
+    /// Whether the bucket, which is asked, lists no object of an hour of which none is known here: those of other nodes are known from then on, so
+    /// that what they hold is not sent again. False without asking where some are known.
+    fn is_new_to_bucket(&self, base: &Base, place: &HourPlace, watch: &dyn ArchiveWatch) -> Result<bool, ArchiveError> {
+        let notes = BucketManifests::of(base);
+        if !self.disk(notes.digests(place))?.is_empty() || !self.disk(notes.lost_digests(place))?.is_empty() {
+            return Ok(false);
+        }
+        Ok(self.learn_hour(place, watch)?.listed == 0)
     }
 
     pub(super) fn turn(&self, watch: &dyn ArchiveWatch) -> Result<MutexGuard<'_, ()>, BucketError> {

@@ -13,14 +13,15 @@ use crate::bucket::{BucketError, CopiedHour, CopySources, LocalHour, LocalHourEr
 use crate::disk::Base;
 
 impl Archiver {
-    /// Of files that lie here.
+    /// Of files that lie here. What was not listed a moment ago is not asked for.
     pub(super) fn send_local(
         &self,
         base: &Base,
         packed: &Arc<PackedHour>,
+        is_unlisted: bool,
         watch: &dyn ArchiveWatch,
     ) -> Result<(), ArchiveError> {
-        self.send(packed, watch, async |stop| {
+        self.send(packed, is_unlisted, watch, async |stop| {
             let hour = LocalHour::open(base, Arc::clone(packed))?;
             self.bucket.upload(hour, stop, |bytes| self.was_sent(bytes, watch)).await
         })
@@ -34,7 +35,7 @@ impl Archiver {
         objects: &[Arc<PackedHour>],
         watch: &dyn ArchiveWatch,
     ) -> Result<(), ArchiveError> {
-        self.send(packed, watch, async |stop| {
+        self.send(packed, false, watch, async |stop| {
             let copied = |is_here: bool| {
                 let here = if is_here { local(base, packed)? } else { None };
                 let sources = CopySources { here, objects: objects.to_vec() };
@@ -65,11 +66,13 @@ impl Archiver {
     fn send(
         &self,
         packed: &PackedHour,
+        is_unlisted: bool,
         watch: &dyn ArchiveWatch,
         upload: impl AsyncFnOnce(&CancellationToken) -> Result<(), UploadError>,
     ) -> Result<(), ArchiveError> {
         self.wait(watch, async |stop| {
-            let there = unless_stopped(stop, self.bucket.size_of(&packed.object_name())).await?;
+            let size = async || unless_stopped(stop, self.bucket.size_of(&packed.object_name())).await;
+            let there = if is_unlisted { None } else { size().await? };
             if there == Some(packed.size()) && !self.is_damaged(packed, stop, watch).await? {
                 return Ok(());
             }
