@@ -134,20 +134,19 @@ impl Bucket {
         Ok(bytes)
     }
 
-    /// Gives the bytes of a range to `take`, as they come, within the bandwidth that the settings allow.
-    pub async fn read<E: From<BucketError>>(
+    /// The bytes of a range as they come, within the bandwidth that the settings allow.
+    pub async fn read(
         &self,
         name: &ObjectName,
         range: Range<u64>,
-        mut take: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut pace = self.pace();
-        let mut pieces = std::pin::pin!(self.pieces(name, range).await?);
-        while let Some(bytes) = pieces.try_next().await? {
-            take(&bytes)?;
-            pace.spend(bytes.len() as u64).await;
-        }
-        Ok(())
+    ) -> Result<impl Stream<Item = Result<Bytes, BucketError>>, BucketError> {
+        let pieces = Box::pin(self.pieces(name, range).await?);
+        Ok(try_unfold((pieces, self.pace(), 0), |(mut pieces, mut pace, before)| async move {
+            pace.spend(before).await;
+            let Some(bytes) = pieces.try_next().await? else { return Ok(None) };
+            let length = bytes.len() as u64;
+            Ok(Some((bytes, (pieces, pace, length))))
+        }))
     }
 
     /// The bytes of a range as they come, as fast as they do. It ends with an error if they are not as many as they should be.

@@ -78,7 +78,7 @@ impl Offline {
         archiver: Option<Arc<Archiver>>,
     ) -> anyhow::Result<Arc<Retention>> {
         let registry = Registry::new();
-        let parts = RetentionParts { archiver, ..self.parts(client(config)?, peers, &registry)? };
+        let parts = RetentionParts { archiver, ..self.parts(config, client(config)?, peers, &registry)? };
         Ok(Arc::new(Retention::new(parts, options::retention(config), &registry)?))
     }
 
@@ -86,12 +86,13 @@ impl Offline {
     pub fn unread_retention(&self, config: &Config) -> anyhow::Result<Arc<Retention>> {
         let registry = Registry::new();
         let client = PeerClient::new(PeerLimits::default(), &*tls::trusting_nobody()?)?;
-        let parts = self.parts(client, watch::channel(Vec::new()).1, &registry)?;
+        let parts = self.parts(config, client, watch::channel(Vec::new()).1, &registry)?;
         Ok(Arc::new(Retention::unread(parts, options::retention(config), &registry)?))
     }
 
     fn parts(
         &self,
+        config: &Config,
         client: PeerClient,
         peers: watch::Receiver<Vec<Peer>>,
         registry: &Registry,
@@ -101,6 +102,8 @@ impl Offline {
             is_ready: Box::new(|| true),
             deletions: Arc::new(DeletionCounter::register(registry)?),
             client,
+            // What is wrong with it is said by those verbs that are about it.
+            bucket: options::bucket(config).unwrap_or_default(),
             peers,
             instance: rand::random(),
             handle: tokio::runtime::Handle::current(),

@@ -302,6 +302,7 @@ fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<DeletionCounter>
             &crate::net::tls::trusting_nobody().unwrap(),
         )
         .unwrap(),
+        bucket: None,
         peers: tokio::sync::watch::channel(Vec::new()).1,
         instance: 1,
         handle: tokio::runtime::Handle::current(),

@@ -112,6 +112,7 @@ impl Services {
             is_ready: crawl.readiness(),
             deletions: Arc::clone(&deletions),
             client: PeerClient::with_token(limits, tls, token)?,
+            bucket: options.bucket.as_ref().map(|bucket| bucket.bucket.clone()),
             peers: sources.peers(),
             instance,
             handle: tokio::runtime::Handle::current(),

@@ -1,4 +1,4 @@
-//! Other nodes: who they are, what they have, and what is fetched from them.
+//! Other nodes: who they are, what they have, and what is fetched from them; and buckets, as far as files come from there the same way.
 //!
 //! Nothing here deletes; tombstones of peers are weighed in `backfill`.
 
@@ -6,6 +6,7 @@ pub mod backfill;
 pub mod hole_reasons;
 pub mod peer;
 pub mod peer_proxy;
+pub mod remote;
 pub mod sources;
 
 use crate::archive::HourPlace;

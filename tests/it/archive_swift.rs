@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::TryStreamExt as _;
 use gapless::archive::{HourManifest, PackedHour, Span, Timestamp};
 use gapless::bucket::{AccessKeys, Bucket, BucketSettings, CredentialSource, LocalHour};
 use gapless::disk::Base;
@@ -106,11 +107,11 @@ fn an_archive_goes_to_swift_and_comes_back_with_a_device_gone_in_the_middle() {
     let other = TestArchive::empty();
     let mut object = Vec::new();
     runtime.block_on(async {
-        let take = |bytes: &[u8]| {
-            object.extend_from_slice(bytes);
-            Ok::<(), gapless::bucket::BucketError>(())
-        };
-        here.read(&large.object_name(), 0..large.size(), take).await.unwrap();
+        let name = large.object_name();
+        let mut pieces = std::pin::pin!(here.read(&name, 0..large.size()).await.unwrap());
+        while let Some(bytes) = pieces.try_next().await.unwrap() {
+            object.extend_from_slice(&bytes);
+        }
     });
     fs::write(other.at("object.tar"), &object).unwrap();
     let done = Command::new("tar").args(["-xf", "object.tar"]).current_dir(other.path()).output().unwrap();

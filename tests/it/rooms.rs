@@ -24,6 +24,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("bucket", &["disk", "net/tls", "net/without_secrets"]),
     ("replicate/peer", &["disk", "net/tls", "net/tokens", "net/without_secrets", "wire"]),
     ("replicate/sources", &["disk", "replicate/peer", "jobs", "net/tls"]),
+    // What can be had from elsewhere, whoever has it.
+    ("replicate/remote", &["bucket", "disk", "replicate/peer"]),
     ("replicate/peer_proxy", &["replicate/peer", "net/tls", "net/tokens", "wire"]),
     ("sync/crawl", &["disk", "index", "jobs"]),
     ("play/playlist", &["media"]),
@@ -35,7 +37,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "lifecycle/archiving",
         // What must not be purged because no other node has it.
-        &["sync/crawl", "bucket", "disk", "index", "jobs", "lifecycle/seal", "lifecycle/tombstones", "wire"],
+        &[
+            "sync/crawl",
+            "bucket",
+            "disk",
+            "index",
+            "jobs",
+            "lifecycle/seal",
+            "lifecycle/tombstones",
+            "replicate/remote",
+            "wire",
+        ],
     ),
     ("lifecycle/seal", &["sync/crawl", "disk", "index", "wire"]),
     ("sync/scrub", &["sync/crawl", "disk", "index", "media", "jobs", "wire"]),
@@ -51,6 +63,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "replicate/hole_reasons",
             "index",
             "replicate/peer",
+            "replicate/remote",
             "jobs",
             "net/tls",
             "net/tokens",
@@ -65,9 +78,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "lifecycle/clock",
             "sync/crawl",
             "lifecycle/deleted",
+            // What it holds counts as a copy.
+            "bucket",
             "disk",
             "index",
             "replicate/peer",
+            "replicate/remote",
             "jobs",
             "wire",
         ],

@@ -5,7 +5,7 @@
 //! 3. An object that is gone may have been purged by another node, which has put another one in its place: the bucket is asked which objects
 //!    the hour has before anybody is told that a file is gone.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Display;
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -247,22 +247,8 @@ impl AbsentFiles for BucketFiles {
         Box::pin(self.open_or_learn(place, file))
     }
 
-    fn held<'f>(&'f self, place: &'f HourPlace) -> BoxFuture<'f, Result<HashSet<String>, AbsentError>> {
-        let (notes, wanted, bucket) = (Arc::clone(&self.notes), place.clone(), self.bucket.identity());
-        let reading = tokio::task::spawn_blocking(move || notes.read_back(&wanted, &bucket));
-        Box::pin(async move {
-            let objects = reading.await.unwrap_or(Ok(Vec::new()));
-            let objects = objects.map_err(|error| absent(place, "", "failed", &error))?;
-            let mut held = HashSet::new();
-            for packed in objects {
-                let there = self.bucket.size_of(&packed.object_name()).await;
-                let there = there.map_err(|error| absent(place, "", error.reason(), &error))?;
-                if there == Some(packed.size()) {
-                    held.extend(packed.manifest().files().iter().map(|file| file.name.to_string()));
-                }
-            }
-            Ok(held)
-        })
+    fn read_back(&self, place: &HourPlace) -> Result<Vec<Arc<PackedHour>>, AbsentError> {
+        self.notes.read_back(place, &self.bucket.identity()).map_err(|error| absent(place, "", "failed", &error))
     }
 
     fn failure(&self, place: &HourPlace, file: &str) -> Option<AbsentError> {

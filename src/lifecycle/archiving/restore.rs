@@ -11,7 +11,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
-use std::ops::Range;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -24,17 +23,14 @@ use super::own_bucket::is_noted;
 use super::verify::twice;
 use crate::archive::manifest::MOST_ENTRIES;
 use crate::archive::name::{is_tombstone, may_be_hidden, stem};
-use crate::archive::{
-    FileName, Hash, HourManifest, HourPlace, ManifestFile, ObjectName, ObjectPiece, PackedHour, parse_file_name,
-};
+use crate::archive::{FileName, Hash, HourManifest, HourPlace, ManifestFile, ObjectName, PackedHour, parse_file_name};
 use crate::bucket::{AskedFor, BucketError, ListedObject};
 use crate::disk::atomic::sync_dir;
-use crate::disk::{BucketManifests, Dir, Download, DownloadError, NewFile};
+use crate::disk::{BucketManifests, Dir, Download, DownloadError, Intake, MissingFile, NewFile};
+use crate::replicate::remote::{Remote as _, StoredObjects};
 use crate::sync::crawl::CrawlError;
 use crate::wire::ArchiveSummary;
 
-/// Bytes between two missing files that are read and dropped, so that both come in one request.
-const NEAR: u64 = 1 << 20;
 /// Entries of a directory that are looked at: more than any manifest lists, hidden ones included.
 const MOST_IN_DIR: usize = 4 * MOST_ENTRIES;
 /// Objects of one hour whose manifests are read: each is what came later.
@@ -71,7 +67,7 @@ impl Archiver {
             for object in objects {
                 let is_it = |packed: &&PackedHour| packed.object_name() == object.name;
                 if let Some(packed) = noted.get(&place).and_then(|noted| noted.iter().find(is_it)) {
-                    known.push(packed.clone());
+                    known.push(Arc::new(packed.clone()));
                     continue;
                 }
                 let packed = self.wait(&work, async |stop: &CancellationToken| {
@@ -79,7 +75,7 @@ impl Archiver {
                     twice(&object.name, read).await
                 });
                 match packed {
-                    Ok(packed) => known.push(packed),
+                    Ok(packed) => known.push(Arc::new(packed)),
                     // The list still has it; it was purged or deleted meanwhile.
                     Err(ArchiveError::Bucket(BucketError::Gone(_))) => {}
                     Err(error) => unread = Some(self.asked_if_cold(error, &work)?),
@@ -147,7 +143,7 @@ impl Archiver {
     fn restore_hour(
         &self,
         place: &HourPlace,
-        known: &[PackedHour],
+        known: &[Arc<PackedHour>],
         work: &Work<'_>,
     ) -> Result<(u64, u64), ArchiveError> {
         let base = self.keeper.guard().base()?;
@@ -218,30 +214,31 @@ impl Archiver {
 
     fn fetch(
         &self,
-        packed: &PackedHour,
+        packed: &Arc<PackedHour>,
         missing: &[&ManifestFile],
         dir: &Arc<Dir>,
         came: &mut Came,
         work: &Work<'_>,
     ) -> Result<(), ArchiveError> {
-        let name = packed.object_name();
-        let wanted: HashSet<&str> = missing.iter().map(|file| &*file.name).collect();
-        for file in missing.iter().filter(|file| file.size == 0) {
-            RestoredFile::begin(dir, file)?.map_or(Ok(()), |empty| empty.finish(file, &name))?;
-            came.note(file);
+        let object = packed.object_name();
+        let wanted = |file: &&ManifestFile| MissingFile { name: file.name.clone(), hash: file.sha256 };
+        let (empty, sought): (Vec<_>, Vec<_>) = missing.iter().partition(|file| file.size == 0);
+        let mut intake =
+            RestoreIntake { archiver: self, object: &object, dir, came, work, stop: None, file: None, bytes: 0 };
+        // Nobody needs to be asked for them.
+        for file in empty.iter().map(wanted) {
+            intake.begin_file(&file)?;
+            intake.end_file(&file)?;
         }
-        for run in runs(packed, missing) {
-            let mut splitter = Splitter { packed, name: &name, dir, wanted: &wanted, at: run.start, file: None, came };
-            self.wait(work, async |stop: &CancellationToken| {
-                let take = |bytes: &[u8]| {
-                    work.moved(bytes.len() as u64);
-                    self.figures.read(bytes.len() as u64);
-                    if stop.is_cancelled() { Err(BucketError::Stopped.into()) } else { splitter.take(bytes) }
-                };
-                unless_stopped(stop, self.bucket.read(&name, run.clone(), take)).await
-            })?;
+        if sought.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let sought: Vec<MissingFile> = sought.iter().map(wanted).collect();
+        let remote = StoredObjects::new(self.bucket.clone(), vec![Arc::clone(packed)]);
+        self.wait(work, async |stop: &CancellationToken| {
+            let mut intake = RestoreIntake { stop: Some(stop), ..intake };
+            unless_stopped(stop, remote.open(&object.place, &sought, &mut intake)).await
+        })
     }
 }
 
@@ -255,67 +252,72 @@ struct Came {
 }
 
 impl Came {
-    fn note(&mut self, file: &ManifestFile) {
+    fn note(&mut self, file: &MissingFile, bytes: u64) {
         self.there.insert(OsString::from(&*file.name));
         self.files += 1;
-        self.bytes += file.size;
+        self.bytes += bytes;
     }
 }
 
-/// The ranges of an object that hold these files, in the order of the manifest, with little between them.
-fn runs(packed: &PackedHour, missing: &[&ManifestFile]) -> Vec<Range<u64>> {
-    let mut runs: Vec<Range<u64>> = Vec::new();
-    for content in missing.iter().filter(|file| file.size > 0).filter_map(|file| packed.range_of(&file.name)) {
-        match runs.last_mut().filter(|last| content.start.saturating_sub(last.end) <= NEAR) {
-            Some(last) => last.end = content.end,
-            None => runs.push(content),
-        }
-    }
-    runs
-}
-
-/// Takes a run of an object apart into its files.
-struct Splitter<'a> {
-    packed: &'a PackedHour,
-    name: &'a ObjectName,
+/// Publishes files of an object as they come.
+struct RestoreIntake<'a> {
+    archiver: &'a Archiver,
+    object: &'a ObjectName,
     dir: &'a Arc<Dir>,
-    wanted: &'a HashSet<&'a str>,
-    at: u64,
-    file: Option<RestoredFile>,
     came: &'a mut Came,
+    work: &'a Work<'a>,
+    /// Where something comes over the line.
+    stop: Option<&'a CancellationToken>,
+    /// The file that is coming, unless it has appeared here meanwhile.
+    file: Option<RestoredFile>,
+    /// Bytes that have come of it.
+    bytes: u64,
 }
 
-impl Splitter<'_> {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let end = self.at + bytes.len() as u64;
-        let mut rest = bytes;
-        for piece in self.packed.pieces(self.at..end) {
-            let length = match &piece {
-                ObjectPiece::Bytes(between) => between.len(),
-                ObjectPiece::File(_, range) => usize::try_from(range.end - range.start).unwrap_or(usize::MAX),
-            };
-            let (content, left) = rest.split_at(length.min(rest.len()));
-            rest = left;
-            if let ObjectPiece::File(file, range) = piece
-                && self.wanted.contains(&*file.name)
-            {
-                if range.start == 0 {
-                    self.file = RestoredFile::begin(self.dir, file)?;
-                }
-                if let Some(open) = &mut self.file {
-                    open.write(content)?;
-                }
-                if range.end == file.size {
-                    match self.file.take().map_or(Ok(()), |whole| whole.finish(file, self.name)) {
-                        Ok(()) => self.came.note(file),
-                        Err(error) if error.is_loss() => drop(self.came.damaged.insert(file.name.clone(), error)),
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
-        }
-        self.at = end;
+impl RestoreIntake<'_> {
+    fn begin_file(&mut self, file: &MissingFile) -> Result<(), ArchiveError> {
+        self.file = RestoredFile::begin(self.dir, file)?;
+        self.bytes = 0;
         Ok(())
+    }
+
+    fn end_file(&mut self, file: &MissingFile) -> Result<(), ArchiveError> {
+        match self.file.take().map_or(Ok(()), |whole| whole.finish(file, self.object)) {
+            Ok(()) => self.came.note(file, self.bytes),
+            Err(error) if error.is_loss() => drop(self.came.damaged.insert(file.name.clone(), error)),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl Intake for RestoreIntake<'_> {
+    type Error = ArchiveError;
+
+    async fn begin(&mut self, file: &MissingFile) -> Result<(), ArchiveError> {
+        self.begin_file(file)
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        if self.stop.is_some_and(CancellationToken::is_cancelled) {
+            return Err(BucketError::Stopped.into());
+        }
+        self.bytes += bytes.len() as u64;
+        self.file.as_mut().map_or(Ok(()), |open| open.write(bytes))
+    }
+
+    async fn end(&mut self, file: &MissingFile) -> Result<(), ArchiveError> {
+        self.end_file(file)
+    }
+
+    /// The manifest of the object says otherwise.
+    fn gone(&mut self, file: &MissingFile) {
+        self.came.damaged.insert(file.name.clone(), BucketError::Gone(self.object.clone()).into());
+    }
+
+    fn came(&mut self, bytes: u64) {
+        self.work.moved(bytes);
+        self.archiver.figures.read(bytes);
     }
 }
 
@@ -328,7 +330,7 @@ enum RestoredFile {
 
 impl RestoredFile {
     /// `None` if such a file has appeared here meanwhile.
-    fn begin(dir: &Arc<Dir>, file: &ManifestFile) -> Result<Option<Self>, ArchiveError> {
+    fn begin(dir: &Arc<Dir>, file: &MissingFile) -> Result<Option<Self>, ArchiveError> {
         if matches!(parse_file_name(&file.name), FileName::Understood(_)) {
             return Ok(Some(Self::Segment(Download::begin(Arc::clone(dir), &file.name).map_err(refused)?)));
         }
@@ -347,7 +349,7 @@ impl RestoredFile {
         Ok(done.map_err(CrawlError::from)?)
     }
 
-    fn finish(self, file: &ManifestFile, object: &ObjectName) -> Result<(), ArchiveError> {
+    fn finish(self, file: &MissingFile, object: &ObjectName) -> Result<(), ArchiveError> {
         let damaged = || {
             let why = format!(
                 "the content of {} is another one than its hash says",
@@ -356,12 +358,12 @@ impl RestoredFile {
             ArchiveError::from(BucketError::Damaged { name: object.clone(), why })
         };
         match self {
-            Self::Segment(download) => match download.finish(&file.sha256) {
+            Self::Segment(download) => match download.finish(&file.hash) {
                 Ok(_) => Ok(()),
                 Err(DownloadError::WrongHash { .. }) => Err(damaged()),
                 Err(error) => Err(refused(error)),
             },
-            Self::Other(_, hasher) if Hash(hasher.clone().finalize().into()) != file.sha256 => Err(damaged()),
+            Self::Other(_, hasher) if Hash(hasher.clone().finalize().into()) != file.hash => Err(damaged()),
             Self::Other(other, _) => Ok(other.finish().map(drop).map_err(CrawlError::from)?),
         }
     }

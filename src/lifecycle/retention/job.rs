@@ -26,6 +26,7 @@ use super::{RetentionError, report};
 use crate::archive::disk_use::DiskUse;
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{HourPlace, Span, Stream, misspelt};
+use crate::bucket::Bucket;
 use crate::disk::{Base, Checked, marker};
 use crate::index::{Applied, Health};
 use crate::jobs::{JobHandle, NodeEvent, NodeEvents, Stop, Wake};
@@ -57,6 +58,8 @@ pub struct RetentionParts {
     pub is_ready: Box<dyn Fn() -> bool + Send + Sync>,
     pub deletions: Arc<DeletionCounter>,
     pub client: PeerClient,
+    /// The bucket that hours of this archive are sent to.
+    pub bucket: Option<Bucket>,
     pub peers: watch::Receiver<Vec<Peer>>,
     /// By this number this node recognises itself among them.
     pub instance: u64,

@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use reqwest::StatusCode;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -35,9 +34,11 @@ use crate::archive::guards::Guard;
 use crate::archive::hidden_content::NEARBY;
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{FileName, HourPlace, SegmentFile, Span, Stream, Timestamp, parse_file_name};
+use crate::bucket::Bucket;
 use crate::disk::marker;
 use crate::jobs::Stop;
 use crate::replicate::peer::{Peer, PeerClient, PeerError, PeerUrl};
+use crate::replicate::remote::{CopyWorth, PeerRemote, Remote, StoredObjects};
 use crate::sync::crawl::Keeper;
 use crate::wire::{RetentionReport, TombstonePage};
 
@@ -54,6 +55,8 @@ const PAGES: usize = 64;
 #[derive(Clone)]
 pub struct HolderQuery {
     pub client: PeerClient,
+    /// The bucket that hours of this archive are sent to.
+    pub bucket: Option<Bucket>,
     pub peers: watch::Receiver<Vec<Peer>>,
     /// By this number this node recognises itself among them: its own copy is not another one.
     pub instance: u64,
@@ -119,14 +122,20 @@ impl Copies {
 
     /// Those of the hidden files that neither a peer nor the bucket has the bytes of.
     pub async fn hidden_and_held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
-        let names = self.not_in_bucket(place, names).await;
-        self.hidden_and_held_by_no_peer(place, names).await
+        let claims = self.claims_of_all(place, &names, |_, _| true).await;
+        let missing = self.unproven_of(place, names, claims).await;
+        self.hidden_at_no_peer(place, missing).await
     }
 
     /// Those of the hidden files that no peer has the bytes of. A peer does not list what is hidden: it is asked what its
     /// tombstones hide, which only one of our kind can tell.
     pub async fn hidden_and_held_by_no_peer(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
-        let mut missing = self.held_by_no_peer(place, names).await;
+        let missing = self.held_by_no_peer(place, names).await;
+        self.hidden_at_no_peer(place, missing).await
+    }
+
+    async fn hidden_at_no_peer(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
+        let mut missing = names;
         // Not in the head of the loop: the list would be locked until its end, and updates of it would wait.
         let peers = self.asking.peers.borrow().clone();
         for peer in peers {
@@ -222,19 +231,18 @@ impl Copies {
     /// Those of the names that no peer has, in the order in which they were given.
     #[cfg(test)]
     pub async fn held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
-        let names = self.not_in_bucket(place, names).await;
-        self.held_by_no_peer(place, names).await
-    }
-
-    pub(super) async fn held_by_no_peer(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
-        let claims = self.claims(place, &names, |_, _| true).await;
+        let claims = self.claims_of_all(place, &names, |_, _| true).await;
         self.unproven_of(place, names, claims).await
     }
 
-    /// Those of the names that must stay here: no peer has them of which it is certain that it does not let them go because this
-    /// node has them. Such a peer has a higher rank, or is of the fixed part, which knows no such guard.
+    pub(super) async fn held_by_no_peer(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
+        let claims = self.claims_of_peers(place, &names, |_, _| true).await;
+        self.unproven_of(place, names, claims).await
+    }
+
+    /// Those of the names that must stay here: neither the bucket has them, nor a peer of which it is certain that it does not let them go
+    /// because this node has them. Such a peer has a higher rank, or is of the fixed part, which knows no such guard.
     pub async fn left_to_us(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
-        let names = self.not_in_bucket(place, names).await;
         let outranks = |this: &Self, standing: &CopyStanding| match standing {
             CopyStanding::Archive(theirs) => {
                 this.archive.as_ref().is_none_or(|ours| rank(place, theirs) > rank(place, ours))
@@ -242,7 +250,7 @@ impl Copies {
             CopyStanding::Process(theirs) => rank(place, theirs) > rank(place, &this.asking.instance),
             CopyStanding::FixedPart => true,
         };
-        let claims = self.claims(place, &names, outranks).await;
+        let claims = self.claims_of_all(place, &names, outranks).await;
         let is_listed = |name: &String| claims.iter().any(|claim| claim.names.contains_key(name));
         let unlisted: Vec<String> = names.iter().filter(|name| !is_listed(name)).cloned().collect();
         if !unlisted.is_empty() {
@@ -252,25 +260,37 @@ impl Copies {
         self.unproven_of(place, names, claims).await
     }
 
-    /// Those that no object of a bucket holds which was read back, and which the store says is there now.
-    async fn not_in_bucket(&self, place: &HourPlace, mut names: Vec<String>) -> Vec<String> {
-        let Some(absent) = self.asking.keeper.absent_files() else { return names };
+    async fn claims_of_all(
+        &mut self,
+        place: &HourPlace,
+        names: &[String],
+        counts: impl Fn(&Self, &CopyStanding) -> bool,
+    ) -> Vec<HolderClaim> {
+        let of_bucket = self.claim_of_bucket(place, names).await;
+        let of_peers = self.claims_of_peers(place, names, counts).await;
+        of_bucket.into_iter().chain(of_peers).collect()
+    }
+
+    /// What the objects of the bucket that were read back hold of the names.
+    async fn claim_of_bucket(&self, place: &HourPlace, names: &[String]) -> Option<HolderClaim> {
+        let (bucket, absent) = (self.asking.bucket.clone()?, Arc::clone(self.asking.keeper.absent_files()?));
         // Nodes that share a bucket have one age for it: what one of them is about to delete there is no copy for another.
         let (limits, now) = &self.asking.bucket_ages;
         if limits.too_old_in_bucket(place, *now + LEAVES_SOON) {
-            return names;
+            return None;
         }
-        match absent.held(place).await {
-            Ok(held) => names.retain(|name| !held.contains(name)),
-            Err(error) => {
-                tracing::warn!(name: "bucket_copies_not_asked", hour = %place, %error, "the bucket did not say whether it still has what was read back from it; it counts as having nothing");
-            }
-        }
-        names
+        let at = place.clone();
+        let told = |error: &dyn Display| {
+            tracing::warn!(name: "bucket_copies_not_asked", hour = %place, %error, "the bucket did not say whether it still has what was read back from it; it counts as having nothing");
+        };
+        let objects = tokio::task::spawn_blocking(move || absent.read_back(&at)).await.ok()?;
+        let objects = objects.inspect_err(|error| told(error)).ok()?;
+        let claim = claim(&StoredObjects::read_back(bucket, objects), None, place, names).await;
+        claim.inspect_err(|error| told(error)).ok()
     }
 
     /// What those peers that count list of the names.
-    async fn claims(
+    async fn claims_of_peers(
         &mut self,
         place: &HourPlace,
         names: &[String],
@@ -282,25 +302,9 @@ impl Copies {
             let Some(standing) = self.standing(&peer, place).await.filter(|standing| counts(self, standing)) else {
                 continue;
             };
-            let stream = &place.stream;
-            let client = &self.asking.client;
-            let listed = match client.segments(&peer, &stream.channel, &stream.quality, place.hour).await {
-                // What one of our kind lists may lie in a bucket alone, which is counted by itself: its files are asked for as well.
-                Ok(listing) if standing != CopyStanding::FixedPart => {
-                    client.extras(&peer, &place.to_string()).await.map(|here| {
-                        let here: HashSet<Box<str>> = here.names.into_iter().collect();
-                        listing.names.into_iter().filter(|name| here.contains(name)).collect()
-                    })
-                }
-                listing => listing.map(|listing| listing.names),
-            };
-            match listed {
-                Ok(listed) => {
-                    let listed: Vec<Box<str>> = listed;
-                    let held = held_by(&listed, names);
-                    claims.push(HolderClaim { peer, names: held });
-                }
-                Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {}
+            let remote = PeerRemote::new(&self.asking.client, &peer, standing != CopyStanding::FixedPart);
+            match claim(&remote, Some(&peer), place, names).await {
+                Ok(claim) => claims.push(claim),
                 Err(error) => {
                     tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not list an hour; it does not count as a copy");
                     self.silent.insert(peer.url.clone());
@@ -309,6 +313,23 @@ impl Copies {
         }
         claims
     }
+}
+
+/// What a remote says that it holds of the names, and what that is worth.
+pub(super) async fn claim<R: Remote>(
+    remote: &R,
+    peer: Option<&Peer>,
+    place: &HourPlace,
+    names: &[String],
+) -> Result<HolderClaim, R::Error> {
+    let worth = remote.capabilities().copies;
+    let listed = remote.list(place).await?;
+    let held = match worth {
+        CopyWorth::ReadBack => held_by_name(&listed, names),
+        CopyWorth::OnceProven => held_by(&listed, names),
+        CopyWorth::Nothing => HashMap::new(),
+    };
+    Ok(HolderClaim { worth, peer: peer.cloned(), names: held })
 }
 
 /// What a list of an hour has of these names, and under which name: recorders of one source that tells no times name equal content by starts
@@ -333,6 +354,12 @@ fn held_by(listed: &[Box<str>], names: &[String]) -> HashMap<String, String> {
     };
     let held = |name: &String| if exact.contains(name.as_str()) { Some(name.clone()) } else { twin_of(name) };
     names.iter().filter_map(|name| Some((name.clone(), held(name)?))).collect()
+}
+
+/// The same by names alone: what is counted without another look was sent from here or learned here, under the names that it has here.
+fn held_by_name(listed: &[Box<str>], names: &[String]) -> HashMap<String, String> {
+    let listed: HashSet<&str> = listed.iter().map(|name| &**name).collect();
+    names.iter().filter(|name| listed.contains(name.as_str())).map(|name| (name.clone(), name.clone())).collect()
 }
 
 /// Who keeps an hour: the highest of those that hold it. Every node works it out alike, from what stays the same over its restarts
@@ -378,6 +405,7 @@ impl Retention {
     pub(super) fn copies(&self) -> Copies {
         Copies::new(HolderQuery {
             client: self.parts.client.clone(),
+            bucket: self.parts.bucket.clone(),
             peers: self.parts.peers.clone(),
             instance: self.parts.instance,
             copies_at: self.options.copies_at.clone(),

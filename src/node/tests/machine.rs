@@ -150,6 +150,7 @@ impl Machine {
             is_ready: crawl.readiness(),
             deletions: Arc::clone(&deleted),
             client: PeerClient::new(PeerLimits::default(), &tls).unwrap(),
+            bucket: None,
             peers: peers.clone(),
             instance,
             handle: street.runtime.handle().clone(),

@@ -9,12 +9,12 @@ use tokio::task::JoinSet;
 
 use super::budget;
 use super::fetch::is_there;
-use super::publish::{MissingFile, count, gone, index, may_go_on, not_fetched};
+use super::publish::{count, gone, index, may_go_on, not_fetched};
 use super::report::RoundError;
 use super::shared::{PeerJob, Shared};
 use super::targets::{FetchClaim, HourTarget};
 use crate::archive::name::tombstone_of;
-use crate::disk::{Download, DownloadError, Published, Verified};
+use crate::disk::{Download, DownloadError, MissingFile, Published, Verified};
 use crate::replicate::peer::Peer;
 use crate::sync::crawl::CrawlError;
 use crate::wire::bundle::{self, BundlePart};

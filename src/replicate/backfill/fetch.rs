@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::plan::{HourPlan, SkipReason};
 use super::publish;
-use super::publish::{MissingFile, count, gone, index, may_go_on, not_fetched, unless_occupied};
+use super::publish::{count, gone, index, may_go_on, not_fetched, unless_occupied};
 use super::report::RoundError;
 use super::shared::{PeerJob, Shared, now};
 use super::targets::HourTarget;
@@ -23,8 +23,8 @@ use super::tombstone_intake;
 use super::{budget, bundle_fetch};
 use crate::archive::HourPlace;
 use crate::archive::name::tombstone_of;
-use crate::disk::{Dir, Download, Published, Verified};
-use crate::replicate::peer::{DownloadOutcome, Pause, Peer};
+use crate::disk::{Dir, Download, MissingFile, Pause, Published, Verified};
+use crate::replicate::remote::{Given, PeerRemote, Remote, SegmentIntake};
 use crate::sync::crawl::{Allowance, CrawlError};
 
 /// Files whose directory is flushed and that are indexed together.
@@ -152,20 +152,26 @@ async fn missing(
     }
     // Several nodes, or peers, do not ask for the same thing at once.
     files.shuffle(&mut rand::rng());
-    let is_ours = job.followed.status().is_ours == Some(true);
-    if is_ours && files.len() >= bundle_fetch::FEW && busy != WhenBusy::Wait {
+    let is_node = job.followed.status().is_ours == Some(true);
+    let remote = PeerRemote::new(&job.shared.client, job.peer(), is_node);
+    if remote.capabilities().bundles && files.len() >= bundle_fetch::FEW && busy != WhenBusy::Wait {
         files = bundle_fetch::fetch(job, target, files).await?;
     }
-    one_by_one(job, target, files, busy).await
+    one_by_one(job, &Arc::new(remote), target, files, busy).await
 }
 
 /// Fetches files, as many at once as the peer is asked for.
-async fn one_by_one(
+async fn one_by_one<R>(
     job: &mut PeerJob,
+    remote: &Arc<R>,
     target: &Arc<HourTarget>,
     files: Vec<MissingFile>,
     busy: WhenBusy,
-) -> Result<(), RoundError> {
+) -> Result<(), RoundError>
+where
+    R: Remote + Send + 'static,
+    RoundError: From<R::Error>,
+{
     let mut waiting = files.into_iter();
     let mut tasks = JoinSet::new();
     let share = job.shared.share();
@@ -175,10 +181,10 @@ async fn one_by_one(
     loop {
         while ends.is_none() && !target.is_full() && tasks.len() < share * FLUSHING {
             let Some(file) = waiting.next() else { break };
-            let (shared, peer, at) = (Arc::clone(&job.shared), job.peer().clone(), Arc::clone(target));
+            let (shared, from, at) = (Arc::clone(&job.shared), Arc::clone(remote), Arc::clone(target));
             let turns = Arc::clone(&turns);
             tasks.spawn(async move {
-                let fetched = one(&shared, &peer, &at, &file, busy, &turns).await;
+                let fetched = one(&shared, &*from, &at, &file, busy, &turns).await;
                 (file.name, fetched)
             });
         }
@@ -269,14 +275,18 @@ enum Fetched {
     OverBudget,
 }
 
-async fn one(
+async fn one<R>(
     shared: &Arc<Shared>,
-    peer: &Peer,
+    remote: &R,
     target: &Arc<HourTarget>,
     file: &MissingFile,
     busy: WhenBusy,
     turns: &Semaphore,
-) -> Result<Fetched, RoundError> {
+) -> Result<Fetched, RoundError>
+where
+    R: Remote,
+    RoundError: From<R::Error>,
+{
     let turn = turns.acquire().await.map_err(|error| RoundError::Thread(error.to_string()))?;
     if target.is_full() {
         return Ok(Fetched::Nothing);
@@ -300,15 +310,16 @@ async fn one(
         Pause::Ours => claim.hold(),
         Pause::Theirs => claim.touch(),
     };
-    let answer = shared.client.download(peer, &target.place, &file.name, begun, target.room(), touch);
-    let outcome = answer.await?;
+    let mut intake = SegmentIntake::<RoundError, _>::new(begun, target.room(), touch);
+    remote.open(&target.place, std::slice::from_ref(file), &mut intake).await?;
+    let given = intake.given()?;
     // While it is flushed the peer is asked for the next one.
     drop(turn);
     claim.hold();
-    let (download, bytes) = match outcome {
-        DownloadOutcome::Fetched { download, bytes } => (download, bytes),
-        DownloadOutcome::Gone => return Ok(Fetched::Gone),
-        DownloadOutcome::TooLarge => {
+    let (download, bytes) = match given {
+        Given::Whole { download, bytes } => (download, bytes),
+        Given::Gone => return Ok(Fetched::Gone),
+        Given::TooLarge => {
             target.fill_up();
             return Ok(Fetched::OverBudget);
         }
@@ -317,7 +328,8 @@ async fn one(
     if !target.take(bytes) {
         return Ok(Fetched::OverBudget);
     }
-    let (sharing, from, at, called) = (Arc::clone(shared), peer.name.clone(), Arc::clone(target), file.name.clone());
+    let (sharing, at, called) = (Arc::clone(shared), Arc::clone(target), file.name.clone());
+    let from = remote.name().to_owned();
     let publishing = move || {
         let verified = download.verify(&hash).inspect_err(|_| at.give_back(bytes))?;
         let noting = |names: &[&str]| publish::note(&sharing, &from, &at, names);

@@ -11,10 +11,10 @@ use super::fetch::is_there;
 use super::report::RoundError;
 use super::shared::{PeerJob, Shared};
 use super::targets::HourTarget;
+use crate::archive::HourPlace;
 use crate::archive::guards::Guard;
 use crate::archive::origins::GiftedHour;
-use crate::archive::{Hash, HourPlace};
-use crate::disk::{Dir, DiskError, DownloadError, Published, Verified};
+use crate::disk::{Dir, DiskError, DownloadError, MissingFile, Published, Verified};
 use crate::sync::crawl::{CrawlError, Keeper};
 
 pub(super) type PublishOutcome = Result<Published, DownloadError>;
@@ -78,12 +78,6 @@ pub(super) fn note(shared: &Shared, peer: &str, target: &HourTarget, names: &[&s
 
 /// Things of one kind that went wrong and are named in the log, each round; all are counted.
 pub(super) const TOLD: u64 = 20;
-
-#[derive(Debug, Clone)]
-pub(super) struct MissingFile {
-    pub(super) name: Box<str>,
-    pub(super) hash: Hash,
-}
 
 /// Whether an occupied name is taken for the file itself, as it is where nobody looks.
 fn is_believed(keeper: &Keeper, error: &DiskError) -> bool {

@@ -1,9 +1,9 @@
-//! Fetches one file from a peer into a [`Download`].
+//! Fetches one file from a peer.
 //!
 //! 1. The size is bounded by what the peer announces, before anything is read, and again while it arrives; so are the time and the slowness.
 //! 2. A connection that breaks is resumed once, where it broke, if the peer gave the file a strong tag: `If-Range` makes
 //!    sure that the rest is the rest of the same file, or else the whole comes again.
-//! 3. Nothing is published here: the caller calls [`Download::finish`], which compares the hash.
+//! 3. Nothing is published here: whoever takes the file in compares its hash.
 //!
 //! Writing goes to the blocking threads in pieces; the time that our disk and our own limit take does not count against the peer.
 
@@ -18,101 +18,80 @@ use super::client::{Peer, PeerClient, address, error_detail, refused};
 use super::error::{BodyStart, PeerError};
 use super::limits::PeerLimits;
 use crate::archive::HourPlace;
-use crate::disk::{DiskError, Download, NewFile};
+use crate::disk::{DiskError, Intake, MissingFile, NewFile, Pause};
 
 /// What is collected before it is written: few hops to the blocking threads, little memory for each download.
-pub(super) const PIECE_BYTES: usize = 256 << 10;
+pub const PIECE_BYTES: usize = 256 << 10;
 /// A tag longer than this is not repeated to the peer.
 const ETAG_BYTES: usize = 256;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pause {
-    Ours,
-    Theirs,
-}
-
-#[derive(Debug)]
-#[must_use = "a download is published by finishing it"]
-pub enum DownloadOutcome {
-    /// All of it has arrived; its hash is still to be compared, by [`Download::finish`], which blocks.
-    Fetched { download: Box<Download>, bytes: u64 },
-    /// The peer has no such file (404), or has it tombstoned (410).
-    Gone,
-    /// It announces more than was asked for at most; nothing of it was read.
-    TooLarge,
-}
-
 impl PeerClient {
-    /// Fetches a segment or chat batch, unless it announces more than `most` bytes. `progress` is called whenever something has come, with whom
-    /// the next bytes wait for.
-    pub async fn download(
+    /// Fetches a segment or chat batch.
+    pub async fn download<I>(
         &self,
         peer: &Peer,
         place: &HourPlace,
-        name: &str,
-        into: Download,
-        most: u64,
-        progress: impl Fn(Pause) + Send + Sync,
-    ) -> Result<DownloadOutcome, PeerError> {
+        file: &MissingFile,
+        into: &mut I,
+    ) -> Result<(), I::Error>
+    where
+        I: Intake<Error: From<PeerError>>,
+    {
         let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
-        let url = address(peer, &["segments", channel, quality, &place.hour.to_string(), name])?;
+        let path = ["segments", channel, quality, &place.hour.to_string(), &file.name];
+        let url = address(peer, &path)?;
         let after = self.limits().file_time;
-        match timeout(after, self.fetch(&url, PieceWriter::new(into), most, &progress)).await {
+        match timeout(after, self.fetch(&url, file, into)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(PeerError::TimedOut { url: url.into(), what: "did not finish the file", after }),
+            Err(_) => Err(PeerError::TimedOut { url: url.into(), what: "did not finish the file", after }.into()),
         }
     }
 
-    async fn fetch(
-        &self,
-        url: &Url,
-        mut writer: PieceWriter,
-        most: u64,
-        progress: &(impl Fn(Pause) + Sync),
-    ) -> Result<DownloadOutcome, PeerError> {
+    async fn fetch<I>(&self, url: &Url, file: &MissingFile, into: &mut I) -> Result<(), I::Error>
+    where
+        I: Intake<Error: From<PeerError>>,
+    {
         let text = url.to_string();
         let mut resume: Option<Resume> = None;
-        if writer.held > 0 {
-            writer = writer.restarted().await?;
-        }
         loop {
             let mut response = self.ask(url, &headers(resume.as_ref())).await?;
-            match (response.status(), &resume) {
-                (StatusCode::OK, None) => {}
-                (StatusCode::OK, Some(_)) => writer = writer.restarted().await?,
-                (StatusCode::PARTIAL_CONTENT, Some(wanted)) => wanted.check(&text, &response)?,
+            let held = match (response.status(), &resume) {
+                (StatusCode::OK, _) => 0,
+                (StatusCode::PARTIAL_CONTENT, Some(wanted)) => {
+                    wanted.check(&text, &response)?;
+                    wanted.from
+                }
                 (StatusCode::NOT_FOUND | StatusCode::GONE, _) => {
                     // Read to its end, so that the connection can be kept.
                     error_detail(&mut response).await;
-                    return Ok(DownloadOutcome::Gone);
+                    into.gone(file);
+                    return Ok(());
                 }
-                _ => return Err(refused(&text, response).await),
+                _ => return Err(refused(&text, response).await.into()),
+            };
+            let total = announced(&text, &response, held, self.limits())?;
+            if total.is_some_and(|total| !into.has_room_for(total)) {
+                return Ok(());
             }
-            let total = announced(&text, &response, writer.held, self.limits())?;
-            if total.is_some_and(|total| total > most) {
-                return Ok(DownloadOutcome::TooLarge);
+            if held == 0 {
+                into.begin(file).await?;
             }
             let etag = strong_etag(&response);
-            let (streamed, broken) = stream(&text, response, writer, self.limits(), progress).await?;
-            writer = streamed.flushed().await?;
+            let (held, broken) = stream(&text, response, held, self.limits(), into).await?;
             match (broken, etag) {
                 (None, _) => match total {
-                    Some(total) if total != writer.held => {
-                        let problem = format!("{} bytes instead of the {total} it announced", writer.held);
-                        return Err(body_error(&text, BodyProblem::Unexpected(problem), BodyStart::default()));
+                    Some(total) if total != held => {
+                        let problem = format!("{held} bytes instead of the {total} it announced");
+                        let problem = BodyProblem::Unexpected(problem);
+                        return Err(body_error(&text, problem, BodyStart::default()).into());
                     }
-                    _ => {
-                        return Ok(DownloadOutcome::Fetched {
-                            download: Box::new(writer.download),
-                            bytes: writer.received,
-                        });
-                    }
+                    _ => return into.end(file).await,
                 },
-                (Some(error), Some(etag)) if resume.is_none() && writer.held > 0 => {
+                (Some(error), Some(etag)) if resume.is_none() && held > 0 => {
                     tracing::debug!(name: "download_resumed", url = text, %error, "going on where the connection broke");
-                    resume = Some(Resume { from: writer.held, etag, total });
+                    resume = Some(Resume { from: held, etag, total });
                 }
-                (Some(error), _) => return Err(error),
+                (Some(error), _) => return Err(error.into()),
             }
         }
     }
@@ -193,34 +172,39 @@ fn too_large(url: &str, limits: &PeerLimits) -> PeerError {
     PeerError::TooLarge { url: url.to_owned(), what: "bytes for one file", limit: limits.file_bytes }
 }
 
-/// Takes a body. A connection that breaks is returned with what has arrived until then; other errors end it all.
-async fn stream(
+/// Takes a body, of which so many bytes are held, and says how many are then. A connection that breaks is returned with them; other errors end
+/// it all.
+async fn stream<I>(
     url: &str,
     mut response: Response,
-    mut writer: PieceWriter,
+    mut held: u64,
     limits: &PeerLimits,
-    progress: &(impl Fn(Pause) + Sync),
-) -> Result<(PieceWriter, Option<PeerError>), PeerError> {
-    let mut pace = DownloadPace { since: Instant::now(), bytes: 0 };
+    into: &mut I,
+) -> Result<(u64, Option<PeerError>), I::Error>
+where
+    I: Intake<Error: From<PeerError>>,
+{
+    let mut pace = DownloadPace::begin();
     loop {
-        let bytes = match chunk(url, &mut response, limits, writer.held).await {
+        let bytes = match chunk(url, &mut response, limits, held).await {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok((writer, None)),
-            Err(broken @ PeerError::Broken { .. }) => return Ok((writer, Some(broken))),
-            Err(other) => return Err(other),
+            Ok(None) => return Ok((held, None)),
+            Err(broken @ PeerError::Broken { .. }) => return Ok((held, Some(broken))),
+            Err(other) => return Err(other.into()),
         };
-        if writer.held.saturating_add(bytes.len() as u64) > limits.file_bytes {
-            return Err(too_large(url, limits));
+        let length = bytes.len() as u64;
+        if held.saturating_add(length) > limits.file_bytes {
+            return Err(too_large(url, limits).into());
         }
-        pace.count(url, bytes.len() as u64, limits)?;
-        progress(Pause::Ours);
-        let slowed = Instant::now();
+        pace.count(url, length, limits)?;
+        into.waits_for(Pause::Ours);
+        let ours = Instant::now();
         limits.throttle.wait(bytes.len()).await;
-        progress(Pause::Theirs);
-        pace.since += slowed.elapsed();
-        let ours;
-        (writer, ours) = writer.taken(&bytes).await?;
-        pace.since += ours;
+        into.waits_for(Pause::Theirs);
+        held += length;
+        into.came(length);
+        into.write(&bytes).await?;
+        pace.rest(ours.elapsed());
     }
 }
 
@@ -250,73 +234,6 @@ impl DownloadPace {
         }
         *self = Self { since: Instant::now(), bytes: 0 };
         Ok(())
-    }
-}
-
-/// Collects what arrives and has it written in pieces.
-struct PieceWriter {
-    download: Download,
-    piece: Vec<u8>,
-    /// Bytes of the file that we have, written or in the piece.
-    held: u64,
-    /// Bytes that came over the wire, what was begun again included.
-    received: u64,
-}
-
-impl PieceWriter {
-    fn new(download: Download) -> Self {
-        let held = download.bytes();
-        Self { download, piece: Vec::new(), held, received: 0 }
-    }
-
-    /// Takes what has arrived, and returns how long our disk took.
-    async fn taken(mut self, mut bytes: &[u8]) -> Result<(Self, Duration), PeerError> {
-        let mut ours = Duration::ZERO;
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(PIECE_BYTES - self.piece.len()));
-            self.piece.extend_from_slice(now);
-            self.held += now.len() as u64;
-            self.received += now.len() as u64;
-            bytes = later;
-            if self.piece.len() == PIECE_BYTES {
-                let began = Instant::now();
-                self = self.flushed().await?;
-                ours += began.elapsed();
-            }
-        }
-        Ok((self, ours))
-    }
-
-    async fn flushed(self) -> Result<Self, PeerError> {
-        if self.piece.is_empty() {
-            return Ok(self);
-        }
-        self.blocking(|writer| {
-            let written = writer.download.write(&writer.piece);
-            writer.piece.clear();
-            written
-        })
-        .await
-    }
-
-    async fn restarted(mut self) -> Result<Self, PeerError> {
-        self.piece.clear();
-        self.held = 0;
-        self.blocking(|writer| writer.download.restart()).await
-    }
-
-    async fn blocking(
-        mut self,
-        work: impl FnOnce(&mut Self) -> crate::disk::Result<()> + Send + 'static,
-    ) -> Result<Self, PeerError> {
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work(&mut self);
-            (self, done)
-        });
-        // It fails only when the runtime is shutting down, or after a panic, which is reported where it happens.
-        let (writer, outcome) = done.await.map_err(|_| PeerError::Stopping)?;
-        outcome?;
-        Ok(writer)
     }
 }
 

@@ -24,7 +24,7 @@ mod url;
 
 pub use client::{Listing, Peer, PeerClient};
 pub use dates::Dates;
-pub use download::{DownloadOutcome, Pause};
+pub use download::PIECE_BYTES;
 pub use error::{PeerError, unless_no_channel};
 pub use limits::{PeerLimits, Throttle};
 pub use list_cache::{HourListing, ListRead};

@@ -1,11 +1,11 @@
 //! Files that the archive lists and that do not lie in it: whoever can bring them here opens them.
 
-use std::collections::HashSet;
 use std::fs::File;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::archive::{Hash, HourPlace, ManifestFile};
+use crate::archive::{Hash, HourPlace, ManifestFile, PackedHour};
 
 /// Why a file that an object holds cannot be read now.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,8 +41,8 @@ pub trait AbsentFiles: Send + Sync {
     /// Why a file could not be brought here when it was last asked for, without asking. May look at the disk.
     fn failure(&self, place: &HourPlace, name: &str) -> Option<AbsentError>;
 
-    /// The names of what objects of the hour hold that were read back and are still there, as the store says now.
-    fn held<'f>(&'f self, place: &'f HourPlace) -> BoxFuture<'f, Result<HashSet<String>, AbsentError>>;
+    /// Objects of the hour that were read back, by what is noted here. Whether they are still there is not asked. May look at the disk.
+    fn read_back(&self, place: &HourPlace) -> Result<Vec<Arc<PackedHour>>, AbsentError>;
 
     /// Lets go of what is kept here of these files, which are not to be anywhere any more. May block.
     fn forget(&self, files: &[ManifestFile]);

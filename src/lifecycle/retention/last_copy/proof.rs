@@ -10,6 +10,7 @@ use super::Copies;
 use crate::archive::HourPlace;
 use crate::archive::guards::Guard;
 use crate::replicate::peer::{Peer, ProbeAnswer};
+use crate::replicate::remote::CopyWorth;
 
 /// Files of an hour that a peer is asked for, before its list counts.
 const SAMPLED: usize = 4;
@@ -29,25 +30,35 @@ impl SampleBudget {
     }
 }
 
-pub(super) struct HolderClaim {
-    pub(super) peer: Peer,
+/// What a remote says that it holds.
+pub(in crate::lifecycle::retention) struct HolderClaim {
+    pub(super) worth: CopyWorth,
+    /// Whom a probe and a sample can be asked of.
+    pub(super) peer: Option<Peer>,
     /// What it has of the names that were asked about, and the name under which it has each.
-    pub(super) names: HashMap<String, String>,
+    pub(in crate::lifecycle::retention) names: HashMap<String, String>,
 }
 
 impl Copies {
     /// Those of the names that no claim is about which holds when it is looked into. Claims are looked into one after another until
     /// everything was found.
-    pub(super) async fn unproven_of(
+    pub(in crate::lifecycle::retention) async fn unproven_of(
         &mut self,
         place: &HourPlace,
         names: Vec<String>,
         claims: Vec<HolderClaim>,
     ) -> Vec<String> {
         let mut missing = names;
-        for HolderClaim { peer, names: listed } in claims {
+        for HolderClaim { worth, peer, names: listed } in claims {
             let wanted: Vec<&String> = missing.iter().filter_map(|name| listed.get(name)).collect();
-            if !wanted.is_empty() && self.holds(&peer, place, &wanted).await {
+            let holds = match (worth, &peer) {
+                _ if wanted.is_empty() => false,
+                (CopyWorth::ReadBack, _) => true,
+                (CopyWorth::OnceProven, Some(peer)) => self.holds(peer, place, &wanted).await,
+                // Nobody can be looked into.
+                (CopyWorth::OnceProven, None) | (CopyWorth::Nothing, _) => false,
+            };
+            if holds {
                 missing.retain(|name| !listed.contains_key(name));
             }
         }

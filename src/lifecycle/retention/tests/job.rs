@@ -46,6 +46,7 @@ fn retention_beside(tree: &std::path::Path, peer: Option<&Peer>, events: NodeEve
         is_ready: Box::new(|| false),
         deletions: Arc::new(DeletionCounter::register(&Registry::new()).unwrap()),
         client: PeerClient::new(peer::PeerLimits::default(), &crate::net::tls::trusting_nobody().unwrap()).unwrap(),
+        bucket: None,
         peers: watch::channel(peer.into_iter().cloned().collect()).1,
         instance: 1,
         handle: Handle::current(),

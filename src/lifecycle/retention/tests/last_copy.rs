@@ -11,10 +11,12 @@ use tokio::sync::{Notify, watch};
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{HourPlace, Timestamp};
 use crate::disk::{ArchiveId, Base, BaseGuard, BaseIdentity, marker};
+use crate::disk::{Intake, MissingFile};
 use crate::index::{Index, IndexOptions};
-use crate::lifecycle::retention::last_copy::rank;
+use crate::lifecycle::retention::last_copy::{claim, rank};
 use crate::lifecycle::retention::{Copies, HolderQuery, Steady};
 use crate::replicate::peer::{Peer, PeerClient, PeerLimits, PeerUrl};
+use crate::replicate::remote::{Capabilities, CopyWorth, Remote};
 use crate::sync::crawl::Keeper;
 
 /// Longer than anything here takes, unless it hangs.
@@ -76,6 +78,7 @@ impl Archive {
         let (copies_at, steady, keeper) = (names(named), self.steady.clone(), Arc::clone(&self.keeper));
         Copies::new(HolderQuery {
             client,
+            bucket: None,
             peers,
             instance: OWN,
             copies_at,
@@ -223,6 +226,55 @@ async fn equal_content_under_another_start_nearby_is_a_copy_if_its_bytes_come() 
     }
     let other = lists(format!("00:00.4-2.0-partial-{HASH}.ts"), true).await;
     assert!(!archive.may_go(vec![other], &["other"]).await);
+}
+
+/// Lists this, whatever it is asked for.
+struct Lists(CopyWorth, String);
+
+impl Remote for Lists {
+    type Error = std::io::Error;
+
+    fn name(&self) -> &'static str {
+        "lists"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { copies: self.0, bundles: false }
+    }
+
+    async fn list(&self, _: &HourPlace) -> Result<Vec<Box<str>>, std::io::Error> {
+        Ok(vec![self.1.as_str().into()])
+    }
+
+    async fn open<I>(&self, _: &HourPlace, files: &[MissingFile], into: &mut I) -> Result<(), I::Error>
+    where
+        I: Intake<Error: From<std::io::Error>>,
+    {
+        for file in files {
+            into.gone(file);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_worth_what_its_remote_says_and_nothing_where_nobody_can_be_looked_into() {
+    let archive = Archive::new();
+    let mut copies = archive.copies(watch::channel(Vec::new()).1, &[]);
+    let twin = format!("00:00.4-2.0-full-{HASH}.ts");
+    for (worth, listed, is_held, is_copy) in [
+        (CopyWorth::ReadBack, OURS, true, true),
+        // What is read back from a bucket was sent from here, under the same name.
+        (CopyWorth::ReadBack, &twin, false, false),
+        (CopyWorth::OnceProven, OURS, true, false),
+        (CopyWorth::OnceProven, &twin, true, false),
+        (CopyWorth::Nothing, OURS, false, false),
+    ] {
+        let claimed = claim(&Lists(worth, listed.to_owned()), None, &place(), &names(&[OURS])).await.unwrap();
+        assert_eq!(claimed.names.contains_key(OURS), is_held, "{worth:?} {listed}");
+        let missing = copies.unproven_of(&place(), names(&[OURS]), vec![claimed]).await;
+        assert_eq!(missing.is_empty(), is_copy, "{worth:?} {listed}");
+    }
 }
 
 #[tokio::test]

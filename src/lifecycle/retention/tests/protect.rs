@@ -124,6 +124,7 @@ impl Archive {
             is_ready,
             deletions: Arc::new(DeletionCounter::register(&Registry::new()).unwrap()),
             client: PeerClient::new(peer::PeerLimits::default(), &crate::net::tls::trusting_nobody().unwrap()).unwrap(),
+            bucket: None,
             peers: watch::channel(self.peers.clone()).1,
             instance: 1,
             handle: Handle::current(),

@@ -10,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::server::{PeerServer, ServerAction, client, endless, hour, ok, place, quality, with};
 use crate::archive::{FileName, Hash, HourPlace, Stream, parse_file_name};
-use crate::disk::{Base, Download, DownloadError, Published};
-use crate::replicate::peer::{DownloadOutcome, PeerError, ProbeAnswer};
+use crate::disk::{Base, Download, DownloadError, MissingFile, Published};
+use crate::replicate::peer::{Peer, PeerClient, PeerError, ProbeAnswer};
+use crate::replicate::remote::{Given, SegmentIntake};
 
 fn hash_of(bytes: &[u8]) -> Hash {
     Hash(Sha256::digest(bytes).into())
@@ -19,6 +20,21 @@ fn hash_of(bytes: &[u8]) -> Hash {
 
 fn name_of(bytes: &[u8]) -> String {
     format!("45:51.608000-2.0-full-{}.ts", hash_of(bytes))
+}
+
+async fn downloaded(
+    client: &PeerClient,
+    peer: &Peer,
+    place: &HourPlace,
+    name: &str,
+    into: Download,
+    most: u64,
+) -> Result<Given, PeerError> {
+    // What its content has to be is looked at when it is finished.
+    let file = MissingFile { name: name.into(), hash: hash_of(&[]) };
+    let mut intake = SegmentIntake::<PeerError, _>::new(into, most, |_| ());
+    client.download(peer, place, &file, &mut intake).await?;
+    intake.given()
 }
 
 struct Archive {
@@ -38,8 +54,8 @@ impl Archive {
         Download::begin(self.base.make_hour_dir(&place())?, name)
     }
 
-    async fn fetch(&self, server: &PeerServer, name: &str) -> Result<DownloadOutcome, PeerError> {
-        client().download(&server.peer, &place(), name, self.begin(name).unwrap(), u64::MAX, |_| ()).await
+    async fn fetch(&self, server: &PeerServer, name: &str) -> Result<Given, PeerError> {
+        downloaded(&client(), &server.peer, &place(), name, self.begin(name).unwrap(), u64::MAX).await
     }
 
     /// Every file, relative to the temporary directory around the base.
@@ -65,9 +81,9 @@ impl Archive {
 async fn published(archive: &Archive, server: &PeerServer, content: &[u8]) -> Result<u64, String> {
     let name = name_of(content);
     match archive.fetch(server, &name).await.map_err(|error| error.to_string())? {
-        DownloadOutcome::Gone => Err("gone".to_owned()),
-        DownloadOutcome::TooLarge => Err("too large".to_owned()),
-        DownloadOutcome::Fetched { download, bytes } => {
+        Given::Gone => Err("gone".to_owned()),
+        Given::TooLarge => Err("too large".to_owned()),
+        Given::Whole { download, bytes } => {
             let done = download.finish(&hash_of(content)).map_err(|error| error.to_string())?;
             assert_eq!(done, Published::New);
             let path = PathBuf::from(format!("base/c/q/2019-11-13T02/{name}"));
@@ -93,7 +109,7 @@ async fn what_is_gone_is_an_outcome() {
     for status in ["404 Not Found", "410 Gone"] {
         let archive = Archive::new();
         let server = PeerServer::doing(vec![with(status, "", "no")]).await;
-        assert!(matches!(archive.fetch(&server, &name_of(b"x")).await, Ok(DownloadOutcome::Gone)));
+        assert!(matches!(archive.fetch(&server, &name_of(b"x")).await, Ok(Given::Gone)));
         assert!(archive.files().is_empty());
     }
 }
@@ -273,9 +289,9 @@ async fn what_announces_more_than_there_is_room_for_is_not_read() {
     let (archive, name) = (Archive::new(), name_of(&content));
     for (most, fits) in [(499_999, false), (500_000, true)] {
         let into = archive.begin(&name).unwrap();
-        let outcome = client().download(&server.peer, &place(), &name, into, most, |_| ()).await.unwrap();
-        assert_eq!(matches!(outcome, DownloadOutcome::Fetched { .. }), fits);
-        assert_eq!(matches!(outcome, DownloadOutcome::TooLarge), !fits);
+        let outcome = downloaded(&client(), &server.peer, &place(), &name, into, most).await.unwrap();
+        assert_eq!(matches!(outcome, Given::Whole { .. }), fits);
+        assert_eq!(matches!(outcome, Given::TooLarge), !fits);
     }
 }
 
@@ -293,7 +309,7 @@ async fn a_full_disk_is_our_own_trouble() {
     let base = Base::open(small.path()).unwrap();
     let name = name_of(&content);
     let into = Download::begin(base.dir(Path::new("")).unwrap().unwrap(), &name).unwrap();
-    let outcome = client().download(&server.peer, &place(), &name, into, u64::MAX, |_| ()).await;
+    let outcome = downloaded(&client(), &server.peer, &place(), &name, into, u64::MAX).await;
     let left = fs::read_dir(small.path()).unwrap().count();
     drop(base);
     assert!(std::process::Command::new("umount").arg(small.path()).status().unwrap().success());
@@ -352,8 +368,8 @@ proptest! {
                 for name in &listing.names {
                     let Ok(into) = Download::begin(std::sync::Arc::clone(&dir), name) else { continue };
                     let FileName::Understood(key) = parse_file_name(name) else { panic!("{name}") };
-                    let fetched = client.download(&server.peer, &place, name, into, u64::MAX, |_| ()).await;
-                    if let DownloadOutcome::Fetched { download, .. } = fetched.unwrap() && download.finish(&key.hash).is_ok() {
+                    let fetched = downloaded(&client, &server.peer, &place, name, into, u64::MAX).await;
+                    if let Given::Whole { download, .. } = fetched.unwrap() && download.finish(&key.hash).is_ok() {
                         let path = Path::new("base").join(place.path()).join(&**name);
                         assert_eq!(hash_of(&fs::read(archive.temp.path().join(&path)).unwrap()), key.hash);
                         expected.push(path);
