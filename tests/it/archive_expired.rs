@@ -407,3 +407,20 @@ fn what_leaves_the_bucket_within_a_day_is_no_copy_of_what_lies_here() {
     assert_eq!(local("90days").code, 0);
     assert_eq!((archive.all_hours().len(), stored(&store).len()), (4, 7));
 }
+
+#[test]
+fn settings_of_another_bucket_delete_nothing_there_and_hold_up_nothing_here() {
+    let story = Story::begin();
+    let Story { store, archive, .. } = &story;
+    for ago in [30, 31] {
+        fill(archive, &place(ago));
+    }
+    let local = format!("{MAX_AGE}[retention]\nmax_age = \"26h\"\n");
+    name_bucket(archive, &store.url(), "elsewhere", (KEY, SECRET), &local);
+    let plan = retention(archive, &["plan"]);
+    assert!(plan.out.contains("2 of 6 hours would go") && plan.out.contains("settings name"), "{plan:?}");
+    let told = run(archive);
+    assert!(told.code == 1 && told.out.contains("settings name"), "{told:?}");
+    assert!([30, 31].iter().all(|ago| !archive.at(&place(*ago)).exists()), "{told:?}");
+    assert_eq!((stored(store).len(), story.listed(21).len()), (7, 4));
+}

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::apply::{Deleted, delete_segments};
+use super::bucket_schedule::BucketSchedule;
 use super::identity::Steady;
 use super::journal::JournalStep;
 use super::last_copy::Copies;
@@ -271,8 +272,17 @@ impl Retention {
             }
             return Ok(());
         }
-        let in_bucket = self.bucket_schedule(&journal, &self.options.limits)?;
-        self.release(&journal, &schedule, &in_bucket)?;
+        // What is wrong with the bucket holds up nothing here; what was begun there is neither gone on with nor released.
+        let in_bucket = match self.bucket_schedule(&journal, &self.options.limits) {
+            Ok(in_bucket) => in_bucket,
+            Err(error) => {
+                report.error = Some(error.to_string());
+                BucketSchedule::default()
+            }
+        };
+        if report.error.is_none() {
+            self.release(&journal, &schedule, &in_bucket)?;
+        }
         if let Some(first) = schedule.going.first() {
             self.meet(&first.stored.place.stream, stop)?;
         }

@@ -1,5 +1,6 @@
 //! What goes, from what the index and the journal know. Changes nothing.
 
+use super::bucket_schedule::BucketSchedule;
 use super::journal::{Journal, JournalEntry, JournalStep};
 use super::retired_hours::peek;
 use super::schedule::{Answered, EarlierDecision, Schedule, Stored, schedule};
@@ -26,8 +27,11 @@ impl Retention {
         let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
         let free = self.free();
         let schedule = self.schedule(&journal, limits, free)?;
-        let blocked = self.may_delete().err().map(|error| error.to_string());
-        let in_bucket = self.bucket_schedule(&journal, limits)?;
+        let (in_bucket, unknown) = match self.bucket_schedule(&journal, limits) {
+            Ok(in_bucket) => (in_bucket, None),
+            Err(error) => (BucketSchedule::default(), Some(error)),
+        };
+        let blocked = self.may_delete().err().or(unknown).map(|error| error.to_string());
         let doubt = self.doubt(&schedule, &Answered::default());
         let (asks, doubt) = doubt.or_else(|| self.bucket_doubts(&in_bucket).into_iter().next()).unzip();
         let (other_limits, bucket) = (limits != own, self.bucket_plan(&in_bucket)?);
