@@ -6,7 +6,7 @@ use hyper::Method;
 
 use crate::archive_tier::{HOURS, PATIENCE, archive, ask, node, objects, seal_all, sent, with_bucket};
 use crate::support::object_store::{LineFault, TestStore};
-use crate::support::{Kind, TestArchive, eventually, gapless};
+use crate::support::{Kind, TestArchive, TestNode, eventually, gapless};
 
 /// Hours in a bucket: one with a second object, and one with a tombstone that came later.
 fn uploaded(store: &TestStore) -> TestArchive {
@@ -87,9 +87,9 @@ fn a_node_learns_of_hours_of_others_and_only_of_channels_that_it_fetches() {
     let other = TestArchive::empty();
     with_bucket(&other, &store);
     let running = node(&other).start();
-    let hours = |node: &crate::support::TestNode| node.get("/api/v1/archive").json()["archived"]["hours"].clone();
+    let hours = |node: &TestNode| node.get("/api/v1/archive").json()["archived"]["hours"].clone();
     eventually(PATIENCE, || hours(&running) == 2);
-    let listing = |node: &crate::support::TestNode| node.get(&format!("/files/{}", HOURS[0])).text().to_owned();
+    let listing = |node: &TestNode| node.get(&format!("/files/{}", HOURS[0])).text().to_owned();
     assert_eq!(running.get("/files").json(), serde_json::json!(["c"]));
     eventually(PATIENCE, || listing(&running).matches("-full-").count() == 4);
     // What comes into the bucket later is learned as well.
@@ -108,6 +108,37 @@ fn a_node_learns_of_hours_of_others_and_only_of_channels_that_it_fetches() {
         assert_eq!(hours(&plain), 0, "{key}");
         plain.terminate();
     }
+}
+
+#[test]
+fn what_the_bucket_holds_is_fetched_from_no_peer_and_the_rest_is() {
+    let (store, one) = (TestStore::start(), archive());
+    let (plain, other) = (TestArchive::empty(), TestArchive::empty());
+    for (path, content) in crate::archive_tier::files(&one) {
+        plain.raw(&path, &content);
+    }
+    with_bucket(&one, &store);
+    seal_all(&one);
+    ask(&one, &["run"]).json(0);
+    with_bucket(&other, &store);
+    assert_eq!(gapless(other.path(), &["rebuild", "--from-archive"]).code, 0);
+    let late = plain.segment(HOURS[0], "40:00", 1.0, Kind::Full);
+    let peer = TestNode::plan(&plain).start();
+    peer.wait_ready();
+    let address = format!("peer=http://{}", peer.address);
+    let round = ["--json", "backfill", "--once", "--recent-cutoff", "0s", "--peer", &address];
+    store.requests();
+    let done = gapless(other.path(), &round).json(0);
+    assert_eq!(done["fetched"], 1, "{done}");
+    let here = HOURS.map(|hour| other.listing(hour, false));
+    assert_eq!(here, [vec![late.rsplit('/').next().unwrap().to_owned()], Vec::new()]);
+    assert!(store.requests().is_empty(), "it is known what the bucket holds");
+    // Without the bucket all of it comes from the peer.
+    let alone = TestArchive::empty();
+    let all = gapless(alone.path(), &round).json(0);
+    assert_eq!(all["fetched"], 9, "{all}");
+    peer.check();
+    peer.terminate();
 }
 
 #[test]
