@@ -404,6 +404,11 @@ fn what_leaves_the_bucket_within_a_day_is_no_copy_of_what_lies_here() {
     let kept = local("40h");
     assert!(kept.code == 1 && kept.out.contains("12 segments stay as the last copies"), "{kept:?}");
     assert_eq!(archive.all_hours().len(), 7);
+    // Nor does it leave this disk because it is still there.
+    bucket_settings(&archive, &store, MAX_AGE);
+    let dropped = |hour: &str| ask(&archive, &["drop", hour]).json(0)["summary"]["done"].clone();
+    assert_eq!((dropped(&place(20)), dropped(&place(3))), (0.into(), 1.into()));
+    ask(&archive, &["restore", &place(3)]).json(0);
     assert_eq!(local("90days").code, 0);
     assert_eq!((archive.all_hours().len(), stored(&store).len()), (4, 7));
 }
@@ -423,4 +428,35 @@ fn settings_of_another_bucket_delete_nothing_there_and_hold_up_nothing_here() {
     assert!(told.code == 1 && told.out.contains("settings name"), "{told:?}");
     assert!([30, 31].iter().all(|ago| !archive.at(&place(*ago)).exists()), "{told:?}");
     assert_eq!((stored(store).len(), story.listed(21).len()), (7, 4));
+}
+
+#[test]
+fn whoever_may_write_to_the_bucket_hides_nothing_that_lies_here() {
+    let story = Story::begin();
+    let Story { store, archive, .. } = &story;
+    assert_eq!(ask(archive, &["restore", &place(20)]).json(0)["summary"]["done"], 1);
+    let foreign = TestArchive::empty();
+    bucket_settings(&foreign, store, "");
+    fs::create_dir_all(foreign.at(&place(20))).unwrap();
+    for name in archive.listing(&place(20), false) {
+        foreign.tombstone(&format!("{}/{name}", place(20)));
+    }
+    assert_eq!(upload(&foreign)["summary"]["done"], 1);
+    assert_eq!(run(archive).code, 0);
+    assert_eq!(stored(store), places(&YOUNG));
+    assert_eq!((story.listed(20).len(), archive.listing(&place(20), true).len()), (4, 4), "no tombstone came");
+}
+
+#[test]
+fn a_file_here_that_is_not_what_it_is_called_after_is_no_copy() {
+    let story = Story::begin();
+    let Story { store, archive, .. } = &story;
+    bucket_settings(archive, store, &format!("{MAX_AGE}[retention]\nkeep_last_copy = true\n"));
+    ask(archive, &["restore", "chan"]).json(0);
+    let broken = format!("{}/{}", place(20), story.listed(20)[0]);
+    fs::write(archive.at(&broken), b"x").unwrap();
+    let kept = run(archive);
+    assert!(kept.code == 1 && kept.out.contains("1 segments stay as the last copies"), "{kept:?}");
+    assert!(kept.out.contains(&broken), "{kept:?}");
+    assert_eq!(stored(store), places(&[YOUNG.as_slice(), &[20]].concat()));
 }

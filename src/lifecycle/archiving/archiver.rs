@@ -98,6 +98,10 @@ pub enum ArchiveError {
         "the object {0} is damaged and lies in the bucket all the same, and what it held is hidden by now; `gapless archive verify` looks at it again, or delete it by hand"
     )]
     LostHolds(ObjectName),
+    #[error(
+        "less of this hour lies here than when it was weighed, so nothing of it is deleted in the bucket; the next run weighs it again"
+    )]
+    LessHere,
     #[error(transparent)]
     OwnBucket(#[from] OwnBucketError),
     #[error(
@@ -155,6 +159,7 @@ impl ArchiveError {
             | Self::StillNeeded { .. }
             | Self::Unread
             | Self::LostHolds(_)
+            | Self::LessHere
             | Self::TooMany(_)
             | Self::AskedFor(..)
             | Self::MayNotAsk(_) => true,
@@ -259,8 +264,12 @@ impl Archiver {
     }
 
     fn waiting(&self, place: &HourPlace) -> CopyState {
-        let now = Timestamp::from(SystemTime::now());
-        if self.ages.too_old_in_bucket(place, now) { CopyState::TooOld } else { CopyState::Waiting }
+        if self.is_too_old(place) { CopyState::TooOld } else { CopyState::Waiting }
+    }
+
+    /// Whether an hour is older than the bucket keeps any.
+    pub(super) fn is_too_old(&self, place: &HourPlace) -> bool {
+        self.ages.too_old_in_bucket(place, Timestamp::from(SystemTime::now()))
     }
 
     /// Brings an hour into the bucket, and reads it back.

@@ -3,17 +3,24 @@
 //! 1. The bucket is asked first which objects the hour has, so that those of other nodes go as well. Only what was known when the hour was
 //!    looked at is deleted: what came since waits for the next time.
 //! 2. Tombstones that only objects know are put into the hour's directory before one of them goes: what is hidden stays hidden, here and for who asks.
+//!    But none that would hide what lies here in sight: whoever may write to the bucket hides nothing of this disk.
 //! 3. Objects with files in them go first, those that only hide something last.
 //! 4. An object is forgotten here when the store has said that it is gone.
+//! 5. Right before, the directory is looked at again: if less of the hour lies here than when it was weighed, it waits for the next time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+
+use sha2::{Digest as _, Sha256};
 
 use super::archiver::{ArchiveError, ArchiveWatch, Archiver};
 use super::own_bucket::{claim, is_noted};
 use crate::archive::name::{is_tombstone, may_be_hidden, stem};
 use crate::archive::{FileName, Hash, HourManifest, HourPlace, ManifestFile, ObjectName, parse_file_name};
-use crate::disk::{Base, BucketManifests, DiskError, DownloadError, Scan, atomic, write_tombstone};
+use crate::bucket::BucketError;
+use crate::disk::{Base, BucketManifests, DiskError, DownloadError, Scan, WholeFile, atomic, write_tombstone};
 use crate::sync::crawl::CrawlError;
 
 /// What is noted of an hour in the bucket, and what of it lies here.
@@ -53,31 +60,53 @@ impl OldHour {
         each.fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.size))
     }
 
-    fn tombstones(&self) -> BTreeSet<&str> {
+    fn objects_and_lost(&self) -> impl Iterator<Item = &HourManifest> {
         let lost = self.lost.iter().filter_map(|(_, object)| object.as_ref());
-        let known = self.objects.iter().map(|(_, object)| object).chain(lost);
-        known.flat_map(HourManifest::tombstones).map(AsRef::as_ref).collect()
+        self.objects.iter().map(|(_, object)| object).chain(lost)
     }
 
-    fn hidden(&self) -> HashSet<&str> {
-        let here = self.here.iter().map(String::as_str).filter(|name| is_tombstone(name));
-        self.tombstones().into_iter().chain(here).map(stem).collect()
+    /// Stems of what tombstones hide that lie here.
+    fn hidden_here(&self) -> HashSet<&str> {
+        self.here.iter().map(String::as_str).filter(|name| is_tombstone(name)).map(stem).collect()
     }
 
-    /// Files in sight that lie in objects and not here: who lists the hour sees these no more when the objects are gone.
-    pub fn only_there(&self) -> Vec<String> {
-        let hidden = self.hidden();
+    /// Segments and chat that lie here in sight, whatever tombstones objects know.
+    fn in_sight_here(&self) -> impl Iterator<Item = &str> {
+        let hidden = self.hidden_here();
+        let is_understood = |name: &&str| matches!(parse_file_name(name), FileName::Understood(_));
+        let names = self.here.iter().map(String::as_str).filter(is_understood);
+        names.filter(move |name| is_in_sight(name, &hidden))
+    }
+
+    /// Tombstones that objects know, but those that would hide what lies here in sight.
+    fn tombstones(&self) -> BTreeSet<&str> {
+        let here: HashSet<&str> = self.in_sight_here().map(stem).collect();
+        let known = self.objects_and_lost().flat_map(HourManifest::tombstones).map(AsRef::as_ref);
+        known.filter(|tombstone| !here.contains(stem(tombstone))).collect()
+    }
+
+    /// Files in sight that lie in objects.
+    fn in_sight_there(&self) -> impl Iterator<Item = &ManifestFile> {
+        let mut hidden = self.hidden_here();
+        hidden.extend(self.tombstones().into_iter().map(stem));
         let files = self.objects.iter().flat_map(|(_, object)| object.files());
-        let names = files.map(|file: &ManifestFile| &*file.name);
-        let gone = names.filter(|name| is_in_sight(name, &hidden) && !self.here.contains(*name));
-        gone.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+        files.filter(move |file| is_in_sight(&file.name, &hidden))
+    }
+
+    /// Files in sight that lie in objects and not here, by their names: who lists the hour sees these no more when the objects are gone.
+    fn only_there(&self) -> BTreeSet<&str> {
+        let names = self.in_sight_there().map(|file| &*file.name);
+        names.filter(|name| !self.here.contains(*name)).collect()
     }
 
     /// Whether segments or chat lie here, in sight, so that there is still an hour when the objects are gone.
     pub fn is_here(&self) -> bool {
-        let hidden = self.hidden();
-        let is_understood = |name: &str| matches!(parse_file_name(name), FileName::Understood(_));
-        self.here.iter().any(|name| is_understood(name) && is_in_sight(name, &hidden))
+        self.in_sight_here().next().is_some()
+    }
+
+    /// Whether less of it lies here than before.
+    fn has_less_here_than(&self, before: &Self) -> bool {
+        before.is_here() && !self.is_here() || !self.only_there().is_subset(&before.only_there())
     }
 
     /// Whether a directory of it is left here.
@@ -119,6 +148,39 @@ impl Archiver {
         Ok(self.noted_hour(place)?)
     }
 
+    /// Files in sight that objects hold and this disk does not, as their bytes say: whatever lies here under their names is read and hashed.
+    pub fn not_held_here(
+        &self,
+        place: &HourPlace,
+        hour: &OldHour,
+        watch: &dyn ArchiveWatch,
+    ) -> Result<Vec<String>, ArchiveError> {
+        let base = self.keeper.guard().base()?;
+        let dir = self.disk(base.dir(&place.path()))?;
+        let (mut missing, mut seen, mut room) = (Vec::new(), HashSet::new(), Vec::new());
+        for file in hour.in_sight_there().filter(|file| seen.insert((&file.name, file.sha256))) {
+            if watch.is_stopped() {
+                return Err(BucketError::Stopped.into());
+            }
+            watch.moved(0);
+            let (mut hasher, mut bytes) = (Sha256::new(), 0);
+            let look = |piece: &[u8]| {
+                hasher.update(piece);
+                bytes += piece.len() as u64;
+                ControlFlow::Continue(())
+            };
+            let read = match &dir {
+                Some(dir) => self.disk(dir.read_whole(OsStr::new(&*file.name), 0, &mut room, look))?,
+                None => WholeFile::Absent,
+            };
+            let is_it = bytes == file.size && Hash(hasher.finalize().into()) == file.sha256;
+            if read != WholeFile::Read || !is_it {
+                missing.push(file.name.to_string());
+            }
+        }
+        Ok(missing)
+    }
+
     /// Deletes the objects of an hour in the bucket, and says how many. An error means that the rest of them is there.
     pub fn delete_hour(
         &self,
@@ -129,6 +191,9 @@ impl Archiver {
         let _turn = self.turn(watch)?;
         let base = self.keeper.guard().base()?;
         claim(&base, &self.bucket.identity())?;
+        if self.disk(OldHour::read(&base, place))?.has_less_here_than(hour) {
+            return Err(ArchiveError::LessHere);
+        }
         self.keep_hidden(&base, place, hour)?;
         let mut deleted = 0;
         let done = self.delete_each(&base, place, hour, &mut deleted, watch);
@@ -177,7 +242,7 @@ impl Archiver {
         objects.sort_by_key(|(digest, object)| (Reverse(object.bytes()), *digest));
         for (digest, object) in objects {
             if watch.is_stopped() {
-                return Err(crate::bucket::BucketError::Stopped.into());
+                return Err(BucketError::Stopped.into());
             }
             let name = named(*digest);
             self.wait(watch, async |_| self.bucket.delete(&name).await)?;
@@ -191,5 +256,59 @@ impl Archiver {
             watch.moved(0);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::name::tombstone_of;
+
+    fn file(byte: u8) -> ManifestFile {
+        let sha256 = Hash([byte; 32]);
+        ManifestFile { name: format!("{byte:02}:00-2.0-full-{sha256}.ts").into(), size: 9, sha256 }
+    }
+
+    /// Objects that hold these files and hide those, beside what lies here.
+    fn hour(objects: &[(&[u8], &[u8])], here: &[&str]) -> OldHour {
+        let place = HourPlace::parse("c/source/2024-01-01T00").unwrap();
+        let object = |(holds, hides): &(&[u8], &[u8])| {
+            let files = holds.iter().map(|byte| file(*byte)).collect();
+            let hides = hides.iter().map(|byte| tombstone_of(&file(*byte).name).into()).collect();
+            let manifest = HourManifest::new(place.clone(), files, hides).unwrap();
+            (manifest.object_name().manifest, manifest)
+        };
+        let here = here.iter().map(|name| (*name).to_owned()).collect();
+        OldHour { objects: objects.iter().map(object).collect(), lost: Vec::new(), here }
+    }
+
+    #[test]
+    fn what_objects_hide_is_hidden_there_and_never_what_lies_here_in_sight() {
+        let names = [1, 2, 3].map(|byte| file(byte).name);
+        let hour = hour(&[(&[1, 2, 3], &[]), (&[], &[1, 2])], &[&names[0]]);
+        assert_eq!(hour.tombstones(), [tombstone_of(&names[1]).as_str()].into());
+        assert!(hour.is_here() && hour.leaves_a_directory());
+        assert_eq!(hour.only_there(), [&*names[2]].into());
+        assert_eq!((hour.objects(), hour.files_and_bytes()), (2, (3, 27)));
+    }
+
+    #[test]
+    fn what_a_tombstone_hides_here_and_what_nobody_understands_is_no_hour() {
+        let name = file(1).name;
+        let hidden = hour(&[(&[1], &[])], &[&name, &tombstone_of(&name), "notes.txt"]);
+        assert!(!hidden.is_here() && hidden.only_there().is_empty() && hidden.leaves_a_directory());
+        assert!(!hour(&[(&[1], &[])], &[]).leaves_a_directory());
+    }
+
+    #[test]
+    fn an_hour_of_which_less_lies_here_by_now_is_seen() {
+        let names = [1, 2].map(|byte| file(byte).name);
+        let of = |here: &[&str]| hour(&[(&[1, 2], &[])], here);
+        let both = of(&[&names[0], &names[1]]);
+        assert!(of(&[&names[0]]).has_less_here_than(&both) && of(&[]).has_less_here_than(&both));
+        assert!(!both.has_less_here_than(&both) && !both.has_less_here_than(&of(&[])));
+        assert!(!of(&[]).has_less_here_than(&of(&[])));
+        // A file that no object holds was all that lay here.
+        assert!(of(&[]).has_less_here_than(&of(&[&file(9).name])));
     }
 }

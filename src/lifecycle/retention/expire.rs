@@ -173,7 +173,9 @@ impl Retention {
         if hour.is_unknown() {
             return Ok(false);
         }
-        if self.options.keep_last_copy && self.is_last_copy_in_bucket(place, &hour, copies, stop, report)? {
+        if self.options.keep_last_copy
+            && self.is_last_copy_in_bucket((archiver, place, &hour), copies, (watch, stop), report)?
+        {
             return Ok(false);
         }
         self.may_delete()?;
@@ -192,13 +194,12 @@ impl Retention {
     /// Whether neither this disk nor another node has all that is in sight of an hour in the bucket; that is reported.
     fn is_last_copy_in_bucket(
         &self,
-        place: &HourPlace,
-        hour: &OldHour,
+        (archiver, place, hour): (&Archiver, &HourPlace, &OldHour),
         copies: &mut Copies,
-        stop: &Stop,
+        (watch, stop): (&Expiring<'_>, &Stop),
         report: &mut RetentionReport,
-    ) -> Result<bool, RetentionError> {
-        let names = hour.only_there();
+    ) -> Result<bool, ExpiryError> {
+        let names = archiver.not_held_here(place, hour, watch).map_err(of_hour)?;
         if names.is_empty() {
             return Ok(false);
         }
