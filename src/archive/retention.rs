@@ -35,13 +35,12 @@ impl RetentionLimits {
 
     /// The number of the section that is about this stream: the one with its quality, else the one of its channel.
     pub(crate) fn section(&self, stream: &Stream) -> Option<usize> {
-        let of = |quality: Option<&str>| {
-            let is_meant = |section: &StreamLimit| {
-                section.channel == stream.channel.as_str() && section.quality.as_deref() == quality
-            };
-            self.streams.iter().position(is_meant)
-        };
+        let of = |quality: Option<&str>| self.streams.iter().position(|section| section.is_about(stream, quality));
         of(Some(stream.quality.as_str())).or_else(|| of(None))
+    }
+
+    fn section_of(&self, stream: &Stream, quality: Option<&str>) -> Option<&StreamLimit> {
+        self.streams.iter().find(|section| section.is_about(stream, quality))
     }
 
     /// Whether an hour is too old.
@@ -63,8 +62,10 @@ impl RetentionLimits {
 
     /// When an hour becomes too old for the bucket, if it does.
     pub fn too_old_in_bucket_at(&self, place: &HourPlace) -> Option<Timestamp> {
-        let section = self.section(&place.stream).and_then(|number| self.streams.get(number));
-        let age = section.and_then(|section| section.bucket_age).unwrap_or(self.bucket_age);
+        // What a channel has keeps its copy there also where a quality has a section about something else.
+        let stream = &place.stream;
+        let own = |quality: Option<&str>| self.section_of(stream, quality)?.bucket_age;
+        let age = own(Some(stream.quality.as_str())).or_else(|| own(None)).unwrap_or(self.bucket_age);
         age.map(|age| place.hour.end() + age)
     }
 
@@ -105,4 +106,11 @@ pub struct StreamLimit {
     pub bucket_age: Option<Option<Span>>,
     /// Bytes of these streams together.
     pub max_bytes: Option<u64>,
+}
+
+impl StreamLimit {
+    /// Whether it is the section of this channel and this quality, or of all qualities that have none of their own.
+    fn is_about(&self, stream: &Stream, quality: Option<&str>) -> bool {
+        self.channel == stream.channel.as_str() && self.quality.as_deref() == quality
+    }
 }

@@ -92,11 +92,21 @@ pub fn bucket(config: &Config) -> anyhow::Result<Option<Bucket>> {
     let archive = &config.archive;
     let Some(bucket) = &archive.bucket else { return Ok(None) };
     let wrong = |error: &dyn std::fmt::Display| UsageError(format!("[archive]: {error}"));
-    if let (Some(max_age), Some(keep_local)) = (archive.max_age, archive.keep_local)
-        && max_age <= keep_local
-    {
-        let why = "max_age is no longer than keep_local, so that hours would leave the bucket before they leave this disk, and then not leave it; expected a longer max_age";
-        return Err(wrong(&why).into());
+    let of_streams =
+        config.retention_streams.iter().filter_map(|section| Some(("archive_max_age", section.bucket_age??)));
+    for (key, max_age) in archive.max_age.map(|age| ("max_age", span(age))).into_iter().chain(of_streams) {
+        if max_age <= span(archive.seal_after) {
+            let why = format!(
+                "{key} is no longer than seal_after, so that hours would be too old for the bucket before they are sealed; expected a longer {key}"
+            );
+            return Err(wrong(&why).into());
+        }
+        if archive.keep_local.is_some_and(|keep_local| max_age <= span(keep_local)) {
+            let why = format!(
+                "{key} is no longer than keep_local, so that hours would leave the bucket before they leave this disk, and then not leave it; expected a longer {key}"
+            );
+            return Err(wrong(&why).into());
+        }
     }
     let credentials = match &archive.credentials {
         Some(file) => CredentialSource::of_file(file),

@@ -245,7 +245,8 @@ fn a_bucket_that_shrinks_a_little_at_a_time_stops_at_half() {
     let Story { store, archive, .. } = &story;
     assert_eq!(run(archive).code, 0);
     assert_eq!(stored(store).len(), 4);
-    let shorter = |hours: &str| bucket_settings(archive, store, &format!("max_age = \"{hours}\"\n"));
+    let shorter =
+        |hours: &str| bucket_settings(archive, store, &format!("max_age = \"{hours}\"\nseal_after = \"0s\"\n"));
     // One of four is less than half; but three of seven are.
     shorter("5h");
     let asked = run(archive);
@@ -459,4 +460,46 @@ fn a_file_here_that_is_not_what_it_is_called_after_is_no_copy() {
     assert!(kept.code == 1 && kept.out.contains("1 segments stay as the last copies"), "{kept:?}");
     assert!(kept.out.contains(&broken), "{kept:?}");
     assert_eq!(stored(store), places(&[YOUNG.as_slice(), &[20]].concat()));
+}
+
+#[test]
+fn a_damaged_object_may_be_the_last_that_there_is_and_one_that_is_gone_is_none() {
+    let story = Story::begin();
+    let Story { store, archive, .. } = &story;
+    bucket_settings(archive, store, &format!("{MAX_AGE}[retention]\nkeep_last_copy = true\n"));
+    let of = |ago: u64| {
+        store.objects().into_iter().filter(move |(path, _)| path.to_str().unwrap().contains(&hours_ago(ago)))
+    };
+    let (damaged, mut bytes) = of(21).next().unwrap();
+    let at = bytes.len() / 3;
+    bytes[at] ^= 1;
+    fs::write(&damaged, &bytes).unwrap();
+    assert_eq!(ask(archive, &["verify", &place(21)]).json(1)["summary"]["errors"], 1);
+    for (gone, _) in of(20) {
+        fs::remove_file(gone).unwrap();
+    }
+    let kept = run(archive);
+    assert!(kept.code == 1 && kept.out.contains("7 segments stay as the last copies"), "{kept:?}");
+    assert_eq!(stored(store), places(&[YOUNG.as_slice(), &[21, 22]].concat()));
+    assert!(story.listed(20).is_empty(), "nobody has it any more");
+    let again = ask(archive, &["restore", &place(21)]);
+    assert!(archive.listing(&place(21), false).len() >= 3, "{again:?}");
+}
+
+#[test]
+fn ages_that_leave_no_time_for_the_bucket_are_refused() {
+    let (store, archive) = (TestStore::start(), TestArchive::empty());
+    for (settings, why) in [
+        ("max_age = \"0s\"\n", "no longer than seal_after"),
+        ("max_age = \"5h\"\n", "no longer than seal_after"),
+        ("max_age = \"10h\"\nkeep_local = \"10h\"\n", "no longer than keep_local"),
+        (
+            "keep_local = \"10h\"\n[[retention.stream]]\nchannel = \"c\"\narchive_max_age = \"9h\"\n",
+            "archive_max_age is no longer than keep_local",
+        ),
+    ] {
+        bucket_settings(&archive, &store, settings);
+        let told = ask(&archive, &["ls"]);
+        assert!(told.code == 2 && told.err.contains(why), "{settings}: {told:?}");
+    }
 }

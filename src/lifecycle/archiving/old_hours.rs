@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 
 use sha2::{Digest as _, Sha256};
 
-use super::archiver::{ArchiveError, ArchiveWatch, Archiver};
+use super::archiver::{ArchiveError, ArchiveWatch, Archiver, unless_stopped};
 use super::own_bucket::{claim, is_noted};
 use crate::archive::name::{is_tombstone, may_be_hidden, stem};
 use crate::archive::{FileName, Hash, HourManifest, HourPlace, ManifestFile, ObjectName, parse_file_name};
@@ -31,6 +31,8 @@ pub struct OldHour {
     lost: Vec<(Hash, Option<HourManifest>)>,
     /// Names in its directory.
     here: HashSet<String>,
+    /// Those of the objects that the store says are not there, where it was asked.
+    absent: HashSet<Hash>,
 }
 
 impl OldHour {
@@ -40,7 +42,8 @@ impl OldHour {
         let lost = lost.map(|digest| Ok((digest, notes.lost_manifest(place, digest)?))).collect::<Result<_, _>>()?;
         let scan = base.dir(&place.path())?.map(|dir| dir.scan()).transpose()?;
         let names = scan.iter().flat_map(Scan::iter).filter_map(|(name, _)| std::str::from_utf8(name).ok());
-        Ok(Self { objects: notes.read(place)?, lost, here: names.map(str::to_owned).collect() })
+        let here = names.map(str::to_owned).collect();
+        Ok(Self { objects: notes.read(place)?, lost, here, absent: HashSet::new() })
     }
 
     /// Whether nothing is noted of it.
@@ -85,17 +88,25 @@ impl OldHour {
         known.filter(|tombstone| !here.contains(stem(tombstone))).collect()
     }
 
-    /// Files in sight that lie in objects.
-    fn in_sight_there(&self) -> impl Iterator<Item = &ManifestFile> {
+    fn in_sight_of<'o>(
+        &'o self,
+        objects: impl Iterator<Item = &'o HourManifest>,
+    ) -> impl Iterator<Item = &'o ManifestFile> {
         let mut hidden = self.hidden_here();
         hidden.extend(self.tombstones().into_iter().map(stem));
-        let files = self.objects.iter().flat_map(|(_, object)| object.files());
-        files.filter(move |file| is_in_sight(&file.name, &hidden))
+        objects.flat_map(HourManifest::files).filter(move |file| is_in_sight(&file.name, &hidden))
+    }
+
+    /// Files in sight in what is there, also in what is damaged: most of such an object may be right.
+    fn in_sight_there(&self) -> impl Iterator<Item = &ManifestFile> {
+        let lost = self.lost.iter().filter_map(|(digest, object)| Some((digest, object.as_ref()?)));
+        let all = self.objects.iter().map(|(digest, object)| (digest, object)).chain(lost);
+        self.in_sight_of(all.filter(|(digest, _)| !self.absent.contains(*digest)).map(|(_, object)| object))
     }
 
     /// Files in sight that lie in objects and not here, by their names: who lists the hour sees these no more when the objects are gone.
     fn only_there(&self) -> BTreeSet<&str> {
-        let names = self.in_sight_there().map(|file| &*file.name);
+        let names = self.in_sight_of(self.objects.iter().map(|(_, object)| object)).map(|file| &*file.name);
         names.filter(|name| !self.here.contains(*name)).collect()
     }
 
@@ -139,13 +150,27 @@ impl Archiver {
         self.disk(OldHour::read(&base, place))
     }
 
-    /// The same, after the bucket was asked which objects the hour has.
-    pub fn old_hour(&self, place: &HourPlace, watch: &dyn ArchiveWatch) -> Result<OldHour, ArchiveError> {
+    /// The same, after the bucket was asked which objects the hour has; and, if it matters, which of those that are noted are there.
+    pub fn old_hour(
+        &self,
+        place: &HourPlace,
+        asks_each: bool,
+        watch: &dyn ArchiveWatch,
+    ) -> Result<OldHour, ArchiveError> {
         let _turn = self.turn(watch)?;
         if self.learn_hour(place, watch)?.unread > 0 {
             return Err(ArchiveError::Unread);
         }
-        Ok(self.noted_hour(place)?)
+        let mut hour = self.noted_hour(place)?;
+        let noted = hour.objects.iter().map(|(digest, _)| *digest).chain(hour.lost.iter().map(|(digest, _)| *digest));
+        let asked: Vec<Hash> = noted.filter(|_| asks_each).collect();
+        for manifest in asked {
+            let name = ObjectName { place: place.clone(), manifest };
+            if self.wait(watch, async |stop| unless_stopped(stop, self.bucket.size_of(&name)).await)?.is_none() {
+                hour.absent.insert(manifest);
+            }
+        }
+        Ok(hour)
     }
 
     /// Files in sight that objects hold and this disk does not, as their bytes say: whatever lies here under their names is read and hashed.
@@ -234,7 +259,7 @@ impl Archiver {
     ) -> Result<(), ArchiveError> {
         let named = |manifest: Hash| ObjectName { place: place.clone(), manifest };
         for (digest, _) in &hour.lost {
-            self.wait(watch, async |_| self.bucket.delete(&named(*digest)).await)?;
+            self.delete_unless_absent(&named(*digest), hour, watch)?;
             self.disk(BucketManifests::of(base).forget_lost(place, *digest))?;
             *deleted += 1;
         }
@@ -245,7 +270,7 @@ impl Archiver {
                 return Err(BucketError::Stopped.into());
             }
             let name = named(*digest);
-            self.wait(watch, async |_| self.bucket.delete(&name).await)?;
+            self.delete_unless_absent(&name, hour, watch)?;
             self.forget_object(base, &name)?;
             self.figures.deleted();
             if let Some(absent) = self.keeper.absent_files() {
@@ -256,6 +281,19 @@ impl Archiver {
             watch.moved(0);
         }
         Ok(())
+    }
+
+    /// What was not there when the hour was weighed is only forgotten: nobody has asked who else has what is in it.
+    fn delete_unless_absent(
+        &self,
+        name: &ObjectName,
+        hour: &OldHour,
+        watch: &dyn ArchiveWatch,
+    ) -> Result<(), ArchiveError> {
+        if hour.absent.contains(&name.manifest) {
+            return Ok(());
+        }
+        self.wait(watch, async |_| self.bucket.delete(name).await)
     }
 }
 
@@ -279,7 +317,7 @@ mod tests {
             (manifest.object_name().manifest, manifest)
         };
         let here = here.iter().map(|name| (*name).to_owned()).collect();
-        OldHour { objects: objects.iter().map(object).collect(), lost: Vec::new(), here }
+        OldHour { objects: objects.iter().map(object).collect(), here, ..OldHour::default() }
     }
 
     #[test]

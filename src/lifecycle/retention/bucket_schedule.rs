@@ -123,6 +123,14 @@ mod tests {
         };
         let kept = RetentionLimits { streams: vec![of("a", None)], ..limits(5) };
         assert_eq!(plan(&kept).going, [place("b/s", 9)]);
+        let sized =
+            StreamLimit { quality: Some("s".to_owned()), bucket_age: None, max_bytes: Some(1), ..of("a", None) };
+        let beside = RetentionLimits { streams: vec![sized, of("a", None)], ..limits(5) };
+        assert_eq!(
+            plan(&beside).going,
+            [place("b/s", 9)],
+            "what is said of the size of a quality says nothing of its age"
+        );
         let alone = RetentionLimits { streams: vec![of("b", limits(8).bucket_age)], ..local_alone };
         assert_eq!(plan(&alone).going, [place("b/s", 9)]);
         assert!(alone.limits_bucket());

@@ -169,7 +169,7 @@ impl Retention {
         if let Some(doubt) = self.parts.keeper.doubt_of(place) {
             return Err(ExpiryError::OfHour(doubt.to_string()));
         }
-        let hour = archiver.old_hour(place, watch).map_err(of_hour)?;
+        let hour = archiver.old_hour(place, self.options.keep_last_copy, watch).map_err(of_hour)?;
         if hour.is_unknown() {
             return Ok(false);
         }
