@@ -7,6 +7,9 @@ const BESIDE_MAX: u64 = 10;
 /// And to one part in so many of `min_free`, which it may take.
 pub(crate) const BESIDE_FREE: u64 = 2;
 
+/// How long before an hour leaves the bucket it counts as gone from there for who is about to delete it elsewhere.
+const LEAVES_SOON: Span = Span::from_us(24 * super::time::HOUR_US);
+
 /// What may be kept at most.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RetentionLimits {
@@ -58,6 +61,12 @@ impl RetentionLimits {
     /// Whether an hour is too old for the bucket.
     pub fn too_old_in_bucket(&self, place: &HourPlace, now: Timestamp) -> bool {
         self.too_old_in_bucket_at(place).is_some_and(|at| at <= now)
+    }
+
+    /// Whether an hour leaves the bucket within a day, or is too old for it already. Nodes that share a bucket have one age for it: what one of
+    /// them is about to delete there is no copy for another.
+    pub fn leaves_bucket_soon(&self, place: &HourPlace, now: Timestamp) -> bool {
+        self.too_old_in_bucket(place, now + LEAVES_SOON)
     }
 
     /// When an hour becomes too old for the bucket, if it does.

@@ -101,9 +101,9 @@ pub fn bucket(config: &Config) -> anyhow::Result<Option<Bucket>> {
             );
             return Err(wrong(&why).into());
         }
-        if archive.keep_local.is_some_and(|keep_local| max_age <= span(keep_local)) {
+        if archive.keep_local.is_some_and(|keep_local| max_age < span(keep_local) + DAY) {
             let why = format!(
-                "{key} is no longer than keep_local, so that hours would leave the bucket before they leave this disk, and then not leave it; expected a longer {key}"
+                "{key} is not a day longer than keep_local, so that hours would not leave this disk, as files stay here of what leaves the bucket within a day; expected a longer {key}"
             );
             return Err(wrong(&why).into());
         }
@@ -270,6 +270,8 @@ pub fn retention(config: &Config) -> RetentionOptions {
         copies_at: configured.copies_at.clone(),
     }
 }
+
+const DAY: Span = Span::from_us(24 * crate::archive::time::HOUR_US);
 
 fn span(time: Duration) -> Span {
     Span::from_us(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))

@@ -239,7 +239,7 @@ fn print_bucket(out: &mut LineOutput<'_>, plan: &BucketPlan) -> std::io::Result<
             hour.files,
             size(hour.bytes),
             hour.objects,
-            if hour.is_here { ", and stays here" } else { "" }
+            if hour.is_here { "; what lies here stays" } else { "" }
         )?;
     }
     let more = plan.planned_hours.saturating_sub(plan.hours.len() as u64);

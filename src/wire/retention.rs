@@ -82,7 +82,7 @@ pub struct BucketHour {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Whether files of it lie on this disk as well, so that the hour stays.
+    /// Whether files of it lie on this disk, where they stay.
     pub is_here: bool,
 }
 
@@ -367,7 +367,9 @@ impl fmt::Display for HourLimits {
         if self.needs_copy && matches!(self.state, HourFate::Due | HourFate::Ages | HourFate::Room) {
             f.write_str(", and not before another node has all of it")?;
         }
-        self.leaves_bucket_at.map_or(Ok(()), |time| write!(f, "; its objects are deleted in the bucket at {time}"))
+        self.leaves_bucket_at.map_or(Ok(()), |time| {
+            write!(f, "; its objects in the bucket are too old from {time} on, and are deleted there then")
+        })
     }
 }
 

@@ -147,7 +147,7 @@ fn old_hours_leave_the_bucket_and_are_not_fetched_again() {
     assert!(said.out.contains("3 of 7 hours would leave the bucket"), "{said:?}");
     assert_eq!((store.requests(), stored(store).len()), (Vec::new(), 7), "a plan asks nobody");
     let explained = gapless(archive.path(), &["explain", &format!("{}/{}", place(21), story.listed(21)[0])]);
-    assert!(explained.out.contains("its objects are deleted in the bucket at"), "{explained:?}");
+    assert!(explained.out.contains("its objects in the bucket are too old from"), "{explained:?}");
 
     let done = run(archive);
     assert!(done.out.contains("deleted 3 hours in the bucket; 0 are too old"), "{done:?}");
@@ -406,7 +406,7 @@ fn what_leaves_the_bucket_within_a_day_is_no_copy_of_what_lies_here() {
     assert!(kept.code == 1 && kept.out.contains("12 segments stay as the last copies"), "{kept:?}");
     assert_eq!(archive.all_hours().len(), 7);
     // Nor does it leave this disk because it is still there.
-    bucket_settings(&archive, &store, MAX_AGE);
+    bucket_settings(&archive, &store, "max_age = \"30h\"\n");
     let dropped = |hour: &str| ask(&archive, &["drop", hour]).json(0)["summary"]["done"].clone();
     assert_eq!((dropped(&place(20)), dropped(&place(3))), (0.into(), 1.into()));
     ask(&archive, &["restore", &place(3)]).json(0);
@@ -492,14 +492,33 @@ fn ages_that_leave_no_time_for_the_bucket_are_refused() {
     for (settings, why) in [
         ("max_age = \"0s\"\n", "no longer than seal_after"),
         ("max_age = \"5h\"\n", "no longer than seal_after"),
-        ("max_age = \"10h\"\nkeep_local = \"10h\"\n", "no longer than keep_local"),
+        ("max_age = \"30h\"\nkeep_local = \"10h\"\n", "not a day longer than keep_local"),
         (
             "keep_local = \"10h\"\n[[retention.stream]]\nchannel = \"c\"\narchive_max_age = \"9h\"\n",
-            "archive_max_age is no longer than keep_local",
+            "archive_max_age is not a day longer than keep_local",
         ),
     ] {
         bucket_settings(&archive, &store, settings);
         let told = ask(&archive, &["ls"]);
         assert!(told.code == 2 && told.err.contains(why), "{settings}: {told:?}");
     }
+}
+
+#[test]
+fn what_came_late_stays_here_and_the_rest_of_its_hour_does_not_come_back() {
+    let story = Story::begin();
+    let Story { store, archive, .. } = &story;
+    let peer = TestArchive::empty();
+    fill(&peer, &place(20));
+    archive.segment(&place(20), "50:00", 2.0, Kind::Full);
+    assert_eq!(story.listed(20).len(), 5);
+    let planned = retention(archive, &["plan"]);
+    assert!(planned.out.contains("1 objects in the bucket; what lies here stays"), "{planned:?}");
+    assert_eq!(run(archive).code, 0);
+    assert_eq!((stored(store), story.listed(20).len()), (places(&YOUNG), 1));
+    let serving = TestNode::start(&peer);
+    serving.wait_ready();
+    let address = format!("other=http://{}", serving.address);
+    let fetched = gapless(archive.path(), &["backfill", "--once", "--recent-cutoff", "0s", "--peer", &address]);
+    assert!(fetched.code == 0 && story.listed(20).len() == 1, "{fetched:?}");
 }

@@ -264,12 +264,13 @@ impl Archiver {
     }
 
     fn waiting(&self, place: &HourPlace) -> CopyState {
-        if self.is_too_old(place) { CopyState::TooOld } else { CopyState::Waiting }
+        let now = Timestamp::from(SystemTime::now());
+        if self.ages.too_old_in_bucket(place, now) { CopyState::TooOld } else { CopyState::Waiting }
     }
 
-    /// Whether an hour is older than the bucket keeps any.
-    pub(super) fn is_too_old(&self, place: &HourPlace) -> bool {
-        self.ages.too_old_in_bucket(place, Timestamp::from(SystemTime::now()))
+    /// Whether an hour leaves the bucket within a day.
+    pub(super) fn leaves_soon(&self, place: &HourPlace) -> bool {
+        self.ages.leaves_bucket_soon(place, Timestamp::from(SystemTime::now()))
     }
 
     /// Brings an hour into the bucket, and reads it back.

@@ -118,8 +118,8 @@ impl Archiver {
     ) -> Result<DropOutcome, ArchiveError> {
         let _turn = self.turn(watch)?;
         match self.state(place)? {
-            // What is about to leave the bucket stays here.
-            CopyState::Archived { .. } if self.is_too_old(place) => return Ok(DropOutcome::NotArchived),
+            // What is about to leave the bucket stays here: another node may be deleting it there because it lies here.
+            CopyState::Archived { .. } if self.leaves_soon(place) => return Ok(DropOutcome::NotArchived),
             CopyState::Archived { .. } => {}
             CopyState::InBucket => return Ok(DropOutcome::NothingHere),
             CopyState::Open { .. } | CopyState::Waiting | CopyState::TooOld => return Ok(DropOutcome::NotArchived),

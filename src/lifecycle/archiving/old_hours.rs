@@ -115,6 +115,11 @@ impl OldHour {
         self.in_sight_here().next().is_some()
     }
 
+    /// Whether something in sight goes with the objects, so that it is not to be fetched again.
+    pub fn takes_something(&self) -> bool {
+        !self.is_here() || !self.only_there().is_empty()
+    }
+
     /// Whether less of it lies here than before.
     fn has_less_here_than(&self, before: &Self) -> bool {
         before.is_here() && !self.is_here() || !self.only_there().is_subset(&before.only_there())

@@ -1,10 +1,13 @@
 //! Hours leave the bucket when they are too old for it: the objects of each are deleted there, and what was hidden stays hidden.
 //!
 //! 1. It is done after what goes from this disk, with the same clock, records and exemptions; how far the bucket may shrink is measured by itself.
-//! 2. Where no file of the hour lies here, nothing of it is left then: the journal says so before the first object goes, and it is not fetched
-//!    again. Where files lie here the hour stays, and so do they.
+//! 2. What lies here stays. Where something of the hour does not, the journal says so before the first object goes, and it is not fetched again.
 //! 3. With `keep_last_copy` an hour stays in the bucket as long as neither this disk nor another node has all that is in sight of it.
 //! 4. Whatever interrupts it, the next run weighs the hour anew and goes on, or releases it.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::MutexGuard;
 
 use super::bucket_schedule::{BucketDoubt, BucketSchedule};
 use super::job::stopped;
@@ -19,6 +22,8 @@ use crate::jobs::{JobHandle, Stop};
 use crate::lifecycle::archiving::{ArchiveError, ArchiveWatch, Archiver, OldHour};
 use crate::wire::{AskingGuard, BucketHour, BucketPlan, RetentionReport};
 
+/// How long one run deletes in the bucket; the next one goes on.
+const EXPIRING: Duration = Duration::from_secs(10 * 60);
 /// Hours of a plan that are listed.
 const MOST_PLANNED: usize = super::report::MOST_PLANNED;
 
@@ -109,7 +114,7 @@ impl Retention {
         schedule: &BucketSchedule,
         copies: &mut Copies,
         (answered, stop, handle): (&Answered, &Stop, Option<&JobHandle>),
-        report: &mut RetentionReport,
+        (running, report): (&mut MutexGuard<'_, ()>, &mut RetentionReport),
     ) -> Result<(), RetentionError> {
         let Some(archiver) = self.parts.archiver.as_deref().filter(|_| schedule.hours > 0) else { return Ok(()) };
         self.note_bucket_level(schedule);
@@ -123,7 +128,18 @@ impl Retention {
         if let Some(first) = schedule.going.first() {
             self.meet(&first.stream, stop)?;
         }
+        let until = Instant::now() + EXPIRING;
         for (done, place) in (0_u64..).zip(&schedule.going) {
+            // Whoever wants an hour kept does not wait for a store; and what needs room here waits for the next run alone.
+            MutexGuard::bump(running);
+            if Instant::now() >= until {
+                break;
+            }
+            let is_kept = |journal: &Journal| journal.get(place).is_some_and(|entry| entry.step == JournalStep::Kept);
+            if self.ledger.ask(|journal, _| is_kept(journal)) != Some(false) {
+                report.bucket_overdue_hours = report.bucket_overdue_hours.saturating_sub(1);
+                continue;
+            }
             if let Some(handle) = handle {
                 handle.doing(format!("deletes {place} in the bucket"));
                 handle.progress(done, schedule.going.len() as u64);
@@ -179,13 +195,13 @@ impl Retention {
             return Ok(false);
         }
         self.may_delete()?;
-        let (is_here, leaves_a_directory) = (hour.is_here(), hour.leaves_a_directory());
+        let (takes_something, leaves_a_directory) = (hour.takes_something(), hour.leaves_a_directory());
         let note = |step| self.note(place, Some(self.entry(step, Some(RetentionReason::Age))));
-        if !is_here {
+        if takes_something {
             note(JournalStep::Retiring)?;
         }
         archiver.delete_hour(place, &hour, watch).map_err(of_hour)?;
-        if !is_here {
+        if takes_something {
             note(if leaves_a_directory { JournalStep::Retired } else { JournalStep::Gone })?;
         }
         Ok(true)

@@ -214,9 +214,9 @@ impl Retention {
     /// One run. What looks like a mistake is done only if a person has `answered` every guard that asks. What did not work is in the
     /// report. How far it is it reports by `handle`, if given.
     pub fn once(&self, answered: &Answered, stop: &Stop, handle: Option<&JobHandle>) -> RetentionReport {
-        let _one = self.running();
+        let mut running = self.running();
         let mut report = RetentionReport { enabled: !self.options.limits.are_off(), ..RetentionReport::default() };
-        if let Err(error) = self.attempt(answered, stop, handle, &mut report) {
+        if let Err(error) = self.attempt((answered, stop, handle), (&mut running, &mut report)) {
             let text = error.to_string();
             if self.report.lock().error.as_ref() == Some(&text) {
                 tracing::debug!(name: "retention_failed", %error, "retention still could not do all that it was to do");
@@ -237,10 +237,8 @@ impl Retention {
 
     fn attempt(
         &self,
-        answered: &Answered,
-        stop: &Stop,
-        handle: Option<&JobHandle>,
-        report: &mut RetentionReport,
+        (answered, stop, handle): (&Answered, &Stop, Option<&JobHandle>),
+        (running, report): (&mut MutexGuard<'_, ()>, &mut RetentionReport),
     ) -> Result<(), RetentionError> {
         self.tick();
         self.may_delete()?;
@@ -298,7 +296,7 @@ impl Retention {
         }
         self.reclaim_all(&journal, stop, report)?;
         // Last, as a store that does not answer ends the run.
-        self.expire(&in_bucket, &mut copies, (answered, stop, handle), report)?;
+        self.expire(&in_bucket, &mut copies, (answered, stop, handle), (running, report))?;
         if report.hours > 0 {
             tracing::info!(
                 name: "retention_run", hours = report.hours, segments = report.segments, bytes = report.bytes,

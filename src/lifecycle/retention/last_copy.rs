@@ -33,7 +33,7 @@ use super::{Retention, RetentionError};
 use crate::archive::guards::Guard;
 use crate::archive::hidden_content::NEARBY;
 use crate::archive::retention::RetentionLimits;
-use crate::archive::{FileName, HourPlace, SegmentFile, Span, Stream, Timestamp, parse_file_name};
+use crate::archive::{FileName, HourPlace, SegmentFile, Stream, Timestamp, parse_file_name};
 use crate::bucket::Bucket;
 use crate::disk::marker;
 use crate::jobs::Stop;
@@ -46,8 +46,6 @@ use crate::wire::{RetentionReport, TombstonePage};
 const ANSWER_BYTES: usize = 8 << 20;
 /// Names listed of files that stay because no other node has them.
 const MOST_NAMED: usize = 5;
-/// How long before an hour leaves the bucket it counts as gone from there.
-const LEAVES_SOON: Span = Span::from_us(24 * crate::archive::time::HOUR_US);
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
 
@@ -274,9 +272,8 @@ impl Copies {
     /// What the objects of the bucket that were read back hold of the names.
     async fn claim_of_bucket(&self, place: &HourPlace, names: &[String]) -> Option<HolderClaim> {
         let (bucket, absent) = (self.asking.bucket.clone()?, Arc::clone(self.asking.keeper.absent_files()?));
-        // Nodes that share a bucket have one age for it: what one of them is about to delete there is no copy for another.
         let (limits, now) = &self.asking.bucket_ages;
-        if limits.too_old_in_bucket(place, *now + LEAVES_SOON) {
+        if limits.leaves_bucket_soon(place, *now) {
             return None;
         }
         let at = place.clone();
