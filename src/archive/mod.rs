@@ -39,6 +39,7 @@ pub mod origins;
 pub mod packed_hour;
 pub mod peer_copy;
 mod peer_start;
+pub mod placement;
 pub mod probe;
 pub mod problems;
 pub mod purged_object;
