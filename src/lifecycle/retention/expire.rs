@@ -128,11 +128,13 @@ impl Retention {
         if let Some(first) = schedule.going.first() {
             self.meet(&first.stream, stop)?;
         }
+        // What a person has agreed to is done in one go, as the next run would ask again.
+        let is_ordered = doubts.iter().any(|(guard, _)| *guard == AskingGuard::Bucket);
         let until = Instant::now() + EXPIRING;
         for (done, place) in (0_u64..).zip(&schedule.going) {
             // Whoever wants an hour kept does not wait for a store; and what needs room here waits for the next run alone.
             MutexGuard::bump(running);
-            if Instant::now() >= until {
+            if !is_ordered && Instant::now() >= until {
                 break;
             }
             let is_kept = |journal: &Journal| journal.get(place).is_some_and(|entry| entry.step == JournalStep::Kept);
@@ -163,7 +165,7 @@ impl Retention {
                 }
             }
         }
-        if doubts.iter().any(|(guard, _)| *guard == AskingGuard::Bucket) {
+        if is_ordered {
             self.reset_bucket_level(schedule);
         }
         if report.bucket_hours > 0 {
