@@ -328,10 +328,10 @@ fn a_run_that_is_killed_at_a_change_to_the_disk_is_ended_by_the_next_one() {
     let mut kills = Vec::new();
     // Some of what changes names, and fewer of the many flushes.
     for (call, step) in [
-        ("renameat,renameat2,rename,link,linkat", 3),
-        ("unlinkat,unlink,rmdir", 2),
-        ("mkdirat,mkdir", 1),
-        ("fsync,fdatasync", 13),
+        ("renameat,renameat2,rename,link,linkat", 4),
+        ("unlinkat,unlink,rmdir", 3),
+        ("mkdirat,mkdir", 2),
+        ("fsync,fdatasync", 19),
     ] {
         for at in (1..).step_by(step) {
             before.put_back(&story);
@@ -348,7 +348,7 @@ fn a_run_that_is_killed_at_a_change_to_the_disk_is_ended_by_the_next_one() {
         }
     }
     println!("{}", kills.join(", "));
-    assert!(kills.len() > 8, "{kills:?}");
+    assert!(kills.len() > 5, "{kills:?}");
 }
 
 #[test]
