@@ -8,7 +8,7 @@ const BESIDE_MAX: u64 = 10;
 pub(crate) const BESIDE_FREE: u64 = 2;
 
 /// How long before an hour leaves the bucket it counts as gone from there for who is about to delete it elsewhere.
-const LEAVES_SOON: Span = Span::from_us(24 * super::time::HOUR_US);
+pub const LEAVES_SOON: Span = Span::from_us(24 * super::time::HOUR_US);
 
 /// What may be kept at most.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

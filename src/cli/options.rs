@@ -10,7 +10,7 @@ use super::exit::UsageError;
 use super::peer_access::{token, trusted};
 use crate::archive::origins::ConfiguredStreams;
 use crate::archive::problems::video::ProblemThresholds;
-use crate::archive::retention::RetentionLimits;
+use crate::archive::retention::{LEAVES_SOON, RetentionLimits};
 use crate::archive::{Hour, Span};
 use crate::bucket::{Bucket, BucketSettings, CacheBounds, CredentialSource};
 use crate::disk::BaseGuard;
@@ -101,7 +101,7 @@ pub fn bucket(config: &Config) -> anyhow::Result<Option<Bucket>> {
             );
             return Err(wrong(&why).into());
         }
-        if archive.keep_local.is_some_and(|keep_local| max_age < span(keep_local) + DAY) {
+        if archive.keep_local.is_some_and(|keep_local| max_age < span(keep_local) + LEAVES_SOON) {
             let why = format!(
                 "{key} is not a day longer than keep_local, so that hours would not leave this disk, as files stay here of what leaves the bucket within a day; expected a longer {key}"
             );
@@ -270,8 +270,6 @@ pub fn retention(config: &Config) -> RetentionOptions {
         copies_at: configured.copies_at.clone(),
     }
 }
-
-const DAY: Span = Span::from_us(24 * crate::archive::time::HOUR_US);
 
 fn span(time: Duration) -> Span {
     Span::from_us(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))

@@ -91,6 +91,15 @@ impl<'b> BucketManifests<'b> {
         self.places_with(LOST)
     }
 
+    /// The hours that have either, in order.
+    pub fn places_with_any(self) -> Result<Vec<HourPlace>> {
+        let mut places = self.places()?;
+        places.extend(self.places_with_lost()?);
+        places.sort_unstable();
+        places.dedup();
+        Ok(places)
+    }
+
     fn places_with(self, ending: &str) -> Result<Vec<HourPlace>> {
         let mut places = Vec::new();
         let Some(top) = self.base.dir(&Self::path(Path::new("")))? else { return Ok(places) };

@@ -141,12 +141,7 @@ impl Archiver {
     pub fn hours_in_bucket(&self) -> Result<Vec<HourPlace>, ArchiveError> {
         let base = self.keeper.guard().base()?;
         is_noted(&base, &self.bucket.identity())?;
-        let notes = BucketManifests::of(&base);
-        let mut places = self.disk(notes.places())?;
-        places.extend(self.disk(notes.places_with_lost())?);
-        places.sort_unstable();
-        places.dedup();
-        Ok(places)
+        Ok(self.disk(BucketManifests::of(&base).places_with_any())?)
     }
 
     /// What is noted of it. The bucket is not asked.
@@ -211,13 +206,8 @@ impl Archiver {
         Ok(missing)
     }
 
-    /// Deletes the objects of an hour in the bucket, and says how many. An error means that the rest of them is there.
-    pub fn delete_hour(
-        &self,
-        place: &HourPlace,
-        hour: &OldHour,
-        watch: &dyn ArchiveWatch,
-    ) -> Result<u64, ArchiveError> {
+    /// Deletes the objects of an hour in the bucket. An error means that the rest of them is there.
+    pub fn delete_hour(&self, place: &HourPlace, hour: &OldHour, watch: &dyn ArchiveWatch) -> Result<(), ArchiveError> {
         let _turn = self.turn(watch)?;
         let base = self.keeper.guard().base()?;
         claim(&base, &self.bucket.identity())?;
@@ -225,12 +215,11 @@ impl Archiver {
             return Err(ArchiveError::LessHere);
         }
         self.keep_hidden(&base, place, hour)?;
-        let mut deleted = 0;
-        let done = self.delete_each(&base, place, hour, &mut deleted, watch);
+        let done = self.delete_each(&base, place, hour, watch);
         // What went is not listed any more, whatever became of the rest.
         self.lost_objects.changed();
         self.keeper.follow(place)?;
-        done.map(|()| deleted)
+        done
     }
 
     fn keep_hidden(&self, base: &Base, place: &HourPlace, hour: &OldHour) -> Result<(), CrawlError> {
@@ -259,14 +248,12 @@ impl Archiver {
         base: &Base,
         place: &HourPlace,
         hour: &OldHour,
-        deleted: &mut u64,
         watch: &dyn ArchiveWatch,
     ) -> Result<(), ArchiveError> {
         let named = |manifest: Hash| ObjectName { place: place.clone(), manifest };
         for (digest, _) in &hour.lost {
             self.delete_unless_absent(&named(*digest), hour, watch)?;
             self.disk(BucketManifests::of(base).forget_lost(place, *digest))?;
-            *deleted += 1;
         }
         let mut objects: Vec<&(Hash, HourManifest)> = hour.objects.iter().collect();
         objects.sort_by_key(|(digest, object)| (Reverse(object.bytes()), *digest));
@@ -282,7 +269,6 @@ impl Archiver {
                 absent.forget(object.files());
             }
             tracing::info!(name: "object_expired", object = %name, files = object.files().len(), bytes = object.bytes(), "an object of the bucket was deleted for the age of its hour");
-            *deleted += 1;
             watch.moved(0);
         }
         Ok(())

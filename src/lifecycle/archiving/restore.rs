@@ -109,8 +109,7 @@ impl Archiver {
             return Ok(found);
         }
         let notes = BucketManifests::of(&base);
-        let mut places = self.disk(notes.places())?;
-        places.extend(self.disk(notes.places_with_lost())?);
+        let places = self.disk(notes.places_with_any())?;
         for place in places.into_iter().filter(|place| within.iter().any(|part| is_within(place, part))) {
             let objects = self.disk(notes.read(&place))?.into_iter().map(|(_, manifest)| PackedHour::plan(manifest));
             found.insert(place, objects.collect());

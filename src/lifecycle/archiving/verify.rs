@@ -24,11 +24,7 @@ impl Archiver {
     /// The hours that the index knows in these places, and those that have objects; an error names a place that has neither.
     pub fn noted_places(&self, within: &[String]) -> Result<Result<Vec<HourPlace>, String>, CrawlError> {
         let base = self.keeper.guard().base()?;
-        let notes = BucketManifests::of(&base);
-        let mut places = self.disk(notes.places())?;
-        places.extend(self.disk(notes.places_with_lost())?);
-        places.sort_unstable();
-        places.dedup();
+        let places = self.disk(BucketManifests::of(&base).places_with_any())?;
         Ok(self.keeper.places_and(within, places))
     }
 
