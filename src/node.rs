@@ -175,7 +175,7 @@ impl Node {
         if self.server.await.is_err() {
             tracing::error!(name: "server_failed", "the server crashed");
         }
-        let Services { keeper, ffmpeg, stop, watch, .. } = self.services;
+        let Services { keeper, ffmpeg, stop, watch, whole, .. } = self.services;
         ffmpeg.end();
         stop.stop();
         watch.wake();
@@ -186,6 +186,7 @@ impl Node {
                     tracing::error!(name: "job_failed", "a job crashed");
                 }
             }
+            whole.close();
             keeper.index().close();
         });
         if ended.await.is_err() {

@@ -12,10 +12,12 @@ mod crawl;
 mod digests;
 mod explain;
 mod jobs;
+mod layout;
 mod mass_loss;
 mod newer;
 mod note;
 mod page;
+mod pins;
 mod playback;
 mod problem;
 mod recorders;
@@ -43,14 +45,22 @@ pub use crawl::{
     CensusDay, CensusList, CrawlReport, CycleReport, PaceChange, PaceReport, RunVisitor, VisitorCycle, VisitorReport,
 };
 pub use digests::{
-    ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
+    ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, HourFile, OwnedDigests,
+    QualityDigest, QualityDigests,
 };
 pub use explain::{ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, StoredFile, UnreadFile, why_not_played};
 pub use jobs::JobReport;
+pub use layout::{
+    AppliedLayout, ApplyOrder, ChannelCopies, DiscardOrder, DiscardReport, DispersionReport, HandoffReport,
+    HandoffWaiting, LayoutChangeOrder, LayoutNodeReport, LayoutOffer, LayoutPlanReport, LayoutReport, LayoutSummary,
+    LayoutTableReport, OwnedSlots, PauseOrder, PauseReport, PeerLayoutReport, PlannedMove, PlannedNode, PlannedVersion,
+    ShortHourReport, StageOrder,
+};
 pub use mass_loss::{AcceptMissing, DoubtReport};
 pub use newer::OrNewer;
 pub use note::{BadReason, MOST_NOTE, MOST_REASON, TombstoneNote};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
+pub use pins::{PinQuestion, PinReply, PinnedHourQuestion, PinnedHourReply};
 pub use playback::{CutHole, SequenceInit, SequenceList, SequenceSegment};
 pub use problem::ProblemReport;
 pub use recorders::{RecorderList, RecorderReport, StartRecorder, StopRecorder, StreamRecorderReport, TestSource};
@@ -143,6 +153,9 @@ pub struct Status {
     /// The bucket, if one is named: as hours were counted last, without asking it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bucket: Option<ArchiveReport>,
+    /// The layout, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub layout: Option<LayoutSummary>,
     /// Where the list of other nodes comes from.
     #[serde(default)]
     pub sources: Vec<SourceReport>,

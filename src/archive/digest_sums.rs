@@ -54,6 +54,8 @@ pub struct Sum {
     pub hours: u64,
     /// Segments and chat batches in them that are visible and understood.
     pub files: u64,
+    /// Tombstones in them.
+    pub tombstones: u64,
 }
 
 impl Sum {
@@ -63,7 +65,7 @@ impl Sum {
             return Self::default();
         }
         let digest = Digest::of_name(&format!("{hour} {}", totals.digest));
-        Self { digest, hours: 1, files: replicated_files(totals) }
+        Self { digest, hours: 1, files: replicated_files(totals), tombstones: u64::from(totals.tombstones) }
     }
 
     /// Of these hours and those.
@@ -73,6 +75,7 @@ impl Sum {
             digest: self.digest.plus(other.digest),
             hours: self.hours.wrapping_add(other.hours),
             files: self.files.wrapping_add(other.files),
+            tombstones: self.tombstones.wrapping_add(other.tombstones),
         }
     }
 
@@ -83,6 +86,7 @@ impl Sum {
             digest: self.digest.minus(other.digest),
             hours: self.hours.wrapping_sub(other.hours),
             files: self.files.wrapping_sub(other.files),
+            tombstones: self.tombstones.wrapping_sub(other.tombstones),
         }
     }
 }
@@ -147,6 +151,8 @@ mod tests {
             prop_assert_eq!(sum(&one).hours, of_hours.len() as u64);
             let files = replicated(&one).iter().filter(|(_, name)| !name.ends_with(".tombstone")).count();
             prop_assert_eq!(sum(&one).files, files as u64);
+            let tombstones = replicated(&one).iter().filter(|(_, name)| name.ends_with(".tombstone")).count();
+            prop_assert!(sum(&one).tombstones >= tombstones as u64, "those that are odd count as well");
         }
     }
 

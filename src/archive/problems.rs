@@ -115,6 +115,8 @@ kinds! {
     Retention = "retention",
     /// Hours stay because no other node has them.
     LastCopies = "last-copies",
+    /// The layout cannot be read, or that of a peer is refused or not taken.
+    Placement = "placement",
     /// Damaged files wait for a decision, or have no other copy.
     Damaged = "damaged",
     /// A job hangs or fails.

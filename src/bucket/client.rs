@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::try_unfold;
 use futures_util::{Stream, TryStreamExt as _};
-use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::HttpClient;
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetRange, GetResult, ObjectStore as _, ObjectStoreExt as _, RetryConfig};
@@ -59,7 +59,6 @@ impl Bucket {
             .with_bucket_name(settings.bucket())
             .with_region(settings.region())
             .with_allow_http(!settings.is_encrypted())
-            .with_checksum_algorithm(Checksum::SHA256)
             // Not all stores know how to delete several at once.
             .with_disable_bulk_delete(true)
             .with_retry(retry);

@@ -1,6 +1,8 @@
-//! Sends an hour to a bucket: at once if it is small, and else in parts, from wherever they come ([`PartSource`]). Two parts are in memory: one is
-//! sent, and the other one is read and then sent as well, so that the store does not wait while the next one is read and hashed. Whoever keeps
-//! to a rate sends one at a time.
+//! Sends an hour to a bucket: at once if it is small, and else in parts, from wherever they come ([`PartSource`]). Three parts are in memory: each
+//! is read, then sent, so that the store has two to take in while the next one is read and hashed. Whoever keeps to a rate sends one at a time.
+//!
+//! The store compares each part with the SHA-256 that its request is signed over, which every store does. None is sent as a checksum of its own
+//! beside it: that is the same hash once more, and not every store takes the header.
 //!
 //! An upload that does not come to its end is ended, so that no parts stay behind that nobody sees and that cost as much as objects. One
 //! that a killed process has left is ended by [`Bucket::end_abandoned`].
@@ -25,7 +27,7 @@ use crate::archive::ObjectName;
 /// Parts of an upload, at most.
 const MOST_PARTS: u64 = 10_000;
 /// Parts in memory: such that are sent, and one that is read.
-const MOST_IN_MEMORY: usize = 2;
+const MOST_IN_MEMORY: usize = 3;
 /// How long the store is given to say which upload it has begun for somebody who has had enough meanwhile: nobody could end it without that.
 const BEGUN_WITHIN: Duration = Duration::from_millis(1_500);
 /// How long it is given to end one.

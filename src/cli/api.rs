@@ -122,6 +122,10 @@ impl Api {
         ApiRequest { path: path.iter().map(ToString::to_string).collect(), ..self.get("") }
     }
 
+    pub fn post_bytes(&self, path: &str, body: Vec<u8>) -> ApiRequest<'_> {
+        ApiRequest { body: Some(body), kind: "application/octet-stream", ..ApiRequest::new(self, Method::POST, path) }
+    }
+
     pub fn post(&self, path: &str, sent: &impl Serialize) -> Result<ApiRequest<'_>, ApiError> {
         let body = serde_json::to_vec(sent).map_err(ApiError::Unsendable)?;
         Ok(ApiRequest { body: Some(body), ..ApiRequest::new(self, Method::POST, path) })
@@ -135,12 +139,13 @@ pub struct ApiRequest<'a> {
     path: Vec<String>,
     query: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
+    kind: &'static str,
 }
 
 impl<'a> ApiRequest<'a> {
     fn new(api: &'a Api, method: Method, path: &str) -> Self {
         let path = path.split('/').map(str::to_owned).collect();
-        Self { api, method, path, query: Vec::new(), body: None }
+        Self { api, method, path, query: Vec::new(), body: None, kind: "application/json" }
     }
 
     #[must_use]
@@ -209,7 +214,7 @@ impl<'a> ApiRequest<'a> {
         }
         let mut request = Request::new(self.method, url);
         if let Some(body) = self.body {
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
             *request.body_mut() = Some(body.into());
         }
         match &api.reach {

@@ -58,6 +58,8 @@ enum How {
 
 pub struct ArchiveClient {
     how: How,
+    /// Whether this archive is asked for what lies on this node alone.
+    is_local: bool,
     requests: AtomicU64,
     /// What it said that it is, when it was asked for digests.
     identity: Mutex<NodeIdentity>,
@@ -71,16 +73,22 @@ struct NodeIdentity {
 }
 
 impl ArchiveClient {
+    /// Without what other nodes have, where this one knows it.
+    #[must_use]
+    pub fn of_this_node_alone(self) -> Self {
+        Self { is_local: true, ..self }
+    }
+
     pub async fn here(config: &Config) -> anyhow::Result<Self> {
         let how = How::Here(Api::open(config, OpenNeeds::default()).await?);
-        Ok(Self { how, requests: AtomicU64::new(0), identity: Mutex::default() })
+        Ok(Self { how, is_local: false, requests: AtomicU64::new(0), identity: Mutex::default() })
     }
 
     pub fn peer(text: &str, config: &Config) -> anyhow::Result<Self> {
         // Whether its tombstones would be taken over is a question of the rules, not of what it has.
         let peer = super::peer_access::peer(text)?;
         let how = How::Peer(Box::new(super::peer_access::client(config)?), peer);
-        Ok(Self { how, requests: AtomicU64::new(0), identity: Mutex::default() })
+        Ok(Self { how, is_local: false, requests: AtomicU64::new(0), identity: Mutex::default() })
     }
 
     pub fn name(&self) -> String {
@@ -308,7 +316,8 @@ impl ArchiveClient {
             How::Peer(client, peer) => Ok(client.get_json(peer, path, query, ANSWER_BYTES).await.map_err(in_flags)?),
             How::Here(api) => {
                 let question = api.get_parts(path);
-                Ok(query.iter().fold(question, |question, (name, value)| question.with(name, value)).json().await?)
+                let question = query.iter().fold(question, |question, (name, value)| question.with(name, value));
+                Ok(if self.is_local { question.with("local", true) } else { question }.json().await?)
             }
         }
     }

@@ -18,13 +18,14 @@ use crate::archive::Hour;
 use crate::archive::escape::shown;
 use crate::archive::quantity::count;
 use crate::replicate::backfill::{Backfill, BackfillOptions, BackfillParts, PeerStatus, Wants};
+use crate::replicate::placement::{LayoutOptions, LayoutStore};
 use crate::replicate::sources::{OwnNode, Sources};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct BackfillArgs {
     #[command(flatten)]
     pub peers: PeerArgs,
-    /// Make one round, then exit: 0 if complete, 1 if something could not be fetched. Without it, rounds go on until ctrl-C
+    /// Make one round, then exit: 0 if complete, 1 if something could not be fetched, or the layout does not name this node. Without it, rounds go on until ctrl-C
     #[arg(long)]
     pub once: bool,
     #[command(flatten)]
@@ -51,7 +52,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
         let ways = "--peer [NAME=]URL, --node-file FILE or --node-database URL";
         return Err(UsageError(format!("no other node was given: {ways}")).into());
     }
-    let options = backfill_options(config, args)?;
+    let chosen = backfill_options(config, args)?;
     if let Some(daemon) = Api::running(config).await {
         anyhow::bail!("the daemon at {} has the archive open; start it with --peer to have it fetch", daemon.address());
     }
@@ -68,10 +69,14 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let registry = Registry::new();
     let own = OwnNode { listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
-    let retention = offline.retention(config, sources.peers(), None)?;
+    let retention = offline.retention(config, sources.peers(), None, None)?;
+    let called = chosen.name.clone();
+    let layout_options = LayoutOptions { name: called.clone(), ..options::layouts(config) };
+    let layouts = Arc::new(LayoutStore::new(Arc::clone(keeper.guard()), layout_options));
     let parts = BackfillParts::alone(Arc::clone(&keeper), sources.peers(), retention);
+    let parts = BackfillParts { layouts: Some(Arc::clone(&layouts)), ..parts };
     let board = Arc::clone(&parts.board);
-    let backfill = Backfill::new(parts, options, &registry)?;
+    let backfill = Backfill::new(parts, chosen, &registry)?;
     let exit = if args.once {
         sources.once().await;
         let is_whole = all_were_read(&sources)?;
@@ -86,8 +91,10 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
                 "nothing was compared: either nothing differs, or no other node has what --channel and --quality name; `gapless diff --peer URL` shows what one has"
             ));
         }
-        if is_whole { done } else { Exit::DataWrong.into() }
+        let is_left_out = is_left_out(&layouts, &called);
+        if is_whole && !is_left_out { done } else { Exit::DataWrong.into() }
     } else {
+        is_left_out(&layouts, &called);
         let stop = tokio_util::sync::CancellationToken::new();
         tokio::select! {
             ((), ()) = async { tokio::join!(backfill.run(stop.clone()), sources.run(stop.clone(), &board)) } => {}
@@ -99,6 +106,18 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     drop(keeper);
     tokio::task::spawn_blocking(move || offline.close()).await.context("the index was not closed in order")?;
     Ok(exit)
+}
+
+/// Whether the layout leaves this node out, so that it fetches nothing; says so.
+fn is_left_out(layouts: &LayoutStore, called: &str) -> bool {
+    let is_left_out = layouts.current().leaves_out();
+    if is_left_out {
+        stderr_line(format_args!(
+            "the layout has no node {}, so that nothing belongs here and no file is fetched; expected the name that this node has in the layout: `name` in its settings, or --name (`gapless layout show` lists the names)",
+            shown(called)
+        ));
+    }
+    is_left_out
 }
 
 /// Whether every list of nodes was read; an error if nothing is known at all because of that.

@@ -17,6 +17,7 @@ use super::doctor::DoctorArgs;
 use super::explain::ExplainArgs;
 use super::holes::{HolesArgs, TimespansArgs};
 use super::import::ImportArgs;
+use super::layout::LayoutArgs;
 use super::ls::LsArgs;
 use super::node::NodeArgs;
 use super::rebuild::RebuildArgs;
@@ -127,6 +128,9 @@ pub enum Verb {
     /// Take sealed hours to a bucket, read them back, and bring back what is missing here
     #[command(after_help = examples::ARCHIVE)]
     Archive(ArchiveArgs),
+    /// Say which nodes keep what, and plan and apply changes; owners fetch, and what lies elsewhere leaves when all of its owners have it
+    #[command(after_help = examples::LAYOUT)]
+    Layout(LayoutArgs),
     /// Print the manifest of a sealed hour, for `sha256sum -c`
     #[command(after_help = examples::MANIFEST)]
     Manifest(ManifestArgs),
@@ -214,6 +218,7 @@ impl Args {
             | Verb::Timespans(_)
             | Verb::Coverage(_)
             | Verb::Completions(_)
+            | Verb::Layout(_)
             | Verb::Man(_) => None,
         }
     }

@@ -335,6 +335,8 @@ settings! {
             "From one look at file and database to the next, give or take a tenth.";
         tombstones_from: Texts = "all" =>
             "Whose tombstones are taken over: `all`, `none`, or names of nodes. Nothing proves a deletion, so they are a matter of trust; those of others are only reported.";
+        layouts_from: Texts = "none" =>
+            "Whose layouts are taken over: `none`, `all`, or names of nodes. A layout says which hours this node keeps, and nothing proves one, so it is taken from nobody unless you say so; that another node has a newer one is reported.";
         extras: Directories = "" =>
             "Directories beneath the base that are no channels and are fetched from other nodes by name, file by file; those of `--extras` come on top.";
         strangers_budget: BytesOrTenth = "tenth" =>
@@ -345,6 +347,14 @@ settings! {
             "Bytes that these directories may hold together, whoever wrote them, before nothing more is fetched into them; `tenth` is a tenth of the archive's disk. Each file counts by its blocks of 4,096 bytes. Nothing proves what an extra holds, so this bounds what other nodes can fill the disk with.";
         max_extras_bytes: ByteSize = "10GiB", "1MiB" to "1000TiB" =>
             "Bytes of extras that one round fetches from one node.";
+    }
+
+    /// Placement by a layout.
+    placement: HandoffsConfig in "placement" {
+        handoffs: YesNo = "true" =>
+            "Whether hours leave this node that the layout gives to others, when all of them have them. Without, they stay and are counted; other nodes are answered in any case.";
+        handoffs_every: TimeLength = "3min", "1s" to "1day" =>
+            "From one pass over such hours to the next: one request to each other node of the layout. While hours leave, the next pass follows at once.";
     }
 
     /// What dashboards and plain file servers get of coverage.
@@ -413,6 +423,11 @@ pub fn time_between(text: &str, least: &str, most: &str) -> Result<Duration, Str
     TimeLength::read(text)
         .filter(within)
         .ok_or_else(|| format!("expected {}, from {least} to {most}", TimeLength::EXPECTS))
+}
+
+/// Reads a number of bytes with its unit, as settings are read; the error says what was expected.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    ByteSize::read(text).ok_or_else(|| format!("expected {}", ByteSize::EXPECTS))
 }
 
 /// Reads names of directories beneath the base, as the setting of them is read; `None` if they are none.

@@ -47,7 +47,7 @@ pub async fn run(config: &Config, args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let scope = scope(args.target.as_ref())?;
     let rules = DiffRules::new(config, &args.rules)?;
     let there = ArchiveClient::peer(&args.peer, config)?;
-    let here = ArchiveClient::here(config).await?;
+    let here = ArchiveClient::here(config).await?.of_this_node_alone();
     let result = differences(config, args, &here, &there, &scope, &rules).await;
     here.close().await?;
     let result = result?;

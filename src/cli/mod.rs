@@ -23,6 +23,8 @@ mod exit;
 mod explain;
 mod holes;
 mod import;
+mod layout;
+mod layout_lines;
 mod logging;
 mod ls;
 mod new_archive;
@@ -119,6 +121,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Scrub(scrub) => scrub::run(&config, scrub).await,
             Verb::Seal(seal) => seal::run(&config, seal).await,
             Verb::Archive(archive) => archiving::run(&config, archive).await,
+            Verb::Layout(args) => layout::run(&config, args).await,
             Verb::Manifest(manifest) => seal::manifest(&config, manifest).await,
             Verb::Flagged => scrub::flagged(&config),
             Verb::Quarantine(quarantine) => scrub::quarantine(&config, quarantine).await,

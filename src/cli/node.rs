@@ -108,6 +108,8 @@ pub fn node_options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOpti
     Ok(NodeOptions {
         sources: sources(config)?,
         backfill: options::backfill(config, &args.peers)?,
+        layouts: options::layouts(config),
+        handoffs: options::handoffs(config),
         retention: options::retention(config),
         record: config.recorded.clone(),
         named: options::named(config, &[], &[]),

@@ -15,9 +15,11 @@ use crate::jobs::{NodeEvents, Stop, Wake};
 use crate::lifecycle::archiving::Archiver;
 use crate::lifecycle::clock::SystemClocks;
 use crate::lifecycle::deleted::DeletionCounter;
+use crate::lifecycle::handoffs::{HandoffParts, Handoffs};
 use crate::lifecycle::retention::{Retention, RetentionParts, free_space};
 use crate::net::tls;
 use crate::replicate::peer::{Peer, PeerClient, PeerLimits};
+use crate::replicate::placement::LayoutStore;
 use crate::sync::crawl::{CrawlCounts, Keeper, bring_into_line};
 use crate::sync::startup::{self, Locked};
 
@@ -76,10 +78,36 @@ impl Offline {
         config: &Config,
         peers: watch::Receiver<Vec<Peer>>,
         archiver: Option<Arc<Archiver>>,
+        handoffs: Option<&Arc<Handoffs>>,
     ) -> anyhow::Result<Arc<Retention>> {
         let registry = Registry::new();
-        let parts = RetentionParts { archiver, ..self.parts(config, client(config)?, peers, &registry)? };
+        let parts = RetentionParts {
+            archiver,
+            handoffs: handoffs.cloned(),
+            ..self.parts(config, client(config)?, peers, &registry)?
+        };
         Ok(Arc::new(Retention::new(parts, options::retention(config), &registry)?))
+    }
+
+    /// What was promised to other nodes holds for commands as well. Nothing leaves by them.
+    pub fn handoffs(
+        &self,
+        config: &Config,
+        layouts: Arc<LayoutStore>,
+        peers: watch::Receiver<Vec<Peer>>,
+    ) -> anyhow::Result<Arc<Handoffs>> {
+        let parts = HandoffParts {
+            keeper: Arc::clone(&self.keeper),
+            is_ready: Box::new(|| true),
+            layouts,
+            client: PeerClient::new(PeerLimits::default(), &*tls::trusting_nobody()?)?,
+            peers,
+            handle: tokio::runtime::Handle::current(),
+            clocks: Arc::new(SystemClocks::default()),
+            quarantine: Arc::default(),
+            events: NodeEvents::default(),
+        };
+        Ok(Arc::new(Handoffs::new(parts, options::handoffs(config), &Registry::new())?))
     }
 
     /// Retention that decides nothing, for questions about other things.
@@ -112,6 +140,7 @@ impl Offline {
             events: NodeEvents::default(),
             wake: Wake::new(&Stop::new()),
             archiver: None,
+            handoffs: None,
         })
     }
 

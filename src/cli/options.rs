@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{CutoffArg, PeerArgs, parse_since};
-use super::config::{Config, directories, host_name};
+use super::config::{Config, HandoffsConfig, directories, host_name};
 use super::exit::UsageError;
 use super::peer_access::{token, trusted};
 use crate::archive::origins::ConfiguredStreams;
@@ -17,12 +17,15 @@ use crate::disk::BaseGuard;
 use crate::http::{Hosts, RequestBounds};
 use crate::index::IndexOptions;
 use crate::lifecycle::archiving::{LearnedStreams, LocalLimits};
+use crate::lifecycle::handoffs::HandoffOptions;
 use crate::lifecycle::retention::RetentionOptions;
 use crate::net::tls;
 use crate::node::BucketOptions;
 use crate::play::ffmpeg::PoolOptions;
 use crate::play::playback::PlaybackOptions;
 use crate::replicate::backfill::{BackfillOptions, Wants};
+use crate::replicate::placement::LayoutOptions;
+use crate::replicate::sources::Trust;
 use crate::sync::crawl::{AbsentFiles, CrawlPace, ReadAllowance, StrangersBudget, WatchOptions};
 use crate::sync::scrub::ScrubOptions;
 
@@ -239,6 +242,20 @@ fn extras(config: &Config, peers: &PeerArgs) -> anyhow::Result<Vec<String>> {
     names.sort_unstable();
     names.dedup();
     Ok(names)
+}
+
+/// What this node is called in a layout, and whose layouts it takes.
+pub fn layouts(config: &Config) -> LayoutOptions {
+    // Nothing proves a layout: whoever names nobody has chosen nobody.
+    let from = &config.backfill.layouts_from;
+    let from = if from.is_empty() { Trust::None } else { Trust::parse(from) };
+    LayoutOptions { name: config.node.name.clone(), from }
+}
+
+/// Whether and how often hours leave for their owners.
+pub fn handoffs(config: &Config) -> HandoffOptions {
+    let HandoffsConfig { handoffs, handoffs_every } = &config.placement;
+    HandoffOptions { leave: *handoffs, every: *handoffs_every, keep_free: config.backfill.keep_free }
 }
 
 /// What the configuration names, or what a command names in its place: it is no stranger's.

@@ -308,6 +308,10 @@ fn print_run(config: &Config, report: &RetentionReport, answered: &[AskingGuard]
             writeln!(out, "{} segments stay as the last copies:", report.last_copies)?;
             report.first_last_copies.iter().try_for_each(|name| writeln!(out, "  {}", shown(name)))?;
         }
+        if report.pinned_hours > 0 {
+            let hours = count(report.pinned_hours, "hour");
+            writeln!(out, "note: {hours} stay for now, as another node was promised that, for an hour at most")?;
+        }
         report.unproven_copies.iter().try_for_each(|why| writeln!(out, "note: {why}"))?;
         if report.tombstones_stay > 0 {
             let hours = report.tombstones_stay;

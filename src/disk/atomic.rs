@@ -16,7 +16,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, fsync, linkat, openat, renameat, renameat_with, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, RenameFlags, fstat, fsync, linkat, openat, renameat, renameat_with, syncfs, unlinkat,
+};
 use rustix::io::Errno;
 
 use super::archive_id::OWN_DIR;
@@ -61,6 +63,18 @@ pub fn sync_dir(dir: &Dir) -> Result<()> {
         // Some file systems do not know what flushing a directory means; their names need none.
         Ok(()) | Err(Errno::INVAL) => Ok(()),
         Err(errno) => Err(DiskError::io("flush the directory", dir.path(), errno)),
+    }
+}
+
+impl Dir {
+    /// Flushes the whole file system that it lies on: contents of files that other programs have written there as well.
+    pub fn flush_file_system(&self) -> Result<()> {
+        syncfs(self).map_err(|errno| DiskError::io("flush the file system of", self.path(), errno))
+    }
+
+    /// Which file system it lies on.
+    pub fn file_system(&self) -> Result<u64> {
+        Ok(fstat(self).map_err(|errno| DiskError::io("look at", self.path(), errno))?.st_dev)
     }
 }
 

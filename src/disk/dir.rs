@@ -97,6 +97,11 @@ impl Dir {
         Ok(found.filter(|meta| kind(meta).is_dir()).map(|meta| stamp(&meta)))
     }
 
+    /// The stamp of whatever has this name in it, if anything has.
+    pub(super) fn stamp_of_any(&self, name: &OsStr) -> Result<Option<Stamp>> {
+        Ok(self.look_at(name, STAMP_FIELDS)?.map(|meta| stamp(&meta)))
+    }
+
     /// Size and time of a regular file in it; `None` if there is none of that name.
     pub fn stat_file(&self, name: &OsStr) -> Result<Option<FileMeta>> {
         let found = self.look_at(name, FILE_FIELDS)?;

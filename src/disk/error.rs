@@ -54,6 +54,15 @@ pub enum DiskError {
         /// How many would have been fine.
         limit: usize,
     },
+    /// There was a layout here, and is none.
+    #[error(
+        "the layout '{}' is gone; expected the file of the layout, as `layout-known` beside it says: give this node that of another one with `gapless layout take`",
+        path.display()
+    )]
+    LayoutGone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// Publishing never replaces a file.
     #[error("'{}' exists already and is never replaced; nothing was changed", path.display())]
     Exists {
@@ -164,6 +173,7 @@ impl DiskError {
             Self::Io { cause, .. } => is_gone(cause),
             Self::Outside { .. }
             | Self::TooMany { .. }
+            | Self::LayoutGone { .. }
             | Self::Exists { .. }
             | Self::Occupied { .. }
             | Self::InUse { .. }
@@ -205,6 +215,7 @@ impl DiskError {
             | Self::NoBase { path, .. }
             | Self::Outside { path }
             | Self::TooMany { path, .. }
+            | Self::LayoutGone { path }
             | Self::Exists { path }
             | Self::Occupied { path, .. }
             | Self::InUse { path, .. }

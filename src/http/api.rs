@@ -10,6 +10,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::Problem;
 use super::app::{Answer, App};
+use super::coverage::Answering;
+use super::read_view::AskedView;
 use super::request::{FromQuery, Parameters, Query, StreamPath};
 use crate::archive::{
     FileName, Hour, HourContents, HourPlace, SegmentFile, Span, Stream, Timestamp, name, parse_file_name, time,
@@ -58,7 +60,8 @@ pub(super) async fn openapi(Extension(document): Extension<Arc<utoipa::openapi::
         ("end" = Option<String>, Query, description = "a time; segments that start at or after it are left out"),
         ("limit" = Option<usize>, Query, description = "records in a page, 1000 where not given"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),
-        ("tombstones" = Option<bool>, Query, description = "true: also what tombstones hide")
+        ("tombstones" = Option<bool>, Query, description = "true: also what tombstones hide"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, body = SegmentPage), (status = 400, description = "a parameter is wrong"),
@@ -67,10 +70,11 @@ pub(super) async fn openapi(Extension(document): Extension<Arc<utoipa::openapi::
 )]
 pub(super) async fn segments(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     StreamPath(stream): StreamPath,
     Query(wanted): Query<SegmentsQuery>,
 ) -> Answer<SegmentPage> {
-    app.ask(move |app| page(app, stream, &wanted)).await.map(Json)
+    app.ask(move |app| page((app, &view), stream, &wanted)).await.map(Json)
 }
 
 pub(super) struct SegmentsQuery {
@@ -137,23 +141,23 @@ impl SegmentsQuery {
     }
 }
 
-fn page(app: &App, stream: Stream, wanted: &SegmentsQuery) -> Result<SegmentPage, Problem> {
+fn page((app, view): Answering<'_>, stream: Stream, wanted: &SegmentsQuery) -> Result<SegmentPage, Problem> {
     let (first, last) = wanted.hours();
     let name = stream.to_string();
     let mut page = SegmentPage { segments: Vec::new(), next: None };
     if first > last {
         return Ok(page);
     }
-    app.node.keeper.ensure_structure()?;
+    view.keeper.ensure_structure()?;
     let mut place = HourPlace { stream, hour: first };
-    for (count, hour) in app.node.keeper.index().catalog().hours(&name, first..=last).into_iter().enumerate() {
+    for (count, hour) in view.keeper.index().catalog().hours(&name, first..=last).into_iter().enumerate() {
         if count >= app.node.bounds.max_hours {
             // Empty hours must not make one request walk for ever.
             page.next = Some(format!("{hour}/"));
             return Ok(page);
         }
         place.hour = hour;
-        let contents = app.node.keeper.answer(&place)?.contents;
+        let contents = view.keeper.answer(&place)?.contents;
         let mut records = records(&contents, hour, wanted);
         if let Some(after) = wanted.after.as_ref().filter(|after| after.hour == hour) {
             records.retain(|record| after.is_before(record));

@@ -19,10 +19,12 @@ use super::exposition::Exposition;
 use super::host::Hosts;
 use super::jobs::JobMetrics;
 use super::latest::LatestSegments;
+use super::layout_problems::LayoutMetrics;
 use super::node_metrics::NodeMetrics;
 use super::node_problems::ProblemMetrics;
 use super::playlist::FollowedClocks;
 use super::problem::capital;
+use super::read_view::{ReadView, Views};
 use super::segment_read_metrics::SegmentReadMetrics;
 use super::wire_cache::WireCache;
 use crate::archive::Span;
@@ -34,12 +36,15 @@ use crate::index::IndexError;
 use crate::jobs::JobRegistry;
 use crate::lifecycle::archiving::Archiver;
 use crate::lifecycle::deleted::DeletionCounter;
+use crate::lifecycle::handoffs::Handoffs;
 use crate::lifecycle::retention::{Retention, RetentionError};
 use crate::lifecycle::tombstones::MakeStay;
 use crate::play::ffmpeg::Pool;
 use crate::play::playback::{Playback, PlaybackError};
 use crate::record::Recorders;
 use crate::replicate::peer_proxy::PeerProxy;
+use crate::replicate::placement::LayoutStore;
+use crate::replicate::whole::WholeArchive;
 use crate::report::coverage::LiveGauges;
 use crate::sync::crawl::{Crawl, CrawlError, Keeper, Watch};
 use crate::sync::scrub::Scrub;
@@ -82,6 +87,12 @@ pub struct ServedNode {
     pub(crate) scrub: Arc<Scrub>,
     /// How long an hour must have been over, and unchanged, to be sealed.
     pub(crate) seal_after: Span,
+    /// Who keeps what.
+    pub(crate) layouts: Arc<LayoutStore>,
+    /// What leaves for its owners, and what was promised to others.
+    pub(crate) handoffs: Option<Arc<Handoffs>>,
+    /// What is known of all nodes together; a command has none.
+    pub(crate) whole: Option<Arc<WholeArchive>>,
     /// Takes sealed hours to the bucket, if one is named.
     pub(crate) archiver: Option<Arc<Archiver>>,
     /// Gives files of the hours that lie there.
@@ -135,6 +146,7 @@ pub struct App {
     pub(super) followers: Followers,
     pub(super) listeners: Listeners,
     pub(super) followed: FollowedClocks,
+    views: Views,
 }
 
 /// What is worked out when metrics are asked for.
@@ -143,6 +155,7 @@ pub(super) struct Gauges {
     pub(super) node: NodeMetrics,
     pub(super) jobs: JobMetrics,
     pub(super) problems: ProblemMetrics,
+    pub(super) layout: LayoutMetrics,
     /// Where a bucket is named.
     pub(super) bucket: Option<BucketMetrics>,
     pub(super) archived_segments: Option<SegmentReadMetrics>,
@@ -187,6 +200,7 @@ impl App {
                 node: NodeMetrics::register(&node.registry)?,
                 jobs: JobMetrics::register(&node.registry)?,
                 problems: ProblemMetrics::register(&node.registry)?,
+                layout: LayoutMetrics::register(&node.registry)?,
                 bucket: node.archiver.as_ref().map(|_| BucketMetrics::register(&node.registry)).transpose()?,
                 archived_segments: match &node.archived_segments {
                     Some(_) => Some(SegmentReadMetrics::register(&node.registry)?),
@@ -212,8 +226,14 @@ impl App {
             followers: Followers::new(&node.bounds),
             listeners: Listeners::new(&node.bounds),
             followed: FollowedClocks::default(),
+            views: Views::new(&node),
             node,
         })
+    }
+
+    /// What is answered from: what all nodes have, where that is known and nobody asks for this node alone.
+    pub(super) fn view(&self, local: bool) -> Arc<ReadView> {
+        self.views.now(&self.node, local)
     }
 
     /// Lets those who wait for changes go when the node ends.

@@ -8,6 +8,7 @@
 mod messages;
 
 use std::ffi::OsStr;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -16,13 +17,14 @@ use bytes::Bytes;
 
 use self::messages::Chat;
 use super::app::App;
+use super::read_view::{AskedView, ReadView};
 use super::request::{FromQuery, Parameters, PathParts, Query, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
 use super::{Problem, listing};
 use crate::archive::{FileName, Hour, HourPlace, SegmentKind, Span, Stream, Timestamp, parse_file_name};
 use crate::disk::SmallFile;
 use crate::index::Version;
-use crate::sync::crawl::CrawlError;
+use crate::sync::crawl::{AbsentFile, CrawlError};
 
 /// The longest stretch: what editors of this field ask for at most.
 const LONGEST: Span = Span::from_us(2 * 3_600_000_000);
@@ -38,7 +40,8 @@ const ATTEMPTS: usize = 3;
     get, path = "/{channel}/chat.json",
     params(
         ("channel" = String, Path),
-        ("start" = String, Query, description = "a time"), ("end" = String, Query, description = "a time, at most 2 hours after start")
+        ("start" = String, Query, description = "a time"), ("end" = String, Query, description = "a time, at most 2 hours after start"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, content_type = "application/json", description = "the messages of that time, in the order in which they were sent"),
@@ -48,6 +51,7 @@ const ATTEMPTS: usize = 3;
 )]
 pub(super) async fn chat(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     PathParts { parts, .. }: PathParts,
     Query(ChatQuery { start, end }): Query<ChatQuery>,
     RequestHead(request): RequestHead,
@@ -56,7 +60,7 @@ pub(super) async fn chat(
     let stream = Stream::new(channel, "chat").map_err(|_| Problem::not_found("channel of that name"))?;
     let list = {
         let _alone = app.alone("chat.json").await?;
-        app.ask(move |app| list(app, &stream, start, end)).await?
+        app.ask(move |_| list(&view, &stream, start, end)).await?
     };
     let entry = CachedList::new(ListSubject::Structure, Version::default(), list);
     listing::reply(&app, &request, request.uri.path(), Arc::new(entry)).await
@@ -77,10 +81,10 @@ impl FromQuery for ChatQuery {
     }
 }
 
-fn list(app: &App, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<Bytes, Problem> {
+fn list(view: &ReadView, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<Bytes, Problem> {
     let mut attempts = 1;
     let chat = loop {
-        let (chat, has_vanished) = gather(app, stream, start, end)?;
+        let (chat, has_vanished) = gather(view, stream, start, end)?;
         if !has_vanished || attempts == ATTEMPTS {
             break chat;
         }
@@ -93,16 +97,28 @@ fn list(app: &App, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<
     Ok(chat.list(start, end).into())
 }
 
+/// A batch that does not lie here, and no more than a byte more of it than is wanted; nothing if nobody has it any more.
+fn from_elsewhere(view: &ReadView, place: &HourPlace, name: &str, most: u64) -> Result<Option<Vec<u8>>, Problem> {
+    let Some(absent) = view.keeper.absent_files() else { return Ok(None) };
+    let AbsentFile::Open(file, _) = absent.open_blocking(place, name).map_err(CrawlError::Absent)? else {
+        return Ok(None);
+    };
+    let mut content = Vec::new();
+    let read = file.take(most.saturating_add(1)).read_to_end(&mut content);
+    read.map_err(|error| Problem::unavailable(5, &format!("{place}/{name} cannot be read: {error}")))?;
+    Ok(Some(content))
+}
+
 /// What all batches around the stretch say, and whether one of them has vanished meanwhile.
-fn gather(app: &App, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<(Chat, bool), Problem> {
+fn gather(view: &ReadView, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<(Chat, bool), Problem> {
     let (from, to) = (start - BATCH - BATCH, end + BATCH);
-    let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
+    let base = view.keeper.guard().base().map_err(CrawlError::Away)?;
     let (mut chat, mut bytes, mut has_vanished) = (Chat::default(), 0, false);
     let mut hour = from.hour();
     while hour <= to.hour() {
         let place = HourPlace { stream: stream.clone(), hour };
         let mut names = Vec::new();
-        app.node.keeper.answer(&place)?.contents.for_each_listed(false, |name| {
+        view.keeper.answer(&place)?.contents.for_each_listed(false, |name| {
             if is_batch_of(hour, name, from, to) {
                 names.push(name.to_owned());
             }
@@ -110,20 +126,28 @@ fn gather(app: &App, stream: &Stream, start: Timestamp, end: Timestamp) -> Resul
         let dir = if names.is_empty() { None } else { base.dir(&place.path())? };
         for name in names {
             let left = MOST_BYTES - bytes;
-            let Some(dir) = &dir else {
-                has_vanished = true;
-                break;
-            };
-            match dir.read_small(OsStr::new(&name), left)? {
+            let here = dir.as_ref().map(|dir| dir.read_small(OsStr::new(&name), left)).transpose()?;
+            match here.unwrap_or(SmallFile::Absent) {
                 SmallFile::Content(content) => {
                     bytes += content.len() as u64;
                     chat.add(&content);
                 }
                 SmallFile::Larger => {
-                    let more = dir.stat_file(OsStr::new(&name))?.map_or(left, |meta| meta.size);
+                    let there = dir.as_ref().map(|dir| dir.stat_file(OsStr::new(&name))).transpose()?.flatten();
+                    let more = there.map_or(left, |meta| meta.size);
                     return Err(Problem::too_much("number of bytes of chat", bytes + more, MOST_BYTES));
                 }
-                SmallFile::Absent => has_vanished = true,
+                SmallFile::Absent => match from_elsewhere(view, &place, &name, left)? {
+                    Some(content) if content.len() as u64 > left => {
+                        let all = bytes + content.len() as u64;
+                        return Err(Problem::too_much("number of bytes of chat", all, MOST_BYTES));
+                    }
+                    Some(content) => {
+                        bytes += content.len() as u64;
+                        chat.add(&content);
+                    }
+                    None => has_vanished = true,
+                },
             }
         }
         let next = hour.next();

@@ -11,6 +11,7 @@ use axum::extract::State;
 
 use super::Problem;
 use super::app::{Answer, App};
+use super::read_view::{AskedView, ReadView};
 use super::request::{FromQuery, Parameters, Query, StreamPath};
 use crate::archive::coverage::{CoverageKind, Stretch, Window};
 use crate::archive::{Hour, Span, Stream, Timestamp};
@@ -28,7 +29,8 @@ pub(super) const MOST_HOURS: usize = 20_000;
     params(
         ("channel" = String, Path), ("quality" = String, Path),
         ("from" = Option<String>, Query, description = "a time; from the hour on in which it lies"),
-        ("to" = Option<String>, Query, description = "a time; hours that begin at or after it are left out; if it is not given, hours that are more than two hours ahead of the clock")
+        ("to" = Option<String>, Query, description = "a time; hours that begin at or after it are left out; if it is not given, hours that are more than two hours ahead of the clock"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, body = CoverageList), (status = 400, description = "a parameter is wrong"),
@@ -37,10 +39,11 @@ pub(super) const MOST_HOURS: usize = 20_000;
 )]
 pub(super) async fn coverage(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     StreamPath(stream): StreamPath,
     Query(wanted): Query<CoverageQuery>,
 ) -> Answer<CoverageList> {
-    app.ask(move |app| coverage_page(app, &stream, &wanted)).await.map(Json)
+    app.ask(move |app| coverage_page((app, &view), &stream, &wanted)).await.map(Json)
 }
 
 /// Answers `GET /api/v1/holes/{channel}/{quality}`.
@@ -52,7 +55,8 @@ pub(super) async fn coverage(
         ("to" = Option<String>, Query, description = "a time; if it is not given, the furthest end of hours that are not more than two hours ahead of the clock"),
         ("editable" = Option<bool>, Query, description = "true: holes of the sequence that can be cut, instead of those that nothing covers"),
         ("edges" = Option<bool>, Query, description = "true: also what is missing at the edges that are given, before the first segment and after the last"),
-        ("unfillable" = Option<bool>, Query, description = "true: only raw holes that nobody can fill, because all peers were asked and none has a segment in them")
+        ("unfillable" = Option<bool>, Query, description = "true: only raw holes that nobody can fill, because all peers were asked and none has a segment in them"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, body = HoleList), (status = 400, description = "a parameter is wrong"),
@@ -61,10 +65,11 @@ pub(super) async fn coverage(
 )]
 pub(super) async fn holes(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     StreamPath(stream): StreamPath,
     Query(wanted): Query<CoverageQuery>,
 ) -> Answer<HoleList> {
-    app.ask(move |app| holes_page(app, &stream, &wanted)).await.map(Json)
+    app.ask(move |app| holes_page((app, &view), &stream, &wanted)).await.map(Json)
 }
 
 /// Answers `GET /api/v1/timespans/{channel}/{quality}`.
@@ -73,7 +78,8 @@ pub(super) async fn holes(
     params(
         ("channel" = String, Path), ("quality" = String, Path),
         ("from" = Option<String>, Query, description = "a time; timespans are cut to the window"),
-        ("to" = Option<String>, Query, description = "a time; if it is not given, the furthest end of hours that are not more than two hours ahead of the clock")
+        ("to" = Option<String>, Query, description = "a time; if it is not given, the furthest end of hours that are not more than two hours ahead of the clock"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, body = TimespanList), (status = 400, description = "a parameter is wrong"),
@@ -82,10 +88,11 @@ pub(super) async fn holes(
 )]
 pub(super) async fn timespans(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     StreamPath(stream): StreamPath,
     Query(wanted): Query<CoverageQuery>,
 ) -> Answer<TimespanList> {
-    app.ask(move |app| timespans_page(app, &stream, &wanted)).await.map(Json)
+    app.ask(move |app| timespans_page((app, &view), &stream, &wanted)).await.map(Json)
 }
 
 pub(super) struct CoverageQuery {
@@ -109,6 +116,9 @@ impl FromQuery for CoverageQuery {
         Ok(Self { window, unfillable, lane: if editable { CoverageKind::Editable } else { CoverageKind::Raw } })
     }
 }
+
+/// The node that answers, and what it answers from.
+pub(super) type Answering<'a> = (&'a App, &'a ReadView);
 
 /// What a page was worked out from.
 struct Page {
@@ -135,14 +145,14 @@ pub(super) fn may_be_told(app: &App) -> Result<(), Problem> {
 }
 
 /// What a window needs, of at most [`MOST_HOURS`] hours.
-pub(super) fn covered(app: &App, stream: &Stream, window: &Window) -> Result<Covered, Problem> {
+pub(super) fn covered((app, view): Answering<'_>, stream: &Stream, window: &Window) -> Result<Covered, Problem> {
     may_be_told(app)?;
-    Ok(app.node.keeper.coverage(stream, window, app.node.bounds.max_hours, MOST_HOURS)?)
+    Ok(view.keeper.coverage(stream, window, app.node.bounds.max_hours, MOST_HOURS)?)
 }
 
 /// Reads what a window needs in turns, so that no more than a page of it is in memory, and says to each which part of the window it is.
 pub(super) fn in_turns(
-    app: &App,
+    answering: Answering<'_>,
     stream: &Stream,
     window: &Window,
     mut each: impl FnMut(&Covered, Stretch),
@@ -150,7 +160,7 @@ pub(super) fn in_turns(
     let (begun, whole) = (Instant::now(), window.stretch());
     let mut at = window.from;
     loop {
-        let found = covered(app, stream, &Window { from: at, ..*window })?;
+        let found = covered(answering, stream, &Window { from: at, ..*window })?;
         let next = found.next.map(Hour::start);
         each(&found, Stretch { start: at.unwrap_or(whole.start), end: next.unwrap_or(whole.end) });
         let Some(next) = next else { return Ok(()) };
@@ -164,8 +174,8 @@ pub(super) fn in_turns(
 }
 
 /// Reads what the first page of a window needs.
-fn page(app: &App, stream: &Stream, asked: Window) -> Result<Page, Problem> {
-    let found = covered(app, stream, &asked)?;
+fn page(answering: Answering<'_>, stream: &Stream, asked: Window) -> Result<Page, Problem> {
+    let found = covered(answering, stream, &asked)?;
     let window = match found.next {
         Some(next) => Window { to: Some(next.start()), edge_to: false, ..asked },
         None => asked,
@@ -175,21 +185,21 @@ fn page(app: &App, stream: &Stream, asked: Window) -> Result<Page, Problem> {
 
 /// A page with as many stretches as one may have: where there are more, it ends where the first one too many begins.
 fn bounded(
-    app: &App,
+    (app, view): Answering<'_>,
     stream: &Stream,
     wanted: &CoverageQuery,
     stretches: impl Fn(&Page) -> Vec<Stretch>,
 ) -> Result<(Page, Vec<Stretch>), Problem> {
-    let whole = page(app, stream, wanted.window)?;
+    let whole = page((app, view), stream, wanted.window)?;
     let found = stretches(&whole);
     let Some(too_many) = found.get(app.node.bounds.max_page) else { return Ok((whole, found)) };
     let window = Window { to: Some(too_many.start), edge_to: false, ..wanted.window };
-    let first = page(app, stream, window)?;
+    let first = page((app, view), stream, window)?;
     let fewer = stretches(&first);
     Ok((first, fewer))
 }
 
-fn coverage_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<CoverageList, Problem> {
+fn coverage_page((app, view): Answering<'_>, stream: &Stream, wanted: &CoverageQuery) -> Result<CoverageList, Problem> {
     let Window { from, to, .. } = wanted.window;
     let mut list = CoverageList {
         channel: stream.channel.clone(),
@@ -205,7 +215,7 @@ fn coverage_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<C
         to: to.map(|to| hour_before(to).end()),
         ..Window::default()
     };
-    let page = page(app, stream, whole)?;
+    let page = page((app, view), stream, whole)?;
     let first = whole.from.map_or(Hour::MIN, Timestamp::hour);
     let mut figures = page.found.coverage.figures(first, page.window.to.map_or(Hour::MAX, hour_before));
     list.hours.extend(figures.by_ref().take(app.node.bounds.max_page).map(|figures| HourCoverage::from(&figures)));
@@ -219,12 +229,12 @@ fn hour_before(end: Timestamp) -> Hour {
     (end - Span::from_us(1)).hour()
 }
 
-fn holes_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<HoleList, Problem> {
+fn holes_page((app, view): Answering<'_>, stream: &Stream, wanted: &CoverageQuery) -> Result<HoleList, Problem> {
     let (page, found) =
-        bounded(app, stream, wanted, |page| page.found.coverage.holes_within(wanted.lane, &page.window))?;
+        bounded((app, view), stream, wanted, |page| page.found.coverage.holes_within(wanted.lane, &page.window))?;
     let next = page.next(&wanted.window);
     let ledger = if wanted.lane == CoverageKind::Raw {
-        app.node.keeper.index().open_holes(stream, &page.window, found.len().saturating_add(1))?
+        view.keeper.local().index().open_holes(stream, &page.window, found.len().saturating_add(1))?
     } else {
         Vec::new()
     };
@@ -244,8 +254,12 @@ fn holes_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<Hole
     })
 }
 
-fn timespans_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<TimespanList, Problem> {
-    let (page, found) = bounded(app, stream, wanted, |page| page.found.coverage.timespans(&page.window))?;
+fn timespans_page(
+    (app, view): Answering<'_>,
+    stream: &Stream,
+    wanted: &CoverageQuery,
+) -> Result<TimespanList, Problem> {
+    let (page, found) = bounded((app, view), stream, wanted, |page| page.found.coverage.timespans(&page.window))?;
     Ok(TimespanList {
         channel: stream.channel.clone(),
         quality: stream.quality.clone(),

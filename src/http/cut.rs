@@ -21,8 +21,11 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::app::App;
+use super::coverage::Answering;
 use super::cut_body::{CutBody, OpenFile, within};
+use super::held_body::HeldBody;
 use super::range::wanted;
+use super::read_view::{AskedView, ReadView};
 use super::request::{Parameters, PathParts, RequestHead, check_order, time};
 use super::{ConditionVerdict, ETag, Problem, RequestedRange, conditional};
 use crate::archive::{Container, Span, Stream, Timestamp};
@@ -46,7 +49,8 @@ const MOST_HOLES: usize = 1_000;
         ("range" = Option<Vec<String>>, Query, description = "START,END; may be repeated, and goes before start and end"),
         ("transition" = Option<Vec<String>>, Query, description = "between a range and the next; for each one, empty for none"),
         ("allow_holes" = Option<bool>, Query, description = "true: what is missing is left out"),
-        ("type" = Option<String>, Query, description = "rough, or a container of an exact cut; exact if it can be had where not given")
+        ("type" = Option<String>, Query, description = "rough, or a container of an exact cut; exact if it can be had where not given"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, description = "the file; the header Gapless-Cut says whether it is exact or rough, and Gapless-Cut-Reason why"), (status = 206, description = "the range of bytes that was asked for"),
@@ -59,10 +63,11 @@ const MOST_HOLES: usize = 1_000;
 )]
 pub(super) async fn cut(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     wish: Wish,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
-    answer(&app, &request, wish).await
+    answer(&app, &view, &request, wish).await
 }
 
 /// Says whether a cut is `exact` or `rough`.
@@ -90,34 +95,45 @@ pub(super) struct Wish {
     transitions: Vec<Option<Transition>>,
 }
 
-async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response, Problem> {
+async fn answer(app: &Arc<App>, view: &Arc<ReadView>, request: &Parts, wish: Wish) -> Result<Response, Problem> {
     let Wish { ask, container, kind, transitions } = wish;
     let allow_holes = ask.allow_holes;
-    let plan = app.ask(move |app| Ok(app.node.playback.cut(&ask)?)).await?;
+    let handoffs = app.node.handoffs.as_ref();
+    let hold = handoffs.map(|handoffs| handoffs.hold(&ask.stream, &ask.ranges));
+    let holding = |response: Response| match hold {
+        Some(hold) => response.map(|body| HeldBody::holding(body, hold)),
+        None => response,
+    };
+    let planned = Arc::clone(view);
+    let plan = app.ask(move |_| Ok(planned.playback.cut(&ask)?)).await?;
     let has_transitions = transitions.iter().any(Option::is_some);
     if !matches!(kind, CutKind::Exact(_)) && !has_transitions {
-        let pictures = plan.clone();
-        let heard = app.ask(move |app| Ok(app.node.playback.sound_of(&pictures, allow_holes)?)).await?;
+        let (pictures, heard_of) = (plan.clone(), Arc::clone(view));
+        let heard = app.ask(move |_| Ok(heard_of.playback.sound_of(&pictures, allow_holes)?)).await?;
         if let Some(sound) = heard {
-            let mut response = sounding(app, request, (plan, sound), container).await?;
+            let mut response = sounding((app, view), request, (plan, sound), container).await?;
             if kind != CutKind::Rough {
                 let reason = "its sound lies apart from its pictures, and exact cuts are pictures alone";
                 response.headers_mut().insert(REASON, HeaderValue::from_static(reason));
             }
-            return Ok(response);
+            return Ok(holding(response));
         }
     }
     let mut reason = None;
     let exact = match kind {
         CutKind::Rough => None,
-        CutKind::Exact(format) => Some(super::exact_cut::cut(app, request, plan.clone(), transitions, format).await?),
-        CutKind::Either(format) => match super::exact_cut::cut(app, request, plan.clone(), transitions, format).await {
-            Err(problem) if !has_transitions && is_not_to_be_had(&problem) && plan.container() == container => {
-                reason = HeaderValue::from_str(problem.detail()).ok();
-                None
+        CutKind::Exact(format) => {
+            Some(super::exact_cut::cut((app, view), request, plan.clone(), transitions, format).await?)
+        }
+        CutKind::Either(format) => {
+            match super::exact_cut::cut((app, view), request, plan.clone(), transitions, format).await {
+                Err(problem) if !has_transitions && is_not_to_be_had(&problem) && plan.container() == container => {
+                    reason = HeaderValue::from_str(problem.detail()).ok();
+                    None
+                }
+                made => Some(made?),
             }
-            made => Some(made?),
-        },
+        }
     };
     let name = HeaderValue::from_static(if exact.is_some() { "exact" } else { "rough" });
     let mut response = if let Some(response) = exact {
@@ -128,16 +144,17 @@ async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response,
         if plan.container() != container {
             return Err(other_container(&plan));
         }
-        app.ask(move |app| rough(app, &method, &wants, &plan)).await?
+        let from = Arc::clone(view);
+        app.ask(move |app| rough((app, &from), &method, &wants, &plan)).await?
     };
     response.headers_mut().insert(KIND, name);
     response.headers_mut().extend(reason.map(|reason| (REASON, reason)));
-    Ok(response)
+    Ok(holding(response))
 }
 
 /// A rough cut of pictures with the sound that was recorded apart from them: both as they lie here, packed into one file.
 async fn sounding(
-    app: &Arc<App>,
+    (app, view): (&Arc<App>, &Arc<ReadView>),
     request: &Parts,
     (pictures, sound): (CutPlan, CutPlan),
     container: Container,
@@ -146,8 +163,9 @@ async fn sounding(
     let body = if request.method == Method::HEAD {
         Body::empty()
     } else {
-        let packed = app.ask(move |app| {
-            let (playback, keeper) = (&app.node.playback, &app.node.keeper);
+        let view = Arc::clone(view);
+        let packed = app.ask(move |_| {
+            let (playback, keeper) = (&view.playback, &view.keeper);
             let packed = |plan: &CutPlan| Ok::<_, Problem>(ffmpeg::packed(keeper, plan, &playback.left_out(plan)?));
             Ok((packed(&pictures)?, packed(&sound)?))
         });
@@ -292,9 +310,9 @@ fn hole(lack: &CutHoleReason) -> CutHole {
 }
 
 /// The files as they are, back to back.
-fn rough(app: &App, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Result<Response, Problem> {
+fn rough((app, view): Answering<'_>, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Result<Response, Problem> {
     let (mut len, mut hash) = (0, Xxh3Default::new());
-    let left_out = app.node.playback.left_out(plan)?;
+    let left_out = view.playback.left_out(plan)?;
     let files = || plan.files().zip(&left_out).map(|((path, size), without)| (path, size, *without));
     for (path, size, without) in files() {
         len += size.saturating_sub(without);
@@ -327,13 +345,13 @@ fn rough(app: &App, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Resul
     let body = if status == StatusCode::NOT_MODIFIED || method == Method::HEAD {
         Body::empty()
     } else {
-        let keeper = Arc::clone(&app.node.keeper);
+        let keeper = Arc::clone(&view.keeper);
         let open: OpenFile =
             Arc::new(move |file| playback::open(&keeper, &file.path, file.len).map_err(io::Error::other));
         let parts = within(files(), &part);
         // What is known to be wrong before the first byte has a status of its own.
         if let Some(first) = parts.first() {
-            drop(playback::open(&app.node.keeper, &first.path, first.len).map_err(PlaybackError::from)?);
+            drop(playback::open(&view.keeper, &first.path, first.len).map_err(PlaybackError::from)?);
         }
         Body::new(CutBody::new(parts, open, app.file_permit()?))
     };

@@ -3,6 +3,7 @@
 //! Qualities and days are answered from sums that are kept in memory ([`crate::index::agree`]); the hours of a day are compared
 //! with the disk first, one `stat` each.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -15,27 +16,34 @@ use serde::Serialize;
 
 use super::app::App;
 use super::compress::{compressed, encoding_for};
+use super::digest_owners::{LayoutQuery, OwnersQuery};
+use super::digest_sums::{began_anew, sums, sums_in};
 use super::request::{FromQuery, Parameters, PathParts, Query, RequestHead, StreamPath};
-use super::{ConditionVerdict, ETag, Problem, conditional};
+use super::{ConditionVerdict, ETag, Problem, conditional, layout};
 use crate::archive::digest_sums::replicated_files;
+use crate::archive::placement::Slot;
 use crate::archive::totals::Digest;
-use crate::archive::{Day, HourPlace, Stream};
+use crate::archive::{Day, Hour, HourPlace, Stream};
 use crate::disk::ArchiveId;
-use crate::index::{Health, IndexError, Position, StreamSums};
+use crate::index::{Health, Position};
 use crate::sync::crawl::CrawlError;
-use crate::wire::{DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests};
+use crate::wire::{DayDigest, DayDigests, HourDigest, HourDigests, HourFile, QualityDigest, QualityDigests};
 
 /// Qualities or days in an answer: 27 years of days in 1.5 MB; whoever has more asks twice.
 const PAGE: usize = 10_000;
 /// Qualities that may be named in a request: as many as fit in its head.
 const NAMED: usize = 1_000;
+/// Files in an answer, after which no further hour is named: a day of the usual segments has 43,200.
+const MOST_NAMES: usize = 50_000;
 
 /// Answers `GET /api/v1/digests`.
 #[utoipa::path(
     get, path = "/api/v1/digests",
     params(
         ("quality" = Option<Vec<String>>, Query, description = "CHANNEL/QUALITY, once for each that is asked for; all where not given"),
-        ("after" = Option<String>, Query, description = "`next` of the page before")
+        ("after" = Option<String>, Query, description = "`next` of the page before"),
+        ("layout" = Option<String>, Query, description = "the hash of the layout by which hours are told apart; with `node`"),
+        ("node" = Option<String>, Query, description = "what the node that asks is called in the layout")
     ),
     responses(
         (status = 200, body = QualityDigests), (status = 304, description = "as the tag in If-None-Match says"),
@@ -55,47 +63,57 @@ pub(super) async fn qualities(
     get, path = "/api/v1/digests/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("after" = Option<String>, Query, description = "`next` of the page before")
+        ("after" = Option<String>, Query, description = "`next` of the page before"),
+        ("layout" = Option<String>, Query, description = "the hash of the layout by which hours are told apart; with `node`, and `owned_by` if only some are meant"),
+        ("node" = Option<String>, Query, description = "what the node that asks is called in the layout"),
+        ("owned_by" = Option<String>, Query, description = "`both`, `asker` or `others`: who owns the hours that are meant")
     ),
     responses(
         (status = 200, body = DayDigests), (status = 304, description = "as the tag in If-None-Match says"),
-        (status = 400, description = "a parameter is wrong"), (status = 503, description = "the disk is not there")
+        (status = 400, description = "a parameter is wrong"), (status = 409, description = "the layout here is another one"), (status = 503, description = "the disk is not there")
     )
 )]
 pub(super) async fn days(
     State(app): State<Arc<App>>,
     StreamPath(stream): StreamPath,
-    Query(DaysQuery(after)): Query<DaysQuery>,
+    Query(DaysQuery { after, owners }): Query<DaysQuery>,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
-    answer(&app, &request, move |app| day_digests(app, &stream, after)).await
+    answer(&app, &request, move |app| day_digests(app, &stream, after, owners.as_ref())).await
 }
 
 /// Answers `GET /api/v1/digests/{channel}/{quality}/{day}`.
 #[utoipa::path(
     get, path = "/api/v1/digests/{channel}/{quality}/{day}",
     params(
-        ("channel" = String, Path), ("quality" = String, Path), ("day" = String, Path, description = "such as 2019-11-13")
+        ("channel" = String, Path), ("quality" = String, Path), ("day" = String, Path, description = "such as 2019-11-13"),
+        ("layout" = Option<String>, Query, description = "the hash of the layout by which hours are told apart; with `node`, and `owned_by` if only some are meant"),
+        ("node" = Option<String>, Query, description = "what the node that asks is called in the layout"),
+        ("owned_by" = Option<String>, Query, description = "`both`, `asker` or `others`: who owns the hours that are meant"),
+        ("names" = Option<bool>, Query, description = "true: also the files, as far as there is room in the answer, and all of one hour at least"),
+        ("hour" = Option<Vec<String>>, Query, description = "an hour of the day, once for each that is asked for; all where not given")
     ),
     responses(
         (status = 200, body = HourDigests), (status = 304, description = "as the tag in If-None-Match says"),
-        (status = 400, description = "the day is no day"), (status = 503, description = "the disk is not there")
+        (status = 400, description = "a parameter is wrong"), (status = 409, description = "the layout here is another one"), (status = 503, description = "the disk is not there")
     )
 )]
 pub(super) async fn hours(
     State(app): State<Arc<App>>,
     StreamPath(stream): StreamPath,
     path: PathParts,
+    Query(asked): Query<HoursQuery>,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
     let day = day("day", path.parts.last().map_or("", String::as_str))?;
-    answer(&app, &request, move |app| hour_digests(app, &stream, day)).await
+    answer(&app, &request, move |app| hour_digests(app, &stream, day, &asked)).await
 }
 
 /// The qualities that are asked for.
 pub(super) struct QualitiesQuery {
     streams: Vec<String>,
     after: Option<String>,
+    layout: Option<LayoutQuery>,
 }
 
 impl FromQuery for QualitiesQuery {
@@ -111,7 +129,11 @@ impl FromQuery for QualitiesQuery {
         let mut streams = given.all("quality").map(|value| read("quality", value)).collect::<Result<Vec<_>, _>>()?;
         streams.sort_unstable();
         streams.dedup();
-        Ok(Self { streams, after: given.each("after", |value| read("after", value))? })
+        Ok(Self {
+            streams,
+            after: given.each("after", |value| read("after", value))?,
+            layout: LayoutQuery::read(given)?,
+        })
     }
 }
 
@@ -122,12 +144,34 @@ impl QualitiesQuery {
     }
 }
 
-/// The last day of the page before.
-pub(super) struct DaysQuery(Option<Day>);
+/// The last day of the page before, and which hours are meant.
+pub(super) struct DaysQuery {
+    after: Option<Day>,
+    owners: Option<OwnersQuery>,
+}
 
 impl FromQuery for DaysQuery {
     fn read(given: &Parameters) -> Result<Self, Problem> {
-        given.each("after", |value| day("after", value)).map(Self)
+        Ok(Self { after: given.each("after", |value| day("after", value))?, owners: OwnersQuery::read(given)? })
+    }
+}
+
+/// Which hours of a day are meant, and whether their files are.
+pub(super) struct HoursQuery {
+    owners: Option<OwnersQuery>,
+    names: bool,
+    /// All of them, if it names none.
+    hours: BTreeSet<Hour>,
+}
+
+impl FromQuery for HoursQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let hour = |value: &str| {
+            Hour::parse(value).map_err(|_| Problem::bad_parameter("hour", value, "an hour, such as 2019-11-13T02"))
+        };
+        // No day has more.
+        let hours = given.all("hour").take(24).map(hour).collect::<Result<_, _>>()?;
+        Ok(Self { owners: OwnersQuery::read(given)?, names: given.flag("names")?, hours })
     }
 }
 
@@ -153,17 +197,6 @@ fn end(app: &App, position: Position) -> Result<(), Problem> {
     if same { Ok(()) } else { Err(began_anew()) }
 }
 
-fn began_anew() -> Problem {
-    Problem::unavailable(1, "the index has just begun anew and is being filled; ask again in a moment")
-}
-
-fn sums(app: &App, stream: &str) -> Result<Arc<StreamSums>, Problem> {
-    app.node.keeper.index().stream_sums(stream).map_err(|error| match error {
-        IndexError::BeganAnew => began_anew(),
-        other => other.into(),
-    })
-}
-
 fn epoch(position: Position) -> String {
     format!("{:016x}", position.epoch)
 }
@@ -179,6 +212,7 @@ fn quality_digests(app: &App, named: &QualitiesQuery) -> Result<QualityDigests, 
         instance: Some(app.node.instance),
         archive: index.archive()?.map(|id| ArchiveId::from_bytes(id).to_string()),
         name: Some(app.node.name.clone()),
+        layout: app.node.layouts.look().id().map(layout::offer),
         qualities: Vec::new(),
         next: None,
     };
@@ -192,12 +226,14 @@ fn quality_digests(app: &App, named: &QualitiesQuery) -> Result<QualityDigests, 
         }
         let sum = sums(app, name)?.total();
         if sum.hours > 0 {
+            let owned = named.layout.as_ref().and_then(|query| query.owned_digests(app, stream)).transpose()?;
             answer.qualities.push(QualityDigest {
                 channel: stream.channel.to_string(),
                 quality: stream.quality.to_string(),
                 digest: sum.digest.to_string(),
                 hours: sum.hours,
                 files: sum.files,
+                owned,
             });
         }
     }
@@ -205,10 +241,21 @@ fn quality_digests(app: &App, named: &QualitiesQuery) -> Result<QualityDigests, 
     Ok(answer)
 }
 
-fn day_digests(app: &App, stream: &Stream, after: Option<Day>) -> Result<DayDigests, Problem> {
+fn day_digests(
+    app: &App,
+    stream: &Stream,
+    after: Option<Day>,
+    owners: Option<&OwnersQuery>,
+) -> Result<DayDigests, Problem> {
     let (position, in_line) = begin(app)?;
     let complete = in_line && *app.node.crawl.ready().borrow();
-    let kept = sums(app, &stream.to_string())?;
+    let kept = match owners {
+        None => sums(app, &stream.to_string())?,
+        Some(owners) => match owners.slots(app, stream)? {
+            Some(slots) => sums_in(app, stream, &slots)?,
+            None => sums(app, &stream.to_string())?,
+        },
+    };
     let mut answer = DayDigests { epoch: epoch(position), seq: position.seq, complete, days: Vec::new(), next: None };
     for (day, sum) in kept.days(after) {
         if answer.days.len() >= PAGE {
@@ -216,20 +263,27 @@ fn day_digests(app: &App, stream: &Stream, after: Option<Day>) -> Result<DayDige
             break;
         }
         let digest = sum.digest.to_string();
-        answer.days.push(DayDigest { day: day.to_string(), digest, hours: sum.hours, files: sum.files });
+        let tombstones = owners.map(|_| sum.tombstones);
+        answer.days.push(DayDigest { day: day.to_string(), digest, hours: sum.hours, files: sum.files, tombstones });
     }
     end(app, position)?;
     Ok(answer)
 }
 
-fn hour_digests(app: &App, stream: &Stream, day: Day) -> Result<HourDigests, Problem> {
+fn hour_digests(app: &App, stream: &Stream, day: Day, asked: &HoursQuery) -> Result<HourDigests, Problem> {
     let (_, in_line) = begin(app)?;
+    let owners = asked.owners.as_ref();
     let (name, index) = (stream.to_string(), app.node.keeper.index());
+    let slots = owners.map(|owners| owners.slots(app, stream)).transpose()?.flatten();
+    let is_meant = |hour: &Hour| {
+        (asked.hours.is_empty() || asked.hours.contains(hour))
+            && slots.as_ref().is_none_or(|slots| slots.has(Slot::in_stream(&name, *hour)))
+    };
     let stale: Vec<HourPlace> = index
         .catalog()
         .hours(&name, day.first()..=day.last())
         .into_iter()
-        .filter(|hour| !app.node.keeper.is_fresh(&name, *hour))
+        .filter(|hour| is_meant(hour) && !app.node.keeper.is_fresh(&name, *hour))
         .map(|hour| HourPlace { stream: stream.clone(), hour })
         .collect();
     let complete = match app.node.keeper.reconcile(&stale, false) {
@@ -238,13 +292,29 @@ fn hour_digests(app: &App, stream: &Stream, day: Day) -> Result<HourDigests, Pro
     };
     let position = index.position();
     let rows = index.hour_rows(&name, day.first(), day.last())?;
-    let replicated = rows.iter().filter(|(_, row)| row.totals.digest != Digest::default());
-    let hours = replicated.map(|(hour, row)| HourDigest {
-        hour: hour.to_string(),
-        digest: row.totals.digest.to_string(),
-        files: replicated_files(&row.totals),
-    });
-    let answer = HourDigests { epoch: epoch(position), seq: position.seq, complete, hours: hours.collect() };
+    let replicated = rows.iter().filter(|(hour, row)| row.totals.digest != Digest::default() && is_meant(hour));
+    let (mut hours, mut told) = (Vec::new(), 0);
+    for (hour, row) in replicated {
+        let mut totals = row.totals;
+        let mut names = None;
+        if asked.names && told < MOST_NAMES {
+            // What is said of the hour is of the files that are named.
+            let Some(view) = index.hour(&name, *hour)? else { continue };
+            totals = view.row.totals;
+            let files = view.contents.files().iter();
+            let files: Vec<HourFile> = files.map(|file| HourFile { name: file.name(), size: file.size }).collect();
+            told += files.len();
+            names = Some(files);
+        }
+        hours.push(HourDigest {
+            hour: hour.to_string(),
+            digest: totals.digest.to_string(),
+            files: replicated_files(&totals),
+            tombstones: owners.map(|_| u64::from(totals.tombstones)),
+            names,
+        });
+    }
+    let answer = HourDigests { epoch: epoch(position), seq: position.seq, complete, hours };
     end(app, position)?;
     Ok(answer)
 }

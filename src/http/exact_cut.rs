@@ -15,19 +15,21 @@ use axum::response::Response;
 use super::Problem;
 use super::app::App;
 use super::cut::disposition;
+use super::read_view::ReadView;
 use crate::play::ffmpeg::{self, CutFormat, Transition};
 use crate::play::playback::CutPlan;
 
 /// Answers with this cut.
 pub(super) async fn cut(
-    app: &Arc<App>,
+    (app, view): (&Arc<App>, &Arc<ReadView>),
     request: &Parts,
     plan: CutPlan,
     transitions: Vec<Option<Transition>>,
     format: CutFormat,
 ) -> Result<Response, Problem> {
     let name = disposition(&plan.name(format.extension()));
-    let parts = app.ask(move |app| Ok(ffmpeg::clips(&app.node.playback, &plan, &transitions))).await?;
+    let view = Arc::clone(view);
+    let parts = app.ask(move |_| Ok(ffmpeg::clips(&view.playback, &plan, &transitions))).await?;
     let body = if request.method == Method::HEAD {
         ffmpeg::check(&app.node.ffmpeg, parts).await?;
         Body::empty()

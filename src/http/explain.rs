@@ -7,6 +7,8 @@ use axum::extract::State;
 
 use super::Problem;
 use super::app::{Answer, App};
+use super::coverage::Answering;
+use super::read_view::AskedView;
 use super::request::{FromQuery, Parameters, Query, StreamPath};
 use crate::archive::explain::Search;
 use crate::archive::{HourPlace, Stream, Timestamp};
@@ -20,7 +22,8 @@ use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED, StoredFile
     params(
         ("channel" = String, Path), ("quality" = String, Path),
         ("at" = String, Query, description = "a time"),
-        ("file" = Option<String>, Query, description = "the name of a file of its hour: `stored` tells where that lies, instead of the played segment")
+        ("file" = Option<String>, Query, description = "the name of a file of its hour: `stored` tells where that lies, instead of the played segment"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, body = ExplainedTime), (status = 400, description = "a parameter is wrong or missing"),
@@ -29,10 +32,11 @@ use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED, StoredFile
 )]
 pub(super) async fn explain(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     StreamPath(stream): StreamPath,
     Query(asked): Query<ExplainQuery>,
 ) -> Answer<ExplainedTime> {
-    app.ask(move |app| look(app, &stream, &asked)).await.map(Json)
+    app.ask(move |app| look((app, &view), &stream, &asked)).await.map(Json)
 }
 
 pub(super) struct ExplainQuery {
@@ -47,13 +51,13 @@ impl FromQuery for ExplainQuery {
     }
 }
 
-fn look(app: &App, stream: &Stream, asked: &ExplainQuery) -> Result<ExplainedTime, Problem> {
+fn look((app, view): Answering<'_>, stream: &Stream, asked: &ExplainQuery) -> Result<ExplainedTime, Problem> {
     let at = asked.at;
-    app.node.keeper.ensure_structure()?;
-    let hours = app.node.keeper.index().catalog().hours(&stream.to_string(), ..).into_iter().collect();
+    view.keeper.ensure_structure()?;
+    let hours = view.keeper.index().catalog().hours(&stream.to_string(), ..).into_iter().collect();
     let mut search = Search::new(at, &hours);
     while let Some(hour) = search.wanted() {
-        search.give(app.node.keeper.answer(&HourPlace { stream: stream.clone(), hour })?.contents);
+        search.give(view.keeper.answer(&HourPlace { stream: stream.clone(), hour })?.contents);
     }
     let (open, closed) = app.node.keeper.index().holes_at(stream, at, MOST_CLOSED)?;
     let open = open.map(|entry| HoleRecord::from(entry.hole).known(&entry));

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::app::App;
+use super::read_view::{AskedView, ReadView};
 use super::request::{FromQuery, Parameters, PathParts, Query, RequestHead};
 use super::{ConditionVerdict, ETag, Problem, conditional};
 use crate::archive::{Sequence, SequencePiece, Span, Stream, Timestamp};
@@ -56,7 +57,8 @@ pub(super) enum PictureRefusals {
     get, path = "/frame/{channel}/{file}",
     params(
         ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.png"),
-        ("timestamp" = String, Query, description = "a time")
+        ("timestamp" = String, Query, description = "a time"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, content_type = "image/png", description = "the picture that is shown at that time"),
@@ -65,14 +67,15 @@ pub(super) enum PictureRefusals {
 )]
 pub(super) async fn frame(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     PicturePath(stream): PicturePath,
     Query(FrameQuery(time)): Query<FrameQuery>,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
-    let around = around(&app, &stream, time).await?;
+    let around = around(&app, &view, &stream, time).await?;
     let etag = tag(&stream, around.iter().flatten(), &format!("frame {}", time.us()));
     reply(&request, &etag, async {
-        Ok(ffmpeg::frame(&app.node.ffmpeg, ffmpeg::near(&app.node.keeper, &stream, &around), time).await?)
+        Ok(ffmpeg::frame(&app.node.ffmpeg, ffmpeg::near(&view.keeper, &stream, &around), time).await?)
     })
     .await
 }
@@ -97,9 +100,15 @@ impl FromQuery for FrameQuery {
 }
 
 /// What a picture of that time is made from; never empty.
-pub(super) async fn around(app: &Arc<App>, stream: &Stream, time: Timestamp) -> Result<Sequence, Problem> {
+pub(super) async fn around(
+    app: &Arc<App>,
+    view: &Arc<ReadView>,
+    stream: &Stream,
+    time: Timestamp,
+) -> Result<Sequence, Problem> {
+    let view = Arc::clone(view);
     let (asked, from, to) = (stream.clone(), time - Near::BACK, time + Near::BESIDE);
-    let mut sequence = app.ask(move |app| Ok(app.node.playback.sequence(&asked, from, to)?)).await?;
+    let mut sequence = app.ask(move |_| Ok(view.playback.sequence(&asked, from, to)?)).await?;
     let nearest = sequence.iter().flatten().map(SequencePiece::end).max();
     if nearest.is_none_or(|end| end <= time - Near::BESIDE) {
         return Err(nothing(stream));
@@ -122,7 +131,8 @@ pub(super) async fn around(app: &Arc<App>, stream: &Stream, time: Timestamp) -> 
     params(
         ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.png"),
         ("start" = String, Query, description = "a time"), ("end" = String, Query, description = "a time, at most 6 hours after start"),
-        ("size" = Option<String>, Query, description = "WIDTHxHEIGHT in pixels, each from 1 to 4096; 1024x64 where not given")
+        ("size" = Option<String>, Query, description = "WIDTHxHEIGHT in pixels, each from 1 to 4096; 1024x64 where not given"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, content_type = "image/png", description = "how loud the stretch is"),
@@ -131,15 +141,16 @@ pub(super) async fn around(app: &Arc<App>, stream: &Stream, time: Timestamp) -> 
 )]
 pub(super) async fn waveform(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     PicturePath(stream): PicturePath,
     Query(WaveformQuery { window, size: (width, height) }): Query<WaveformQuery>,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
-    let pieces = pieces(&app, &stream, window).await?;
+    let pieces = pieces(&app, &view, &stream, window).await?;
     let asked = format!("waveform {} {} {width} {height}", window.0.us(), window.1.us());
     let etag = tag(&stream, &pieces, &asked);
     reply(&request, &etag, async {
-        let segments = pieces.iter().map(|piece| ffmpeg::segment(&app.node.keeper, &stream, piece)).collect();
+        let segments = pieces.iter().map(|piece| ffmpeg::segment(&view.keeper, &stream, piece)).collect();
         let columns = usize::try_from(width).unwrap_or_default();
         let means = ffmpeg::waveform(&app.node.ffmpeg, segments, columns).await?;
         app.ask(move |_| curve(&means, height).map_err(|_| Problem::internal("curve-not-drawn"))).await
@@ -174,9 +185,14 @@ fn read_size(value: &str) -> Result<(u32, u32), Problem> {
 }
 
 /// What is there of a stretch; never empty.
-async fn pieces(app: &Arc<App>, stream: &Stream, (start, end): TimeWindow) -> Result<Vec<SequencePiece>, Problem> {
-    let asked = stream.clone();
-    let sequence = app.ask(move |app| Ok(app.node.playback.sequence(&asked, start, end)?)).await?;
+async fn pieces(
+    app: &Arc<App>,
+    view: &Arc<ReadView>,
+    stream: &Stream,
+    (start, end): TimeWindow,
+) -> Result<Vec<SequencePiece>, Problem> {
+    let (asked, view) = (stream.clone(), Arc::clone(view));
+    let sequence = app.ask(move |_| Ok(view.playback.sequence(&asked, start, end)?)).await?;
     let pieces: Vec<SequencePiece> = sequence.into_iter().flatten().collect();
     if pieces.is_empty() { Err(nothing(stream)) } else { Ok(pieces) }
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::app::App;
 use super::json_list::JsonList;
+use super::read_view::{AskedView, ReadView};
 use super::request::{FromQuery, Parameters, Query, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
 use super::{ConditionVerdict, ETag, Effort, Encoding, Problem, conditional, encode, negotiate, pathname};
@@ -22,7 +23,7 @@ use crate::sync::crawl::CrawlError;
 /// Answers `GET /files`.
 #[utoipa::path(
     get, path = "/files",
-    params(("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too")),
+    params(("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too"), ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")),
     responses(
         (status = 200, body = Vec<String>, description = "the channels"), (status = 304, description = "as the tag in If-None-Match says"),
         (status = 400, description = "a parameter is wrong"), (status = 404, description = "there is no such directory"),
@@ -31,16 +32,17 @@ use crate::sync::crawl::CrawlError;
 )]
 pub(super) async fn channels(
     app: State<Arc<App>>,
+    view: AskedView,
     query: Query<ListingQuery>,
     head: RequestHead,
 ) -> Result<Response, Problem> {
-    list(app, query, head).await
+    list(app, view, query, head).await
 }
 
 /// Answers `GET /files/{channel}`.
 #[utoipa::path(
     get, path = "/files/{channel}",
-    params(("channel" = String, Path), ("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too")),
+    params(("channel" = String, Path), ("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too"), ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")),
     responses(
         (status = 200, body = Vec<String>, description = "the qualities of a channel"), (status = 304, description = "as the tag in If-None-Match says"),
         (status = 400, description = "a parameter is wrong"), (status = 404, description = "there is no such directory"),
@@ -49,16 +51,17 @@ pub(super) async fn channels(
 )]
 pub(super) async fn qualities(
     app: State<Arc<App>>,
+    view: AskedView,
     query: Query<ListingQuery>,
     head: RequestHead,
 ) -> Result<Response, Problem> {
-    list(app, query, head).await
+    list(app, view, query, head).await
 }
 
 /// Answers `GET /files/{channel}/{quality}`.
 #[utoipa::path(
     get, path = "/files/{channel}/{quality}",
-    params(("channel" = String, Path), ("quality" = String, Path), ("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too")),
+    params(("channel" = String, Path), ("quality" = String, Path), ("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too"), ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")),
     responses(
         (status = 200, body = Vec<String>, description = "the hours of a quality"), (status = 304, description = "as the tag in If-None-Match says"),
         (status = 400, description = "a parameter is wrong"), (status = 404, description = "there is no such directory"),
@@ -67,16 +70,17 @@ pub(super) async fn qualities(
 )]
 pub(super) async fn hours(
     app: State<Arc<App>>,
+    view: AskedView,
     query: Query<ListingQuery>,
     head: RequestHead,
 ) -> Result<Response, Problem> {
-    list(app, query, head).await
+    list(app, view, query, head).await
 }
 
 /// Answers `GET /files/{channel}/{quality}/{hour}`.
 #[utoipa::path(
     get, path = "/files/{channel}/{quality}/{hour}",
-    params(("channel" = String, Path), ("quality" = String, Path), ("hour" = String, Path), ("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too")),
+    params(("channel" = String, Path), ("quality" = String, Path), ("hour" = String, Path), ("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too"), ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")),
     responses(
         (status = 200, body = Vec<String>, description = "the file names of an hour; without tombstones and what they hide, unless these are asked for"), (status = 304, description = "as the tag in If-None-Match says"),
         (status = 400, description = "a parameter is wrong"), (status = 404, description = "there is no such directory"),
@@ -85,10 +89,11 @@ pub(super) async fn hours(
 )]
 pub(super) async fn segments(
     app: State<Arc<App>>,
+    view: AskedView,
     query: Query<ListingQuery>,
     head: RequestHead,
 ) -> Result<Response, Problem> {
-    list(app, query, head).await
+    list(app, view, query, head).await
 }
 
 pub(super) struct ListingQuery {
@@ -103,44 +108,52 @@ impl FromQuery for ListingQuery {
 
 async fn list(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     Query(ListingQuery { tombstones }): Query<ListingQuery>,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
     let path = request.uri.path();
     // A query that means the same must find the same bytes.
-    let key = if tombstones { format!("{path}?t") } else { path.to_owned() };
-    let entry = match app.cache.get(&key).filter(|entry| is_right(&app, entry)) {
+    let key = if tombstones { view.kept_as(&format!("{path}?t")) } else { view.kept_as(path) };
+    let entry = match app.cache.get(&key).filter(|entry| is_right(&view, entry)) {
         Some(entry) => entry,
-        None => make(&app, path, key.clone(), tombstones).await?,
+        None => make(&app, &view, path, key.clone(), tombstones).await?,
     };
     reply(&app, &request, &key, entry).await
 }
 
 /// Whether kept bytes are what the disk has now.
-fn is_right(app: &App, entry: &CachedList) -> bool {
+fn is_right(view: &ReadView, entry: &CachedList) -> bool {
     match &entry.subject {
         ListSubject::Master(_) => false,
         ListSubject::Structure => {
-            app.node.keeper.structure_is_sure() && app.node.keeper.index().catalog().structure() == entry.version
+            view.keeper.structure_is_sure() && view.keeper.index().catalog().structure() == entry.version
         }
         ListSubject::Hour { stream, hour } => {
-            app.node.keeper.index().catalog().hour_version(stream, *hour) == Some(entry.version)
-                && app.node.keeper.is_fresh(stream, *hour)
+            view.keeper.index().catalog().hour_version(stream, *hour) == Some(entry.version)
+                && view.keeper.is_fresh(stream, *hour)
         }
     }
 }
 
-async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Result<Arc<CachedList>, Problem> {
+async fn make(
+    app: &Arc<App>,
+    view: &Arc<ReadView>,
+    path: &str,
+    key: String,
+    tombstones: bool,
+) -> Result<Arc<CachedList>, Problem> {
+    let view = Arc::clone(view);
     let parts: Vec<String> = pathname::parts(path.as_bytes(), b"/files")?.into_iter().map(Cow::into_owned).collect();
     let _alone = app.alone(&key).await?;
     app.ask(move |app| {
         // Somebody else may have made it in the meantime.
-        if let Some(entry) = app.cache.peek(&key).filter(|entry| is_right(app, entry)) {
+        if let Some(entry) = app.cache.peek(&key).filter(|entry| is_right(&view, entry)) {
             return Ok(entry);
         }
         let entry = match parts.as_slice() {
-            [channel, quality, hour] => hour_entry(app, channel, quality, hour, tombstones)?,
-            above => structure_entry(app, above)?,
+            [channel, quality, hour] => hour_entry(&view, channel, quality, hour, tombstones)?,
+            above => structure_entry(&view, above)?,
         };
         let (entry, keep) = entry;
         let entry = match app.cache.peek(&key) {
@@ -159,16 +172,16 @@ async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Resu
     .await
 }
 
-fn structure_entry(app: &App, parts: &[String]) -> Result<(CachedList, bool), Problem> {
-    let catalog = app.node.keeper.index().catalog();
+fn structure_entry(view: &ReadView, parts: &[String]) -> Result<(CachedList, bool), Problem> {
+    let catalog = view.keeper.index().catalog();
     let above = parts.iter().take(2).map(String::as_str).collect::<Vec<_>>().join("/");
     for _ in 0..3 {
         let generation = catalog.generation();
-        match app.node.keeper.ensure_structure() {
-            Err(CrawlError::Index(_)) if catalog.generation() == generation => return from_disk(app, &above),
+        match view.keeper.ensure_structure() {
+            Err(CrawlError::Index(_)) if catalog.generation() == generation => return from_disk(view, &above),
             ensured => ensured?,
         }
-        app.node.keeper.confirm_readable(&above)?;
+        view.keeper.confirm_readable(&above)?;
         let version = catalog.structure();
         let list: JsonList = match parts {
             [] => catalog.channels().into_iter().collect(),
@@ -190,20 +203,20 @@ fn structure_entry(app: &App, parts: &[String]) -> Result<(CachedList, bool), Pr
 }
 
 /// Where the index takes no writes, and may not know of all there is.
-fn from_disk(app: &App, above: &str) -> Result<(CachedList, bool), Problem> {
-    let list: JsonList = app.node.keeper.list_from_disk(above)?.into_iter().collect();
+fn from_disk(view: &ReadView, above: &str) -> Result<(CachedList, bool), Problem> {
+    let list: JsonList = view.keeper.list_from_disk(above)?.into_iter().collect();
     Ok((CachedList::new(ListSubject::Structure, crate::index::Version::default(), list.finish()), false))
 }
 
 fn hour_entry(
-    app: &App,
+    view: &ReadView,
     channel: &str,
     quality: &str,
     hour: &str,
     tombstones: bool,
 ) -> Result<(CachedList, bool), Problem> {
     let (Ok(stream), Ok(hour)) = (Stream::new(channel, quality), Hour::parse(hour)) else {
-        app.node.keeper.guard().base().map_err(CrawlError::Away)?;
+        view.keeper.guard().base().map_err(CrawlError::Away)?;
         return Ok((
             CachedList::new(
                 ListSubject::Structure,
@@ -214,7 +227,7 @@ fn hour_entry(
         ));
     };
     let subject = ListSubject::Hour { stream: stream.to_string(), hour };
-    let answer = app.node.keeper.answer(&HourPlace { stream, hour })?;
+    let answer = view.keeper.answer(&HourPlace { stream, hour })?;
     let mut list = JsonList::with_capacity(answer.contents.len());
     answer.contents.for_each_listed(tombstones, |name| list.push(name));
     let keep = answer.version.is_some_and(|version| version.changed > 0 || !answer.contents.is_empty());

@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::conditional::{self, ConditionVerdict};
-use super::coverage::{MOST_HOURS, in_turns, may_be_told};
+use super::coverage::{Answering, MOST_HOURS, in_turns, may_be_told};
+use super::read_view::AskedView;
 use super::request::{FromQuery, Parameters, Query, RequestHead, StreamPath};
 use super::{ETag, Problem};
 use crate::archive::coverage::Window;
@@ -34,7 +35,8 @@ const MOST_ROWS: usize = MOST_COLUMNS;
         ("from" = Option<String>, Query, description = "a time; where the first pixel begins; the first hour after the last silence of five years if it is not given, or as many hours before the end as a map can show"),
         ("to" = Option<String>, Query, description = "a time, after from; the end of the last hour that is not more than two hours ahead of the clock if it is not given"),
         ("pixel" = Option<String>, Query, description = "what one pixel stands for: seconds such as 0.5, or a time with its unit such as 60s or 1h; 0.001 s to 1 day, or 2 s"),
-        ("rows" = Option<u64>, Query, description = "pixels of a column, 1 to 65535, or 300")
+        ("rows" = Option<u64>, Query, description = "pixels of a column, 1 to 65535, or 300"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, content_type = "image/png", description = "three colours: white where something is missing, orange where it is covered in part by segments that are not full, blue where full segments cover it"),
@@ -45,6 +47,7 @@ const MOST_ROWS: usize = MOST_COLUMNS;
 )]
 pub(super) async fn map(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     StreamPath(stream): StreamPath,
     Query(wanted): Query<MapQuery>,
     RequestHead(request): RequestHead,
@@ -52,7 +55,7 @@ pub(super) async fn map(
     if stream.quality.is_chat() {
         return Err(Problem::not_found(&format!("map of {stream}: only video has coverage")));
     }
-    app.ask(move |app| answer(app, &stream, &wanted, &request.headers)).await
+    app.ask(move |app| answer((app, &view), &stream, &wanted, &request.headers)).await
 }
 
 pub(super) struct MapQuery {
@@ -149,9 +152,9 @@ fn read_pixel(value: &str) -> Result<Span, Problem> {
 }
 
 /// What is known of the quality in memory: its hours, and a text that changes whenever anything of it does.
-fn known(app: &App, stream: &Stream) -> (Option<ShownHours>, String) {
-    let horizon = app.node.keeper.horizon();
-    let catalog = app.node.keeper.index().catalog().read();
+fn known((app, view): Answering<'_>, stream: &Stream) -> (Option<ShownHours>, String) {
+    let horizon = view.keeper.horizon();
+    let catalog = view.keeper.index().catalog().read();
     let entry = catalog.streams.get(&stream.to_string());
     let hours = entry.and_then(|entry| {
         let (first, last) = horizon.view(&entry.hours)?;
@@ -159,21 +162,26 @@ fn known(app: &App, stream: &Stream) -> (Option<ShownHours>, String) {
         Some(ShownHours { first, last, enough })
     });
     let (structure, changed) = entry.map_or((0, 0), |entry| (entry.structure, entry.changed));
-    (hours, format!("{} {} {structure} {changed}", app.node.instance, catalog.generation))
+    (hours, view.kept_as(&format!("{} {} {structure} {changed}", app.node.instance, catalog.generation)))
 }
 
-fn answer(app: &App, stream: &Stream, wanted: &MapQuery, headers: &HeaderMap) -> Result<Response, Problem> {
+fn answer(
+    (app, view): Answering<'_>,
+    stream: &Stream,
+    wanted: &MapQuery,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let window_of = |frame: MapFrame| {
         let pixels = i64::try_from(frame.pixels).unwrap_or(i64::MAX);
         let end = frame.start + Span::from_us(wanted.pixel.us().saturating_mul(pixels));
         Window { from: Some(frame.start), to: Some(end), ..Window::default() }
     };
-    app.node.keeper.ensure_structure()?;
-    let about = window_of(wanted.frame(stream, known(app, stream).0)?);
+    view.keeper.ensure_structure()?;
+    let about = window_of(wanted.frame(stream, known((app, view), stream).0)?);
     may_be_told(app)?;
-    app.node.keeper.compare_window(stream, &about, app.node.bounds.max_hours)?;
+    view.keeper.compare_window(stream, &about, app.node.bounds.max_hours)?;
     // Read before the summaries are, so that a tag is never newer than what it stands for; and the frame once more with it.
-    let (hours, version) = known(app, stream);
+    let (hours, version) = known((app, view), stream);
     let frame = wanted.frame(stream, hours)?;
     let window = window_of(frame);
     let text = format!("{version} {} {} {} {}", frame.start.us(), frame.pixels, wanted.pixel.us(), wanted.rows);
@@ -182,7 +190,7 @@ fn answer(app: &App, stream: &Stream, wanted: &MapQuery, headers: &HeaderMap) ->
         ConditionVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
         ConditionVerdict::Failed => return Err(Problem::precondition_failed()),
         ConditionVerdict::Proceed => {
-            let picture = draw(app, stream, wanted, frame, &window)?;
+            let picture = draw((app, view), stream, wanted, frame, &window)?;
             ([(CONTENT_TYPE, HeaderValue::from_static("image/png"))], picture).into_response()
         }
     };
@@ -191,9 +199,15 @@ fn answer(app: &App, stream: &Stream, wanted: &MapQuery, headers: &HeaderMap) ->
     Ok(response)
 }
 
-fn draw(app: &App, stream: &Stream, wanted: &MapQuery, frame: MapFrame, window: &Window) -> Result<Vec<u8>, Problem> {
+fn draw(
+    answering: Answering<'_>,
+    stream: &Stream,
+    wanted: &MapQuery,
+    frame: MapFrame,
+    window: &Window,
+) -> Result<Vec<u8>, Problem> {
     let mut painter = Painter::new(frame.start, wanted.pixel, frame.pixels);
-    in_turns(app, stream, window, |found, part| painter.add(&found.coverage, part))?;
+    in_turns(answering, stream, window, |found, part| painter.add(&found.coverage, part))?;
     png(&painter.finish(), wanted.rows).map_err(|error| {
         tracing::error!(name: "map_failed", %stream, %error, "a map could not be drawn");
         Problem::internal("map-not-drawable")

@@ -9,6 +9,7 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use super::app::App;
+use super::read_view::{AskedView, ReadView};
 use super::request::{FromQuery, Parameters, PathParts, Query, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
 use super::{Problem, listing};
@@ -21,7 +22,8 @@ use crate::play::playlist::master::MasterRange;
     get, path = "/playlist/{file}",
     params(
         ("file" = String, Path, description = "CHANNEL.m3u8"),
-        ("start" = Option<String>, Query, description = "a time"), ("end" = Option<String>, Query, description = "a time, after start")
+        ("start" = Option<String>, Query, description = "a time"), ("end" = Option<String>, Query, description = "a time, after start"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, content_type = "application/vnd.apple.mpegurl", description = "a master playlist of all qualities"),
@@ -31,15 +33,16 @@ use crate::play::playlist::master::MasterRange;
 )]
 pub(super) async fn master(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     ChannelPath(channel): ChannelPath,
     Query(range): Query<MasterRange>,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
     // A query that means the same must find the same bytes.
-    let key = format!("{}{}", request.uri.path(), range.query());
-    let entry = match app.cache.get(&key).filter(|entry| is_right(&app, entry)) {
+    let key = view.kept_as(&format!("{}{}", request.uri.path(), range.query()));
+    let entry = match app.cache.get(&key).filter(|entry| is_right(&view, entry)) {
         Some(entry) => entry,
-        None => make(&app, channel, range, key.clone()).await?,
+        None => make(&app, &view, (channel, range), key.clone()).await?,
     };
     listing::reply_as(&app, &request, &key, entry, HeaderValue::from_static(MEDIA_TYPE)).await
 }
@@ -67,18 +70,24 @@ impl FromQuery for MasterRange {
     }
 }
 
-fn is_right(app: &App, entry: &CachedList) -> bool {
-    matches!(&entry.subject, ListSubject::Master(basis) if basis.is_right(&app.node.keeper))
+fn is_right(view: &ReadView, entry: &CachedList) -> bool {
+    matches!(&entry.subject, ListSubject::Master(basis) if basis.is_right(&view.keeper))
 }
 
-async fn make(app: &Arc<App>, channel: Channel, range: MasterRange, key: String) -> Result<Arc<CachedList>, Problem> {
+async fn make(
+    app: &Arc<App>,
+    view: &Arc<ReadView>,
+    (channel, range): (Channel, MasterRange),
+    key: String,
+) -> Result<Arc<CachedList>, Problem> {
+    let view = Arc::clone(view);
     let _alone = app.alone(&key).await?;
     app.ask(move |app| {
         // Somebody else may have made it in the meantime.
-        if let Some(entry) = app.cache.get(&key).filter(|entry| is_right(app, entry)) {
+        if let Some(entry) = app.cache.get(&key).filter(|entry| is_right(&view, entry)) {
             return Ok(entry);
         }
-        let made = app.node.playback.master(&channel, &range)?;
+        let made = view.playback.master(&channel, &range)?;
         let subject = ListSubject::Master(Box::new(made.basis));
         let entry = Arc::new(CachedList::new(subject, crate::index::Version::default(), Bytes::from(made.text)));
         app.cache.put(&key, &entry);

@@ -8,6 +8,7 @@ use prometheus::{IntGaugeVec, Opts, Registry};
 
 use super::app::App;
 use super::coverage::MOST_HOURS;
+use super::layout_problems::of_layout;
 use crate::archive::coverage::{CoverageKind, Stretch, Window};
 use crate::archive::problems::video::{
     DAY, DayGaps, HourSpans, bad_names, disk_full, empty, holes, paused, silent, twice_before,
@@ -49,6 +50,12 @@ pub(super) fn gather(app: &App, reports: &Reports<'_>, now: Timestamp) -> Vec<No
     found.extend(reports.sources.iter().flat_map(of_source));
     found.extend(of_retention(reports.retention));
     found.extend(of_jobs(reports.jobs, &found));
+    found.extend(of_layout(
+        &app.node.layouts,
+        app.node.handoffs.as_ref().and_then(|handoffs| handoffs.stuck()),
+        &app.node.name,
+        reports.peers,
+    ));
     found.extend(of_scrub(app, reports.crawl));
     found.extend(of_archive(app, reports, now));
     in_order(found)

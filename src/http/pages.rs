@@ -40,11 +40,13 @@ pub(super) async fn metrics_below(state: State<Arc<App>>) -> Result<Response, Pr
 
 fn pieces(app: &App) -> Result<Vec<String>, Problem> {
     // How far behind other nodes we are is worked out when it is asked for.
-    drop((app.node.peers)());
+    let peers = (app.node.peers)();
     app.gauges.latest.update(app.node.keeper.index(), app.node.keeper.horizon());
     app.gauges.jobs.update(&app.node.jobs);
     app.gauges.node.update(&app.node.keeper, &app.node.crawl, &app.node.watch, app.cache.bytes());
     app.gauges.node.update_scrub(&app.node.scrub);
+    let placed = app.node.whole.as_ref().and_then(|whole| whole.placed());
+    app.gauges.layout.update(&app.node.layouts, placed.as_deref(), &peers);
     if let (Some(metrics), Some(archiver)) = (&app.gauges.bucket, &app.node.archiver) {
         metrics.update(archiver.figures(), super::status::now());
     }

@@ -11,6 +11,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::Problem;
 use super::app::App;
+use super::coverage::Answering;
+use super::read_view::AskedView;
 use super::request::{Parameters, PathParts, no_stream};
 use super::status::now;
 use crate::archive::Stream;
@@ -18,11 +20,15 @@ use crate::replicate::peer_proxy::{MOST_PIXELS, ProxyError, Question, QuestionKi
 use crate::wire::{HoleList, PeerList, PeerSummary, StreamList, StreamSummary, Timeline};
 
 /// Answers `GET /api/v1/streams`.
-#[utoipa::path(get, path = "/api/v1/streams", responses((status = 200, body = StreamList)))]
-pub(super) async fn streams(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let list = app.ask_light(|app| {
-        app.node.keeper.ensure_structure()?;
-        Ok(list(app))
+#[utoipa::path(
+    get, path = "/api/v1/streams",
+    params(("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")),
+    responses((status = 200, body = StreamList), (status = 400, description = "a parameter is wrong"))
+)]
+pub(super) async fn streams(State(app): State<Arc<App>>, AskedView(view): AskedView) -> Result<Response, Problem> {
+    let list = app.ask_light(move |app| {
+        view.keeper.ensure_structure()?;
+        Ok(list((app, &view)))
     });
     Ok(not_stored(Json(list.await?)))
 }
@@ -31,9 +37,9 @@ fn not_stored(answer: impl IntoResponse) -> Response {
     ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], answer).into_response()
 }
 
-fn list(app: &App) -> StreamList {
-    let horizon = app.node.keeper.horizon();
-    let state = app.node.keeper.index().catalog().read();
+fn list((app, view): Answering<'_>) -> StreamList {
+    let horizon = view.keeper.horizon();
+    let state = view.keeper.index().catalog().read();
     let summary = |entry: &crate::index::StreamEntry| {
         Some(StreamSummary {
             channel: entry.stream.channel.clone(),
@@ -123,9 +129,10 @@ impl FromRequestParts<Arc<App>> for PeerQuestion {
 async fn ask(app: &Arc<App>, PeerQuestion { peer, question }: PeerQuestion) -> Result<Response, Problem> {
     let name = question.stream.to_string();
     // Other nodes believe this one, not whoever asks it: they are asked only about what this node shows anyway.
-    let is_here = app.ask_light(move |app| {
-        app.node.keeper.ensure_structure()?;
-        let state = app.node.keeper.index().catalog().read();
+    let view = app.view(false);
+    let is_here = app.ask_light(move |_| {
+        view.keeper.ensure_structure()?;
+        let state = view.keeper.index().catalog().read();
         Ok(state.streams.get(&name).is_some_and(|entry| !entry.hours.is_empty()))
     });
     if !is_here.await? {

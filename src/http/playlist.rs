@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::app::App;
 use super::negotiate::negotiate_among;
 use super::pieces_body::PiecesBody;
+use super::read_view::{AskedView, ReadView};
 use super::request::{self, FromQuery, Parameters, PathParts, RequestHead};
 use super::{ConditionVerdict, ETag, Encoding, Problem, conditional};
 use crate::archive::time::HOUR_US;
@@ -100,7 +101,8 @@ impl FromRequestParts<Arc<App>> for FollowedRange {
         ("start" = Option<String>, Query, description = "a time"), ("end" = Option<String>, Query, description = "a time, after start"),
         ("gaps" = Option<bool>, Query, description = "true: what is missing has entries of its own (EXT-X-GAP)"),
         ("apart" = Option<bool>, Query, description = "true: pictures and sound are played together from two lists; a hole in one of them is no discontinuity"),
-        ("peers" = Option<bool>, Query, description = "true: what is missing here is played from other nodes")
+        ("peers" = Option<bool>, Query, description = "true: what is missing here is played from other nodes"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, content_type = "application/vnd.apple.mpegurl", description = "a media playlist; live where no end is given"),
@@ -110,19 +112,20 @@ impl FromRequestParts<Arc<App>> for FollowedRange {
 )]
 pub(super) async fn media(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     ListPath(stream): ListPath,
     FollowedRange(MasterRange { start, end, gaps, apart, peers }): FollowedRange,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
     let ask = Ask { stream, start, end, gaps, apart, peers };
-    if let Some(list) = app.node.playback.kept(&ask) {
+    if let Some(list) = view.playback.kept(&ask) {
         return reply(&app, &request, list).await;
     }
     // Others are asked before it is anybody's turn: they may take their time.
-    let others = if ask.peers { others(&app, &ask).await? } else { Vec::new() };
+    let others = if ask.peers { others(&app, &view, &ask).await? } else { Vec::new() };
     let list = {
-        let _alone = app.alone(&format!("{ask:?}")).await?;
-        app.ask(move |app| Ok(app.node.playback.playlist_with(&ask, &others)?)).await?
+        let _alone = app.alone(&view.kept_as(&format!("{ask:?}"))).await?;
+        app.ask(move |_| Ok(view.playback.playlist_with(&ask, &others)?)).await?
     };
     reply(&app, &request, list).await
 }
@@ -139,9 +142,9 @@ impl FromRequestParts<Arc<App>> for ListPath {
 }
 
 /// What others have of what is missing here. Those that do not say in time are left out.
-async fn others(app: &Arc<App>, ask: &Ask) -> Result<Vec<Other>, Problem> {
-    let question = ask.clone();
-    let hours = app.ask(move |app| Ok(app.node.playback.missing(&question)?)).await?;
+async fn others(app: &Arc<App>, view: &Arc<ReadView>, ask: &Ask) -> Result<Vec<Other>, Problem> {
+    let (question, view) = (ask.clone(), Arc::clone(view));
+    let hours = app.ask(move |_| Ok(view.playback.missing(&question)?)).await?;
     Ok(app.node.peer_proxy.segments(&ask.stream, &hours).await)
 }
 

@@ -20,9 +20,9 @@ use super::metrics::track;
 use super::parameters::KnownParameters;
 use super::{
     HttpMetrics, Problem, api, archiving, auth, budget, bundle, changes, chat, check, compress, cors, coverage, crawl,
-    cut, digests, entrance, events, explain, ffmpeg, hole_reasons, listing, map, master, operator_actions, page, pages,
-    parameters, peers, playlist, problem, recorders, retention, scrub, seal, segments, sequence, status, text_schemas,
-    thumbnail, timeline, tombstones, videos,
+    cut, digests, entrance, events, explain, ffmpeg, hole_reasons, layout, layout_pins, listing, map, master,
+    operator_actions, page, pages, parameters, peers, playlist, problem, recorders, retention, scrub, seal, segments,
+    sequence, status, text_schemas, thumbnail, timeline, tombstones, videos,
 };
 
 /// All routes with what stands around them.
@@ -123,6 +123,15 @@ fn routes(app: &Arc<App>, metrics: &HttpMetrics) -> OpenApiRouter<Arc<App>> {
         .routes(measured("archive_restore", writes(routes!(archiving::restore))))
         .routes(measured("archive_drop", writes(routes!(archiving::drop_local))))
         .routes(measured("archive_purge", writes(routes!(archiving::purge))))
+        .routes(measured("layout", routes!(layout::view)))
+        .routes(measured("layout_file", routes!(layout::file)))
+        .routes(measured("layout_plan", routes!(layout::plan)))
+        .routes(measured("layout_stage", writes(routes!(layout::stage))))
+        .routes(measured("layout_pause", writes(routes!(layout::pause))))
+        .routes(measured("layout_discard", writes(routes!(layout::discard))))
+        .routes(measured("layout_apply", writes(routes!(layout::apply))))
+        .routes(measured("layout_take", writes(routes!(layout::take))))
+        .routes(measured("layout_pins", routes!(layout_pins::pins)))
         .routes(measured("recorders", routes!(recorders::list)))
         .routes(measured("recorder_start", writes(routes!(recorders::start))))
         .routes(measured("recorder_stop", writes(routes!(recorders::stop))))

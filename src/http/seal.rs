@@ -37,7 +37,8 @@ pub(super) async fn run(
     let turn = turn.map_err(|_| Problem::unavailable(10, "another one, or a scrub, was asked for and is running"))?;
     let (lines, answer) = LineSender::new(app.ending().clone());
     tokio::task::spawn_blocking(move || {
-        let (sealer, listener) = (Sealer::new(Arc::clone(&app.node.keeper)), Listener(lines));
+        let sealer = Sealer::new(Arc::clone(&app.node.keeper)).under(app.node.layouts.current());
+        let listener = Listener(lines);
         let seconds = order.after_seconds.map(|seconds| Span::from_us(i64::from(seconds) * 1_000_000));
         let after = seconds.unwrap_or(app.node.seal_after);
         let last = match sealer.run(&places, after, order.dry_run, &listener) {

@@ -1,7 +1,7 @@
 //! `/segments/…` and `/extras/…`: bytes of files, and lists of what is neither segment nor chat.
 //!
 //! Files are answered from the disk alone: what is there is served, what a tombstone lies beside is 410, whatever the index
-//! knows. What is not there may lie in a bucket.
+//! knows. What is not there may lie in a bucket, or on other nodes.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use super::app::App;
 use super::json_list::JsonList;
+use super::read_view::{AskedView, ReadView};
 use super::request::{PathParts, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
 use super::{ETag, FileReply, Problem, file_response, listing};
@@ -27,7 +28,10 @@ use crate::sync::crawl::{AbsentFile, CrawlError};
 /// Answers `GET /segments/{path…}`.
 #[utoipa::path(
     get, path = "/segments/{*path}",
-    params(("path" = String, Path, description = "CHANNEL/QUALITY/HOUR/NAME, or the path of any other file of the archive that is served")),
+    params(
+        ("path" = String, Path, description = "CHANNEL/QUALITY/HOUR/NAME, or the path of any other file of the archive that is served"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
+    ),
     responses(
         (status = 200, description = "the file, as it lies on disk"), (status = 206, description = "the range that was asked for"),
         (status = 304, description = "as the condition says"), (status = 403, description = "a part of the path begins with a dot"),
@@ -38,6 +42,7 @@ use crate::sync::crawl::{AbsentFile, CrawlError};
 )]
 pub(super) async fn file(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     path: PathParts,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
@@ -46,7 +51,7 @@ pub(super) async fn file(
     let found = match found {
         Found::Here(reply) => reply,
         // Boxed, as every connection would have room for it otherwise.
-        Found::Absent => Box::pin(open_absent(&app, &path.parts)).await?,
+        Found::Absent => Box::pin(open_absent(&app, &view, &path.parts)).await?,
     };
     Ok(file_response(&request.headers, &request.method, found))
 }
@@ -125,36 +130,28 @@ fn absent(app: &App, parts: &[String]) -> Problem {
     }
 }
 
-/// How long somebody waits for a file to come from a bucket; it goes on coming, and is there when it is asked for again.
+/// How long somebody waits for a file to come from elsewhere; it goes on coming, and is there when it is asked for again.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the disk says of a file.
 enum Found {
     Here(FileReply),
-    /// It is not there, and may lie in a bucket.
+    /// It is not there, and may lie elsewhere.
     Absent,
 }
 
-/// Of a file that does not lie here: brings it here from the bucket, if that has it.
-async fn open_absent(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
+/// Of a file that does not lie here: brings it here from the bucket, or from a node that has it.
+async fn open_absent(app: &App, view: &ReadView, parts: &[String]) -> Result<FileReply, Problem> {
     let place = parts.split_last().and_then(|(name, hour)| Some((HourPlace::parse(&hour.join("/")).ok()?, name)));
     let Some((place, name)) = place else { return Err(absent(app, parts)) };
-    let Some(absent_files) = app.node.keeper.absent_files() else {
-        let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
-        let noted = base.stamp_in_bucket(&place.path()).map_err(|error| failed(app, error))?;
-        if noted.is_some() {
-            let why = "the hour lies in a bucket, and the settings name none ([archive])";
-            return Err(Problem::unavailable(60, why));
-        }
-        return Err(absent(app, parts));
-    };
+    let Some(absent_files) = view.keeper.absent_files() else { return Err(unknown(app, &place, parts)) };
     let opened = tokio::time::timeout(PATIENCE, absent_files.open(&place, name)).await;
-    let late = |_| Problem::unavailable(5, "the bucket that the file lies in is slow to give it");
+    let late = |_| Problem::unavailable(5, "what the file lies in is slow to give it");
     let opened = opened.map_err(late)?.map_err(CrawlError::Absent)?;
     let (file, sha256) = match opened {
         AbsentFile::Open(file, sha256) => (file, sha256),
         AbsentFile::Hidden => return Err(Problem::gone()),
-        AbsentFile::Unknown => return Err(absent(app, parts)),
+        AbsentFile::Unknown => return Err(unknown(app, &place, parts)),
     };
     let meta = file
         .metadata()
@@ -171,6 +168,22 @@ async fn open_absent(app: &App, parts: &[String]) -> Result<FileReply, Problem> 
         file,
         permit,
     })
+}
+
+/// Why nobody has such a file: it may lie in a bucket of which nothing is known.
+fn unknown(app: &App, place: &HourPlace, parts: &[String]) -> Problem {
+    if app.node.keeper.absent_files().is_some() {
+        return absent(app, parts);
+    }
+    let base = match app.node.keeper.guard().base() {
+        Ok(base) => base,
+        Err(away) => return CrawlError::Away(away).into(),
+    };
+    match base.stamp_in_bucket(&place.path()) {
+        Ok(None) => absent(app, parts),
+        Ok(Some(_)) => Problem::unavailable(60, "the hour lies in a bucket, and the settings name none ([archive])"),
+        Err(error) => failed(app, error),
+    }
 }
 
 fn open(app: &App, parts: &[String]) -> Result<Found, Problem> {

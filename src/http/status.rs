@@ -10,8 +10,8 @@ use axum::extract::State;
 use super::Problem;
 use super::app::{Answer, App};
 use super::coverage::MOST_HOURS;
-use super::jobs;
 use super::node_problems::{self, Reports};
+use super::{jobs, layout_plan};
 use crate::archive::census::Census;
 use crate::archive::coverage::{CoverageKind, Window};
 use crate::archive::metric_series::MOST_QUALITIES;
@@ -46,6 +46,8 @@ pub(super) fn gather(app: &App) -> Result<Status, Problem> {
         jobs: &jobs,
     };
     let problems = node_problems::gather(app, &reports, now);
+    let names: Vec<&str> = peers.iter().map(|peer| peer.name.as_str()).collect();
+    let layout = layout_plan::summary(app, &names);
     app.gauges.problems.set(&problems);
     let is_trouble = |problem: &&NodeProblem| problem.severity > Severity::Notice;
     let troubles = problems.iter().filter(is_trouble).map(NodeProblem::line).collect();
@@ -87,6 +89,7 @@ pub(super) fn gather(app: &App) -> Result<Status, Problem> {
         sources,
         retention,
         bucket: app.node.archiver.as_ref().map(|archiver| archiver.known()),
+        layout,
         doubts: doubts.into_iter().map(super::operator_actions::doubt_report).collect(),
         problems: problems.into_iter().map(ProblemReport::from).collect(),
         troubles,

@@ -25,6 +25,7 @@ use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionOptions};
 use crate::replicate::peer::PeerClient;
 use crate::replicate::peer_proxy::PeerProxy;
+use crate::replicate::placement::{LayoutOptions, LayoutStore};
 use crate::sync::crawl::{Crawl, CrawlPace, Keeper, ReadAllowance, Reconcile, Watch, WatchOptions};
 
 pub struct TestNode {
@@ -243,7 +244,13 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
             NodeEvents::default(),
         )),
         seal_after: crate::archive::Span::from_us(0),
+        layouts: Arc::new(LayoutStore::new(
+            Arc::clone(keeper.guard()),
+            LayoutOptions { name: name.into(), from: crate::replicate::sources::Trust::None },
+        )),
+        whole: None,
         archiver: None,
+        handoffs: None,
         archived_segments: None,
         retention,
         accept_bursts: Box::new(|_| 0),
@@ -311,6 +318,7 @@ fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<DeletionCounter>
         events: NodeEvents::default(),
         wake: Wake::new(&Stop::new()),
         archiver: None,
+        handoffs: None,
     };
     let options = RetentionOptions {
         limits: crate::archive::retention::RetentionLimits::default(),

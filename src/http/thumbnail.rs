@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::Problem;
 use super::app::App;
 use super::ffmpeg::{PicturePath, PictureRefusals, around, reply, tag};
+use super::read_view::{AskedView, ReadView};
 use super::request::{FromQuery, Parameters, Query, RequestHead};
 use crate::archive::{Sequence, Stream, Timestamp};
 use crate::disk::SmallFile;
@@ -41,7 +42,8 @@ const MOST_BESIDE: u64 = 64 << 10;
         ("timestamp" = String, Query, description = "a time"),
         ("template" = Option<String>, Query, description = "the name of a template of the archive"),
         ("crop" = Option<String>, Query, description = "LEFT,TOP,RIGHT,BOTTOM: what is cut out of the frame"),
-        ("location" = Option<String>, Query, description = "LEFT,TOP,RIGHT,BOTTOM: where it is put into the template")
+        ("location" = Option<String>, Query, description = "LEFT,TOP,RIGHT,BOTTOM: where it is put into the template"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, content_type = "image/png", description = "a frame in a template"),
@@ -50,6 +52,7 @@ const MOST_BESIDE: u64 = 64 << 10;
 )]
 pub(super) async fn named(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     PicturePath(stream): PicturePath,
     Query(asked): Query<ThumbnailQuery>,
     RequestHead(request): RequestHead,
@@ -58,11 +61,11 @@ pub(super) async fn named(
     let template = app.ask_light(move |app| template(app, &name)).await?;
     let (crop, location) = (asked.crop.or(template.crop), asked.location.or(template.location));
     let (crop, location) = (crop.ok_or_else(|| missing("crop"))?, location.ok_or_else(|| missing("location"))?);
-    let around = around(&app, &stream, asked.time).await?;
+    let around = around(&app, &view, &stream, asked.time).await?;
     let what = format!("thumbnail {} {crop:?} {location:?} {:x}", asked.time.us(), xxh3_128(&template.bytes));
     let etag = tag(&stream, around.iter().flatten(), &what);
     let frame = ThumbnailFrame { stream, time: asked.time, around };
-    reply(&request, &etag, async { made(&app, &frame, template.bytes, (crop, location)).await }).await
+    reply(&request, &etag, async { made((&app, &view), &frame, template.bytes, (crop, location)).await }).await
 }
 
 /// Answers `POST /thumbnail/{channel}/{quality}.png`.
@@ -82,6 +85,7 @@ pub(super) async fn named(
 )]
 pub(super) async fn brought(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     PicturePath(stream): PicturePath,
     Query(asked): Query<ThumbnailQuery>,
     body: Body,
@@ -89,8 +93,8 @@ pub(super) async fn brought(
     let boxes = (asked.crop.ok_or_else(|| missing("crop"))?, asked.location.ok_or_else(|| missing("location"))?);
     let _permit = app.template_permit().await?;
     let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| Problem::body_too_large(MOST_BYTES))?;
-    let around = around(&app, &stream, asked.time).await?;
-    let png = made(&app, &ThumbnailFrame { stream, time: asked.time, around }, bytes.into(), boxes).await?;
+    let around = around(&app, &view, &stream, asked.time).await?;
+    let png = made((&app, &view), &ThumbnailFrame { stream, time: asked.time, around }, bytes.into(), boxes).await?;
     let headers =
         [(CONTENT_TYPE, HeaderValue::from_static("image/png")), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((headers, png).into_response())
@@ -165,14 +169,14 @@ fn template(app: &App, name: &str) -> Result<Template, Problem> {
 }
 
 async fn made(
-    app: &Arc<App>,
+    (app, view): (&Arc<App>, &Arc<ReadView>),
     frame: &ThumbnailFrame,
     template: Vec<u8>,
     (crop, location): (Area, Area),
 ) -> Result<Vec<u8>, Problem> {
     // What is no template is said before anything is decoded. Its pixels are not held while others have their turn.
     let template = app.ask(move |_| picture(&template).map(|_| template)).await?;
-    let near = ffmpeg::near(&app.node.keeper, &frame.stream, &frame.around);
+    let near = ffmpeg::near(&view.keeper, &frame.stream, &frame.around);
     let frame = ffmpeg::frame(&app.node.ffmpeg, near, frame.time).await?;
     // Both have up to 64 MiB of pixels.
     let _alone = app.alone("thumbnail").await?;

@@ -8,7 +8,8 @@ use axum::extract::State;
 
 use super::Problem;
 use super::app::{Answer, App};
-use super::coverage::{in_turns, may_be_told};
+use super::coverage::{Answering, in_turns, may_be_told};
+use super::read_view::{AskedView, ReadView};
 use super::request::{FromQuery, Parameters, Query, StreamPath};
 use crate::archive::coverage::{Shares, Stretch, Window, WindowShare};
 use crate::archive::{Span, Stream, Timestamp};
@@ -26,7 +27,8 @@ const USUAL_PIXELS: usize = 1000;
         ("channel" = String, Path), ("quality" = String, Path),
         ("from" = Option<String>, Query, description = "a time; the first segment after the last silence of five years if it is not given"),
         ("to" = Option<String>, Query, description = "a time, after from; the furthest end if it is not given, of hours that are not more than two hours ahead of the clock"),
-        ("pixels" = Option<u64>, Query, description = "into how many pieces the window is cut: 1 to 4096, or 1000")
+        ("pixels" = Option<u64>, Query, description = "into how many pieces the window is cut: 1 to 4096, or 1000"),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
     ),
     responses(
         (status = 200, body = Timeline), (status = 400, description = "a parameter is wrong"),
@@ -35,10 +37,11 @@ const USUAL_PIXELS: usize = 1000;
 )]
 pub(super) async fn timeline(
     State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
     StreamPath(stream): StreamPath,
     Query(wanted): Query<TimelineQuery>,
 ) -> Answer<Timeline> {
-    app.ask(move |app| work(app, &stream, &wanted)).await.map(Json)
+    app.ask(move |app| work((app, &view), &stream, &wanted)).await.map(Json)
 }
 
 pub(super) struct TimelineQuery {
@@ -70,20 +73,20 @@ impl TimelineQuery {
 }
 
 /// From the first segment to the furthest end, of what is shown where nobody says which hours.
-fn extent(app: &App, stream: &Stream) -> Result<Option<Stretch>, Problem> {
-    let view = app.node.keeper.view(stream);
-    Ok(view.map(|hours| app.node.keeper.index().extent(stream, hours)).transpose()?.flatten())
+fn extent(view: &ReadView, stream: &Stream) -> Result<Option<Stretch>, Problem> {
+    let shown = view.keeper.view(stream);
+    Ok(shown.map(|hours| view.keeper.index().extent(stream, hours)).transpose()?.flatten())
 }
 
-fn work(app: &App, stream: &Stream, wanted: &TimelineQuery) -> Result<Timeline, Problem> {
+fn work((app, view): Answering<'_>, stream: &Stream, wanted: &TimelineQuery) -> Result<Timeline, Problem> {
     may_be_told(app)?;
-    let stretch = wanted.stretch(extent(app, stream)?);
+    let stretch = wanted.stretch(extent(view, stream)?);
     let Stretch { start, end } = stretch;
     let window = Window { from: Some(start), to: Some(end), ..Window::default() };
     let mut pieces = Shares::new(stretch, wanted.pixels);
-    in_turns(app, stream, &window, |found, part| pieces.add(&found.coverage, part))?;
+    in_turns((app, view), stream, &window, |found, part| pieces.add(&found.coverage, part))?;
     // Once more: the hours have been compared with the disk since.
-    let extent = extent(app, stream)?;
+    let extent = extent(view, stream)?;
     let mut runs: Vec<TimelineRun> = Vec::new();
     for share in pieces.finish() {
         let (missing, not_full) = per_mille(&share);

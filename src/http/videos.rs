@@ -21,6 +21,7 @@ use serde_json::json;
 
 use super::Problem;
 use super::app::App;
+use super::read_view::{AskedView, ReadView};
 use super::request::{PathParts, check_order, time};
 use crate::archive::{SequencePiece, Stream, Timestamp};
 use crate::disk::{DiskError, NewFile, Published};
@@ -46,7 +47,10 @@ struct Video {
 /// Answers `POST /generate_videos/{channel}/{quality}`.
 #[utoipa::path(
     post, path = "/generate_videos/{channel}/{quality}", security(("bearer" = [])),
-    params(("channel" = String, Path), ("quality" = String, Path)),
+    params(
+        ("channel" = String, Path), ("quality" = String, Path),
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
+    ),
     request_body(content_type = "application/json", description = "the videos, by their file names, each with its start and end"),
     responses(
         (status = 200, content_type = "application/x-ndjson", description = "a line for each video that is made, `{\"file\", \"is_new\"}`"),
@@ -57,19 +61,24 @@ struct Video {
         (status = 503, description = "the disk is not there, or too much is asked at once"), (status = 507, description = "the disk is full")
     )
 )]
-pub(super) async fn generate(State(app): State<Arc<App>>, path: PathParts, body: Body) -> Result<Response, Problem> {
+pub(super) async fn generate(
+    State(app): State<Arc<App>>,
+    AskedView(view): AskedView,
+    path: PathParts,
+    body: Body,
+) -> Result<Response, Problem> {
     let stream = path.stream().map_err(|_| Problem::not_found("stream of that name"))?;
     let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| Problem::body_too_large(MOST_BYTES))?;
     let wanted = read(&stream, &bytes)?;
-    let asked = stream.clone();
-    let videos = app.ask(move |app| planned(app, &asked, wanted)).await?;
+    let (asked, from) = (stream.clone(), Arc::clone(&view));
+    let videos = app.ask(move |_| planned(&from, &asked, wanted)).await?;
     app.node.ffmpeg.installed("video").await?;
     let stream = Arc::new(stream);
     let lines = stream::iter(videos).then(move |video| {
-        let (app, stream) = (Arc::clone(&app), Arc::clone(&stream));
+        let (app, view, stream) = (Arc::clone(&app), Arc::clone(&view), Arc::clone(&stream));
         async move {
             let file = video.file.clone();
-            let made = make(&app, &stream, video).await.inspect_err(|error| {
+            let made = make((&app, &view), &stream, video).await.inspect_err(|error| {
                 tracing::warn!(name: "video_not_made", file, %error, "a video that was asked for was not made");
             })?;
             let is_new = made == Published::New;
@@ -111,10 +120,10 @@ fn read(stream: &Stream, bytes: &[u8]) -> Result<Wanted, Problem> {
     Ok(wanted)
 }
 
-fn planned(app: &App, stream: &Stream, wanted: Wanted) -> Result<Vec<Video>, Problem> {
+fn planned(view: &ReadView, stream: &Stream, wanted: Wanted) -> Result<Vec<Video>, Problem> {
     let mut videos = Vec::new();
     for (front, start, end) in wanted {
-        let sequence = app.node.playback.sequence(stream, start, end)?;
+        let sequence = view.playback.sequence(stream, start, end)?;
         // What changes its container is put together from other tracks.
         let container = |piece: &Option<SequencePiece>| piece.as_ref().map(|piece| piece.file.key.container);
         let runs = sequence.chunk_by(|one, next| container(one) == container(next));
@@ -148,7 +157,11 @@ impl VideoError {
     }
 }
 
-async fn make(app: &Arc<App>, stream: &Stream, video: Video) -> Result<Published, VideoError> {
+async fn make(
+    (app, view): (&Arc<App>, &Arc<ReadView>),
+    stream: &Stream,
+    video: Video,
+) -> Result<Published, VideoError> {
     let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
     let name = video.file;
     let begin = move || {
@@ -157,7 +170,7 @@ async fn make(app: &Arc<App>, stream: &Stream, video: Video) -> Result<Published
     };
     let file = tokio::task::spawn_blocking(begin).await.map_err(|_| VideoError::Broken)??;
     let Some(mut file) = file else { return Ok(Published::AlreadyThere) };
-    let segments = video.pieces.iter().map(|piece| ffmpeg::segment(&app.node.keeper, stream, piece)).collect();
+    let segments = video.pieces.iter().map(|piece| ffmpeg::segment(&view.keeper, stream, piece)).collect();
     let outcome = ffmpeg::matroska(&app.node.ffmpeg, segments, file.written_by_another()?).await;
     let finish = move || {
         if let Err(error) = outcome {
@@ -206,11 +219,11 @@ mod tests {
             let hour = Timestamp::parse(hour).unwrap();
             vec![("c_q_a".to_owned(), hour, hour + crate::archive::Span(60_000_000))]
         };
-        let videos = planned(&node.app, &stream, wanted("2019-11-13T02")).unwrap();
+        let videos = planned(&node.app.view(true), &stream, wanted("2019-11-13T02")).unwrap();
         let planned_files: Vec<(&str, usize)> =
             videos.iter().map(|video| (video.file.as_str(), video.pieces.len())).collect();
         assert_eq!(planned_files, [("c_q_a_0.mkv", 2), ("c_q_a_1.mkv", 1)]);
-        assert_eq!(planned(&node.app, &stream, wanted("2019-11-13T05")).err().unwrap().status(), 406);
+        assert_eq!(planned(&node.app.view(true), &stream, wanted("2019-11-13T05")).err().unwrap().status(), 406);
         // It writes into the archive.
         let (status, ..) = node.post("/generate_videos/c/q", "{}".to_owned()).await;
         assert_eq!(status, 401);

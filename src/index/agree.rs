@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::catalog::{StreamEntry, Version};
 use super::store::Index;
 use super::{ChangeRow, IndexError, changes, meta};
+use crate::archive::placement::{Slot, SlotSet};
 use crate::archive::{AnyFile, Day, Hour, Sum};
 
 /// Days that are read at once: 1,536 rows, half a megabyte, however many years a quality has.
@@ -27,7 +28,38 @@ const SCANNED: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct DigestCache {
     committed: watch::Sender<Position>,
-    sums: Mutex<HashMap<String, Arc<StreamSums>>>,
+    sums: Mutex<HashMap<String, KeptSums>>,
+}
+
+/// Sets of slots of a quality whose sums are kept: a node of 50 compares two with each of the others, and is asked for two by each.
+const MOST_SETS: usize = 256;
+
+/// The sums of a quality: over all of its hours, and over those of some slots, the ones that came last at the end.
+#[derive(Debug, Default)]
+struct KeptSums {
+    whole: Option<Arc<StreamSums>>,
+    of_slots: Vec<(SlotSet, Arc<StreamSums>)>,
+}
+
+impl KeptSums {
+    fn of(&self, slots: Option<&SlotSet>) -> Option<&Arc<StreamSums>> {
+        match slots {
+            None => self.whole.as_ref(),
+            Some(slots) => self.of_slots.iter().find(|(known, _)| known == slots).map(|(_, sums)| sums),
+        }
+    }
+
+    fn keep(&mut self, slots: Option<&SlotSet>, sums: Arc<StreamSums>) {
+        let Some(slots) = slots else {
+            self.whole = Some(sums);
+            return;
+        };
+        self.of_slots.retain(|(known, _)| known != slots);
+        if self.of_slots.len() >= MOST_SETS {
+            self.of_slots.remove(0);
+        }
+        self.of_slots.push((slots.clone(), sums));
+    }
 }
 
 impl DigestCache {
@@ -116,6 +148,15 @@ impl Index {
 
     /// What the hours of a quality add up to; nothing if there is no such quality. Blocks: not for async code.
     pub fn stream_sums(&self, stream: &str) -> Result<Arc<StreamSums>, IndexError> {
+        self.sums_of(stream, None)
+    }
+
+    /// What those of its hours add up to that fall into these slots. Blocks: not for async code.
+    pub fn stream_sums_in(&self, stream: &str, slots: &SlotSet) -> Result<Arc<StreamSums>, IndexError> {
+        self.sums_of(stream, Some(slots))
+    }
+
+    fn sums_of(&self, stream: &str, slots: Option<&SlotSet>) -> Result<Arc<StreamSums>, IndexError> {
         // Whoever asks meanwhile would have to read the same.
         let mut kept = self.agreement().sums.lock();
         let (version, wanted) = {
@@ -125,25 +166,26 @@ impl Index {
                 return Ok(Arc::default());
             };
             let version = Version { generation: state.generation, changed: entry.changed };
-            match kept.get(stream) {
+            match kept.get(stream).and_then(|known| known.of(slots)) {
                 Some(sums) if sums.version == version => return Ok(Arc::clone(sums)),
                 _ => (version, fingerprints(entry)),
             }
         };
-        let known = kept.get(stream).filter(|sums| sums.version.generation == version.generation);
-        let sums = self.bring_up(stream, known.map(Arc::as_ref), version, &wanted)?;
+        let known = kept.get(stream).and_then(|known| known.of(slots));
+        let known = known.filter(|sums| sums.version.generation == version.generation);
+        let sums = self.bring_up((stream, slots), known.map(Arc::as_ref), version, &wanted)?;
         if self.catalog().generation() != version.generation {
             return Err(IndexError::BeganAnew);
         }
         let sums = Arc::new(sums);
-        kept.insert(stream.to_owned(), Arc::clone(&sums));
+        kept.entry(stream.to_owned()).or_default().keep(slots, Arc::clone(&sums));
         Ok(sums)
     }
 
     /// Takes over the days that are as they were, and reads the others.
     fn bring_up(
         &self,
-        stream: &str,
+        (stream, slots): (&str, Option<&SlotSet>),
         known: Option<&StreamSums>,
         version: Version,
         wanted: &[(Day, u64)],
@@ -161,6 +203,9 @@ impl Index {
             if let Some((first, last)) = stale {
                 let mut read: BTreeMap<Day, Sum> = BTreeMap::new();
                 for (hour, row) in self.hour_rows(stream, first.first(), last.last())? {
+                    if slots.is_some_and(|slots| !slots.has(Slot::in_stream(stream, hour))) {
+                        continue;
+                    }
                     let sum = read.entry(Day::of(hour)).or_default();
                     *sum = sum.plus(Sum::of_hour(hour, &row.totals));
                 }

@@ -48,7 +48,7 @@ mod visitors;
 pub mod writer;
 
 pub use agree::{ChangePage, Position, StreamSums};
-pub use catalog::{Catalog, StreamEntry, Version};
+pub use catalog::{Catalog, CatalogState, StreamEntry, Version};
 pub use changes::ChangeRow;
 pub use coverage::Covered;
 pub use equal_files::EqualBy;

@@ -5,6 +5,7 @@
 pub mod archiving;
 pub mod clock;
 pub mod deleted;
+pub mod handoffs;
 pub mod retention;
 pub mod seal;
 pub mod tombstones;

@@ -15,12 +15,14 @@ use crate::disk::BaseGuard;
 use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
 use crate::index::IndexOptions;
 use crate::lifecycle::archiving::{BucketFiles, LearnedStreams, LocalLimits};
+use crate::lifecycle::handoffs::HandoffOptions;
 use crate::lifecycle::retention::RetentionOptions;
 use crate::net::tls;
 use crate::play::ffmpeg::PoolOptions;
 use crate::play::playback::PlaybackOptions;
 use crate::record::RecordOptions;
 use crate::replicate::backfill::BackfillOptions;
+use crate::replicate::placement::LayoutOptions;
 use crate::replicate::sources::SourceOptions;
 use crate::sync::crawl::{AbsentFiles, CrawlPace, WatchOptions};
 use crate::sync::scrub::ScrubOptions;
@@ -92,6 +94,8 @@ pub struct NodeOptions {
     /// Where other nodes to fetch from are found.
     pub sources: SourceOptions,
     pub backfill: BackfillOptions,
+    pub layouts: LayoutOptions,
+    pub handoffs: HandoffOptions,
     pub retention: RetentionOptions,
     pub record: Vec<RecordOptions>,
     /// What the configuration names: it is no stranger's.

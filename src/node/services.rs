@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::Registry;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::survey::SurveyJob;
 use super::{BucketOptions, NodeError, NodeOptions};
+use crate::archive::HourPlace;
 use crate::archive::hole_reasons::LostContent;
 use crate::archive::problems::layout::VideoDir;
 use crate::archive::{Span, Timestamp};
@@ -25,6 +27,7 @@ use crate::jobs::{ForegroundLoad, Job, JobRegistry, NodeEvents, Stop, SystemCloc
 use crate::lifecycle::archiving::{Archiver, DropJob, UploadJob, UploadPlan};
 use crate::lifecycle::clock::SystemClocks;
 use crate::lifecycle::deleted::DeletionCounter;
+use crate::lifecycle::handoffs::{ConfirmationJob, HandoffJob, HandoffParts, Handoffs};
 use crate::lifecycle::retention::{Retention, RetentionParts, Runs, free_space};
 use crate::lifecycle::seal::{SealVisitor, Sealer};
 use crate::play::ffmpeg::Pool;
@@ -35,9 +38,11 @@ use crate::replicate::backfill::{Backfill, BackfillParts, HeardSegments, PeerSta
 use crate::replicate::hole_reasons::{Knowledge, MissedQueue, PeerQuery, ReasonFinder};
 use crate::replicate::peer::{Dates, Peer, PeerClient, PeerLimits};
 use crate::replicate::peer_proxy::PeerProxy;
+use crate::replicate::placement::{CurrentLayout, LayoutStore, Ownership, StandIns};
 use crate::replicate::sources::{OwnNode, SourceStatus, Sources};
+use crate::replicate::whole::{WholeArchive, WholeJob, WholeParts};
 use crate::report::coverage::{LiveGauges, MapParts, MapWriter, ShownNode};
-use crate::sync::crawl::{CensusVerifier, Crawl, Housekeeping, Keeper, Reconcile, Visitor, Watch};
+use crate::sync::crawl::{CensusVerifier, Crawl, Housekeeping, Keeper, MirrorsNow, Reconcile, Visitor, Watch};
 use crate::sync::scrub::{Healing, QuarantineContents, Scrub, ScrubVisitor};
 use crate::wire::{PeerReport, RecorderSkewReport, SourceReport};
 
@@ -62,6 +67,9 @@ pub(super) struct Services {
     dates: Dates,
     instance: u64,
     misplaced: Arc<Mutex<Vec<VideoDir>>>,
+    layouts: Arc<LayoutStore>,
+    handoffs: Arc<Handoffs>,
+    pub(super) whole: Arc<WholeArchive>,
 }
 
 /// What runs in threads of its own, and wakes it.
@@ -86,13 +94,14 @@ impl Services {
         let keeper = Keeper::new(index, guard).doubt_above(options.doubt_above).naming(options.named.clone());
         let keeper = keeper.with_absent(absent);
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
+        let layouts = Arc::new(LayoutStore::new(Arc::clone(keeper.guard()), options.layouts.clone()));
         let quarantine = Arc::new(QuarantineContents::default());
         let scrub = Scrub::new(Arc::clone(&keeper), options.scrub, Arc::clone(&quarantine), events.clone());
         let scrub = Arc::new(scrub);
         let playback = Playback::new(Arc::clone(&keeper), Arc::new(SystemClock::new()), options.playback);
         let crawl = Arc::new(Crawl::new(
             Arc::clone(&keeper),
-            visitors(&scrub, &playback, options),
+            visitors(&scrub, &playback, layouts.current(), options),
             options.crawl.clone(),
             Arc::clone(&busy),
             Arc::new(SystemClock::new()),
@@ -102,10 +111,22 @@ impl Services {
         let sources = Arc::new(sources);
         let deletions = Arc::new(DeletionCounter::register(registry)?);
         let limits = PeerLimits { dates: dates.clone(), ..PeerLimits::default() };
+        let handoffs = HandoffParts {
+            keeper: Arc::clone(&keeper),
+            is_ready: crawl.readiness(),
+            layouts: Arc::clone(&layouts),
+            client: PeerClient::with_token(limits.clone(), tls, token)?,
+            peers: sources.peers(),
+            handle: tokio::runtime::Handle::current(),
+            clocks: Arc::new(SystemClocks::new(dates.clone())),
+            quarantine: Arc::clone(&quarantine),
+            events: events.clone(),
+        };
+        let handoffs = Arc::new(Handoffs::new(handoffs, options.handoffs, registry)?);
         let archiver = options.bucket.as_ref().map(|BucketOptions { bucket, .. }| {
             let (keeper, keep_free) = (Arc::clone(&keeper), options.thresholds.keep_free);
             let archiver = Archiver::new(keeper, bucket.clone(), keep_free, tokio::runtime::Handle::current());
-            Arc::new(archiver.with_ages(options.retention.limits.clone()))
+            Arc::new(archiver.with_ages(options.retention.limits.clone()).with_handoffs(&handoffs))
         });
         let retention = RetentionParts {
             keeper: Arc::clone(&keeper),
@@ -121,6 +142,7 @@ impl Services {
             events: events.clone(),
             wake: Wake::new(&stop),
             archiver: archiver.clone(),
+            handoffs: Some(Arc::clone(&handoffs)),
         };
         let retention = Arc::new(Retention::new(retention, options.retention.clone(), registry)?);
         let rules = Arc::clone(&retention) as Arc<dyn HourRules>;
@@ -129,7 +151,7 @@ impl Services {
         let lost_objects =
             archiver.as_ref().map(|archiver| Arc::clone(archiver.lost_objects()) as Arc<dyn LostContent>);
         let asks = PeerQuery {
-            wants: options.backfill.wants.asker(&keeper),
+            wants: owned_and_wanted(layouts.current(), options.backfill.wants.asker(&keeper)),
             rules: Arc::clone(&rules),
             peers: sources.asker(),
             quarantine: Arc::clone(&quarantine),
@@ -139,6 +161,7 @@ impl Services {
         let holes = Arc::clone(keeper.index());
         let reasons = ReasonFinder::new(holes, Arc::clone(&knowledge), asks, crawl.ready(), registry)?;
         let heard = Arc::<HeardSegments>::default();
+        let mirrors = Arc::<MirrorsNow>::default();
         let backfill = BackfillParts {
             keeper: Arc::clone(&keeper),
             list: sources.peers(),
@@ -151,8 +174,19 @@ impl Services {
             dates: dates.clone(),
             heard: Arc::clone(&heard),
             events,
+            layouts: Some(Arc::clone(&layouts)),
+            stand_ins: Some(Arc::clone(&handoffs) as Arc<dyn StandIns>),
+            mirrors: Arc::clone(&mirrors),
         };
         let backfill = Arc::new(Backfill::new(backfill, options.backfill.clone(), registry)?);
+        let whole = WholeArchive::new(WholeParts {
+            keeper: Arc::clone(&keeper),
+            layout: layouts.current().clone(),
+            list: sources.peers(),
+            client: PeerClient::with_token(reading_limits(&dates), tls, token)?,
+            state_dir: state_dir.to_owned(),
+            mirrors,
+        });
         let peer_proxy = Arc::new(PeerProxy::new(sources.peers(), tls, token)?);
         let ffmpeg = Arc::new(Pool::new(options.ffmpeg.clone(), registry)?);
         let missing = MissedSink::new(move |stream, each| missed.put(stream, each));
@@ -176,6 +210,9 @@ impl Services {
             (Box::new(reasons), Wake::new(&stop)),
             (Box::new(healing), Wake::new(&stop)),
             (Box::new(survey), Wake::new(&stop)),
+            (Box::new(HandoffJob::new(Arc::clone(&handoffs), stop.clone())), Wake::new(&stop)),
+            (Box::new(ConfirmationJob::new(Arc::clone(&handoffs), stop.clone())), Wake::new(&stop)),
+            (Box::new(WholeJob::new(&whole)), Wake::new(&stop)),
         ];
         if let Some(every) = options.maps {
             let (name, peers) = (options.name.clone(), sources.peers());
@@ -216,6 +253,9 @@ impl Services {
             dates,
             instance,
             misplaced,
+            layouts,
+            handoffs,
+            whole,
         };
         Ok((services, jobs))
     }
@@ -245,6 +285,9 @@ impl Services {
             retention: Arc::clone(&self.retention),
             scrub: Arc::clone(&self.scrub),
             seal_after: options.seal_after,
+            layouts: Arc::clone(&self.layouts),
+            handoffs: Some(Arc::clone(&self.handoffs)),
+            whole: Some(Arc::clone(&self.whole)),
             archiver: self.archiver.clone(),
             archived_segments: self.archived_segments.clone(),
             coverage: options.gauges.map(|(hours, series)| LiveGauges::new(hours, series)),
@@ -268,6 +311,16 @@ impl Services {
     }
 }
 
+/// Somebody waits for what is asked with these: what does not come soon is asked of another one.
+fn reading_limits(dates: &Dates) -> PeerLimits {
+    PeerLimits {
+        connect: Duration::from_secs(3),
+        silence: Duration::from_secs(6),
+        dates: dates.clone(),
+        ..PeerLimits::default()
+    }
+}
+
 async fn fetch(backfill: Arc<Backfill>, mut ready: watch::Receiver<bool>, scrub: Arc<Scrub>, stop: CancellationToken) {
     tokio::select! {
         caught_up = ready.wait_for(|ready| *ready) => if caught_up.is_err() { return },
@@ -281,7 +334,12 @@ async fn fetch(backfill: Arc<Backfill>, mut ready: watch::Receiver<bool>, scrub:
 }
 
 /// Those that are carried past every hour, over and over.
-fn visitors(scrub: &Arc<Scrub>, playback: &Playback, options: &NodeOptions) -> Vec<Box<dyn Visitor>> {
+fn visitors(
+    scrub: &Arc<Scrub>,
+    playback: &Playback,
+    layout: &CurrentLayout,
+    options: &NodeOptions,
+) -> Vec<Box<dyn Visitor>> {
     let (keeper, expiring) = (scrub.keeper(), Arc::clone(scrub));
     let mut all: Vec<Box<dyn Visitor>> = vec![
         Box::new(Reconcile::new(Arc::clone(keeper), options.verify_one_in)),
@@ -291,7 +349,7 @@ fn visitors(scrub: &Arc<Scrub>, playback: &Playback, options: &NodeOptions) -> V
         Box::new(FactsVisitor::new(playback)),
     ];
     if options.seal {
-        let sealer = Arc::new(Sealer::new(Arc::clone(keeper)));
+        let sealer = Arc::new(Sealer::new(Arc::clone(keeper)).under(layout));
         all.push(Box::new(SealVisitor::new(sealer, options.seal_after)));
     }
     all
@@ -376,4 +434,13 @@ pub(super) fn source_report(status: SourceStatus) -> SourceReport {
         error: status.error,
         left_out: status.problems,
     }
+}
+
+/// Whether an hour is fetched: it belongs here, and the settings do not leave it out.
+fn owned_and_wanted(
+    layout: &CurrentLayout,
+    wants: Box<dyn Fn(&HourPlace) -> bool + Send + Sync>,
+) -> Box<dyn Fn(&HourPlace) -> bool + Send + Sync> {
+    let layout = layout.clone();
+    Box::new(move |place| wants(place) && matches!(layout.ownership(place), Ownership::Everything | Ownership::Owner))
 }

@@ -6,8 +6,10 @@ pub mod backfill;
 pub mod hole_reasons;
 pub mod peer;
 pub mod peer_proxy;
+pub mod placement;
 pub mod remote;
 pub mod sources;
+pub mod whole;
 
 use crate::archive::HourPlace;
 

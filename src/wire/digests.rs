@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::LayoutOffer;
+
 /// Digests of qualities.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QualityDigests {
@@ -25,6 +27,9 @@ pub struct QualityDigests {
     /// What the node calls itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
+    /// The layout that the node has, for peers that take it; absent where it has none, or cannot read it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub layout: Option<LayoutOffer>,
     /// In order of their paths.
     pub qualities: Vec<QualityDigest>,
     /// Give this as `after` to get the next page; absent on the last one.
@@ -45,6 +50,20 @@ pub struct QualityDigest {
     pub hours: u64,
     /// Visible segments and chat batches, tombstones left out.
     pub files: u64,
+    /// The same by who owns the hours, where the question names a layout that the node has as well.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owned: Option<OwnedDigests>,
+}
+
+/// What the hours of a quality add up to by who owns them. Those that the node that asks does not own add up to the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OwnedDigests {
+    /// Over the hours that both nodes own.
+    pub both: String,
+    /// Over those that the node that asks owns, and this one does not.
+    pub asker: String,
+    /// Tombstones in those that the node that asks does not own: it takes these, and nothing else of such hours.
+    pub tombstones: u64,
 }
 
 /// Digests of the days of a quality.
@@ -74,6 +93,9 @@ pub struct DayDigest {
     pub hours: u64,
     /// Visible segments and chat batches, tombstones left out.
     pub files: u64,
+    /// Tombstones in them, where the question names a layout.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tombstones: Option<u64>,
 }
 
 /// Digests of the hours of a day.
@@ -98,6 +120,22 @@ pub struct HourDigest {
     pub digest: String,
     /// Visible segments and chat batches, tombstones left out.
     pub files: u64,
+    /// Tombstones in it, where the question names a layout.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tombstones: Option<u64>,
+    /// The files that the digest is over, and those that they hide, where the question asks for them and there is room in the answer: whoever
+    /// misses some asks again for these hours.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub names: Option<Vec<HourFile>>,
+}
+
+/// A segment, a chat batch or a tombstone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HourFile {
+    /// The file name, to the byte.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// What changed.

@@ -221,6 +221,9 @@ pub struct RetentionReport {
     pub segments: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Hours that should be gone and stay for now, as other nodes were promised that they do: an hour at most.
+    #[serde(default)]
+    pub pinned_hours: u64,
     /// Hours that left the bucket in that run.
     #[serde(default)]
     pub bucket_hours: u64,

@@ -234,7 +234,7 @@ fn a_parameter_that_an_address_does_not_know_is_refused_and_those_of_other_progr
     for (asked, says) in [
         (format!("/api/v1/holes/{STREAM}?form=2019-11-13"), &["\"form\"", "did you mean from?", "editable, from"][..]),
         ("/api/v1/status?verbose=true".to_owned(), &["\"verbose\"", "takes none."]),
-        (format!("/api/v1/timeline/{STREAM}?edges=true&pixels=5"), &["\"edges\"", "takes from, pixels, to."]),
+        (format!("/api/v1/timeline/{STREAM}?edges=true&pixels=5"), &["\"edges\"", "takes from, local, pixels, to."]),
     ] {
         let refused = node.get(&asked);
         let problem = refused.json();
@@ -313,6 +313,8 @@ fn the_description_is_valid_and_names_every_address() {
             let expected = match (method.as_str(), described["security"].is_array()) {
                 // No hour is sealed here.
                 ("get", false) if path.contains("/manifest/") => 404,
+                // Every node keeps everything.
+                ("get", false) if path.ends_with("/layout/file") => 404,
                 // No other node is known here.
                 ("get", false) if path.contains("/peers/{name}/") => 404,
                 ("get", false) => 200,

@@ -284,24 +284,24 @@ async fn an_upload_that_fails_or_is_stopped_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn the_next_part_is_sent_while_the_one_before_is_on_its_way_and_no_third_one_is_in_memory() {
-    let (archive, packed) = sealed(12 << 20);
+async fn the_next_parts_are_sent_while_the_first_one_is_on_its_way_and_no_fourth_one_is_in_memory() {
+    let (archive, packed) = sealed(20 << 20);
     let (store, stop) = (TestStore::start(), CancellationToken::new());
     store.fails(Method::PUT, "partNumber=1", LineFault::Waits(Duration::from_secs(600)), 1);
     let watching = async {
-        let second = async {
-            while !store.has_done(&Method::PUT, "partNumber=2") {
+        let third = async {
+            while !store.has_done(&Method::PUT, "partNumber=3") {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let came = tokio::time::timeout(SOON, second).await;
+        let came = tokio::time::timeout(SOON, third).await;
         stop.cancel();
-        came.expect("the second part, while the first one waits");
+        came.expect("the third part, while the first one waits");
     };
     let bucket = bucket(&store);
     let (sent, ()) = tokio::join!(bucket.upload(local(&archive, &packed), &stop, |_| ()), watching);
     assert!(matches!(sent, Err(UploadError::Bucket(BucketError::Stopped))), "{sent:?}");
-    assert!(!store.seen().iter().any(|(_, target)| target.contains("partNumber=3")), "{:?}", store.seen());
+    assert!(!store.seen().iter().any(|(_, target)| target.contains("partNumber=4")), "{:?}", store.seen());
     assert_eq!(store.open_uploads(), 0);
 }
 

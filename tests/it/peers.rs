@@ -254,7 +254,7 @@ fn hostile_rows_cost_nothing_but_themselves() {
     assert!(trouble(&node, "database")["error"].as_str().unwrap().contains("more than 1000"));
     assert_eq!(peers(&node), ["good"]);
     is_asked_again(&good);
-    assert!(node.resident_kib() < 200 << 10, "{} KiB", node.resident_kib());
+    assert!(node.own_memory_kib() < 140 << 10, "{} KiB", node.own_memory_kib());
     node.terminate();
 
     // Whatever the query does, nothing is changed there.

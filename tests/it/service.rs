@@ -261,6 +261,8 @@ fn a_backup_by_the_documented_command_can_be_restored() {
     let own = fs::read_dir(copy.at(".gapless")).unwrap().map(|entry| entry.unwrap().file_name());
     let mut own: Vec<_> = own.collect();
     own.sort_unstable();
+    // Levels are noted with the first run of retention, which may have been before the copy.
+    own.retain(|name| name != "levels" && name != "levels.2");
     let protects = ["marker", "records", "records.2", "time", "time.2"];
     assert_eq!(own, protects, "what protects the archive is copied, and neither the index nor a token");
     assert!(!copy.at("chan/source/2019-11-13T02/.unfinished.ts.tmp").exists());

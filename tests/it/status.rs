@@ -147,7 +147,7 @@ fn a_watched_screen_follows_the_node_over_its_restart_until_ctrl_c() {
 /// What a terminal is sent until ctrl-C is typed, which is done when it was sent these words twice; and the exit code.
 fn on_a_terminal(archive: &TestArchive, words: &str, no_color: bool) -> (String, Option<i32>) {
     let run =
-        format!("stty cols 100 rows 32; exec {GAPLESS} --base-dir '{}' status --watch 100ms", archive.path().display());
+        format!("stty cols 100 rows 40; exec {GAPLESS} --base-dir '{}' status --watch 100ms", archive.path().display());
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--flush", "--command", &run, "/dev/null"]).env("TERM", "xterm");
     if no_color {

@@ -142,6 +142,7 @@ fn an_editor_works_on_another_node_with_a_token() {
     let there = format!("http://{}", node.address);
     let here = TestArchive::empty();
     let paths = fill(&archive, HOUR, 2);
+    eventually(SOON, || node.files(HOUR).len() == 2);
     let without = gapless(here.path(), &["tombstone", "add", "--node", &there, &paths[0]]);
     assert!(without.code == 3 && without.err.contains("401"), "{without:?}");
     let with = ["--node", &there, "--token-file", text(&file)];

@@ -116,6 +116,11 @@ fn next_line(bytes: &[u8]) -> Option<(&str, &[u8])> {
 
 fn read_channel(value: &str) -> Option<(Channel, CopiesWanted)> {
     let (copies, name) = value.split_once(' ')?;
+    Some((Channel::new(&unescaped(name)?).ok()?, CopiesWanted::parse(copies)?))
+}
+
+/// The name that was written so.
+pub(super) fn unescaped(name: &str) -> Option<String> {
     let mut plain = String::with_capacity(name.len());
     let mut chars = name.chars();
     while let Some(char) = chars.next() {
@@ -128,7 +133,7 @@ fn read_channel(value: &str) -> Option<(Channel, CopiesWanted)> {
             other => other,
         });
     }
-    Some((Channel::new(&plain).ok()?, CopiesWanted::parse(copies)?))
+    Some(plain)
 }
 
 fn read_node(value: &str) -> Option<LayoutNode> {

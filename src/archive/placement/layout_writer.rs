@@ -49,6 +49,6 @@ fn layout_bytes(layout: &Layout) -> (Vec<u8>, Hash) {
 }
 
 /// As manifests write names.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     name.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")
 }

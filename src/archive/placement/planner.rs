@@ -38,6 +38,8 @@ pub enum LayoutChange {
         /// The one that comes.
         new: PlaceName,
     },
+    /// A node that owns nothing any more leaves the list.
+    Remove(PlaceName),
     /// How many copies there should be.
     Copies {
         /// Of this channel; of all that have no number of their own, if none is named.
@@ -61,6 +63,16 @@ pub enum PlanError {
     /// A name that is taken.
     #[error("the layout has a node {0} already; a node that replaces another one must be new")]
     IsThere(PlaceName),
+    /// A node that still takes copies, or has some to give away.
+    #[error(
+        "node {name} owns {slots} copies of slots, and takes more unless it is drained or lost; apply that first, and remove it then"
+    )]
+    StillOwns {
+        /// Which one.
+        name: PlaceName,
+        /// Copies of slots that it owns, of all tables together.
+        slots: usize,
+    },
     /// A weight of 0.
     #[error("a node offers at least one byte; to take one out, drain it")]
     NoWeight,
@@ -97,7 +109,7 @@ fn listed(nodes: &[PlaceName]) -> String {
 pub fn plan(before: &Layout, changes: &[LayoutChange]) -> Result<Vec<Layout>, PlanError> {
     let mut target = before.clone();
     for change in changes {
-        make(&mut target, change)?;
+        make(&mut target, change, &|name| owned(before, name))?;
     }
     let takes = |node: &LayoutNode| node.state == NodeState::In;
     if !target.nodes.is_empty() && !target.nodes.iter().any(takes) {
@@ -150,7 +162,7 @@ pub fn plan(before: &Layout, changes: &[LayoutChange]) -> Result<Vec<Layout>, Pl
 }
 
 /// Makes a change, but for the tables: those are brought to the numbers of the nodes by [`rows_before`].
-fn make(layout: &mut Layout, change: &LayoutChange) -> Result<(), PlanError> {
+fn make(layout: &mut Layout, change: &LayoutChange, owned: &dyn Fn(&PlaceName) -> usize) -> Result<(), PlanError> {
     match change {
         LayoutChange::Add { name, zone, weight } => {
             let node = LayoutNode { name: name.clone(), zone: zone.clone(), weight: *weight, state: NodeState::In };
@@ -169,6 +181,14 @@ fn make(layout: &mut Layout, change: &LayoutChange) -> Result<(), PlanError> {
             }
             put(layout, node)
         }
+        LayoutChange::Remove(name) => {
+            let (slots, state) = (owned(name), find(layout, name)?.state);
+            if slots > 0 || state == NodeState::In {
+                return Err(PlanError::StillOwns { name: name.clone(), slots });
+            }
+            layout.nodes.retain(|node| node.name != *name);
+            Ok(())
+        }
         LayoutChange::Copies { channel: None, copies } => {
             layout.copies = copies.ok_or(PlanError::NoChannel)?;
             Ok(())
@@ -182,6 +202,12 @@ fn make(layout: &mut Layout, change: &LayoutChange) -> Result<(), PlanError> {
             if layout.channels.len() > MOST_CHANNELS { Err(PlanError::TooManyChannels) } else { Ok(()) }
         }
     }
+}
+
+/// How many copies of slots a node owns, of all tables together.
+fn owned(layout: &Layout, name: &PlaceName) -> usize {
+    let number = layout.numbered().find(|(_, node)| node.name == *name).map(|(number, _)| number);
+    number.map_or(0, |number| layout.tables.values().map(|table| table.load(number)).sum())
 }
 
 fn find<'l>(layout: &'l mut Layout, name: &PlaceName) -> Result<&'l mut LayoutNode, PlanError> {

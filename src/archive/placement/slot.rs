@@ -4,7 +4,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::archive::HourPlace;
+use crate::archive::{Hour, HourPlace};
 
 /// How many slots there are. Enough that 50 nodes get their shares to within 0.4 %, and few enough that a layout of three copies has 12 KB.
 pub const SLOTS: usize = 4_096;
@@ -16,7 +16,16 @@ pub struct Slot(u16);
 impl Slot {
     /// The slot of an hour: XXH3 of 64 bits, without a seed, of the bytes of `CHANNEL/QUALITY/HOUR`, modulo 4,096.
     pub fn of(hour: &HourPlace) -> Self {
-        let number = xxh3_64(hour.to_string().as_bytes()) % SLOTS as u64;
+        Self::of_path(&hour.to_string())
+    }
+
+    /// The slot of an hour of a stream, which is given as `CHANNEL/QUALITY`.
+    pub fn in_stream(stream: &str, hour: Hour) -> Self {
+        Self::of_path(&format!("{stream}/{hour}"))
+    }
+
+    fn of_path(path: &str) -> Self {
+        let number = xxh3_64(path.as_bytes()) % SLOTS as u64;
         // It fits, as there are fewer slots.
         Self(u16::try_from(number).unwrap_or_default())
     }

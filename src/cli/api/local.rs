@@ -24,6 +24,7 @@ use crate::play::ffmpeg::Pool;
 use crate::play::playback::Playback;
 use crate::replicate::peer::Peer;
 use crate::replicate::peer_proxy::PeerProxy;
+use crate::replicate::placement::LayoutStore;
 use crate::sync::crawl::{Crawl, Watch};
 use crate::sync::scrub::{QuarantineContents, Scrub};
 
@@ -92,13 +93,17 @@ impl LocalArchive {
         let limits = options::retention(config).limits;
         let needs_bucket = needs.bucket || needs.retention && limits.limits_bucket();
         let bucket = if needs_bucket { options::bucket(config)? } else { None };
+        let layouts = Arc::new(LayoutStore::new(Arc::clone(keeper.guard()), options::layouts(config)));
+        let handoffs = opened.handoffs(config, Arc::clone(&layouts), peers.clone())?;
         let archiver = bucket.map(|bucket| {
             let archiver = Archiver::new(Arc::clone(&keeper), bucket, config.backfill.keep_free, Handle::current());
-            Arc::new(archiver.with_ages(limits))
+            Arc::new(archiver.with_ages(limits).with_handoffs(&handoffs))
         });
         let retention = if needs.retention {
-            opened.retention(config, peers.clone(), archiver.clone())?
+            opened.retention(config, peers.clone(), archiver.clone(), Some(&handoffs))?
         } else {
+            // Nobody else reads how long this node has lived.
+            handoffs.read_time();
             opened.unread_retention(config)?
         };
         let (making, making_too) = (Arc::clone(&retention), Arc::clone(&retention));
@@ -121,6 +126,10 @@ impl LocalArchive {
                 NodeEvents::default(),
             )),
             seal_after: options::seal_after(config),
+            layouts,
+            // Promises are kept by whoever deletes, and given by a daemon alone.
+            handoffs: None,
+            whole: None,
             archived_segments: None,
             archiver,
             sources: Box::new(Vec::new),

@@ -97,6 +97,14 @@ pub const ARCHIVE: &str = "Examples:
   gapless archive drop --dry-run mine/source
   gapless archive purge --dry-run mine    what of it is hidden and lies in the bucket";
 
+pub const LAYOUT: &str = "Examples:
+  gapless layout add a1 --zone attic --weight 4TB     stage a change
+  gapless layout copies 3
+  gapless layout plan                     what would move, and why
+  gapless layout apply 7 --plan 5be1d3a0  make version 8, if the plan is still the one that was shown
+  gapless layout status                   which versions this node and its peers have
+  gapless layout pause                    let nothing leave this node for now";
+
 pub const MANIFEST: &str = "Examples:
   gapless manifest mine/source/2019-11-13T02 > hour.sha256
   cd /srv/archive && sha256sum -c hour.sha256";

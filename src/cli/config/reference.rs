@@ -114,6 +114,7 @@ fn titles(table: &str) -> &'static str {
         "facts" => "`[facts]`: reading the ends of segments",
         "housekeeping" => "`[housekeeping]`: removing leftovers",
         "backfill" => "`[backfill]`: fetching from other nodes",
+        "placement" => "`[placement]`: hours that leave for their owners",
         "coverage" => "`[coverage]`: gauges and maps",
         "problems" => "`[problems]`: when something counts as a problem",
         "retention" => "`[retention]`: deleting whole hours",

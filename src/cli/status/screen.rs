@@ -5,8 +5,8 @@ use crate::archive::problems::Severity;
 use crate::archive::quantity::{count, exact_length, length, size};
 use crate::archive::{Hour, Timestamp};
 use crate::wire::{
-    ArchiveReport, ArchiveShare, CrawlReport, DayCoverage, JobReport, PeerReport, ProblemReport, RecorderSkewReport,
-    Status, StreamStatus,
+    ArchiveReport, ArchiveShare, CrawlReport, DayCoverage, JobReport, LayoutSummary, PeerReport, ProblemReport,
+    RecorderSkewReport, Status, StreamStatus,
 };
 
 pub(super) fn lines(status: &Status, now: Timestamp, paint: ColourWriter) -> (Vec<String>, Vec<String>) {
@@ -106,7 +106,16 @@ impl Screen {
             self.line("watch", Tone::Plain, &format!("{} directories", watch.watches), &watch_details),
         ];
         lines.extend(status.bucket.as_ref().map(|bucket| self.bucket(bucket)));
+        lines.extend(status.layout.as_ref().map(|layout| self.layout(layout, status.peers.len())));
         lines
+    }
+
+    fn layout(&self, layout: &LayoutSummary, peers: usize) -> String {
+        let mut more = vec![format!("version {}", layout.version)];
+        more.extend(layout.hash.as_ref().map(|hash| hash.get(..12).unwrap_or(hash).to_owned()));
+        more.push(format!("{} of {} have the same", layout.same, count(peers as u64, "peer")));
+        more.extend((layout.refused > 0).then(|| format!("{} refused", layout.refused)));
+        self.line("layout", good_if(layout.state == "known" && layout.refused == 0), &layout.state, &more)
     }
 
     fn bucket(&self, bucket: &ArchiveReport) -> String {

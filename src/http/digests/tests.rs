@@ -139,6 +139,15 @@ async fn what_is_asked_for_by_name_is_what_is_answered() {
         ("/api/v1/digests/a/.hidden", 403),
         ("/api/v1/digests/a/%2e%2e/2019-11-13", 403),
         ("/api/v1/digests/a", 404),
+        ("/api/v1/digests?layout=abc&node=a", 400),
+        ("/api/v1/digests?node=a", 400),
+        (&format!("/api/v1/digests?layout={}", "0".repeat(64)), 400),
+        (&format!("/api/v1/digests?layout={}&node=a%20b", "0".repeat(64)), 400),
+        ("/api/v1/digests/a/source?owned_by=both", 400),
+        (&format!("/api/v1/digests/a/source?layout={}&node=a&owned_by=me", "0".repeat(64)), 400),
+        // There is no such layout here: a part by another one would be something else.
+        (&format!("/api/v1/digests/a/source?layout={}&node=a&owned_by=both", "0".repeat(64)), 409),
+        (&format!("/api/v1/digests/a/source/2019-11-13?layout={}&node=a&owned_by=both", "0".repeat(64)), 409),
     ] {
         let (got, problem) = node.refused(uri).await;
         assert_eq!(got, status, "{uri}: {problem}");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::model::{Act, IndexModel, any_act, contents, hour, options, ordinary_names, stream};
+use crate::archive::placement::{Slot, SlotSet};
 use crate::archive::test_names::hash_text;
 use crate::archive::{AnyFile, Day, Hour, HourChange, HourTotals, Sum, Timestamp, time};
 use crate::index::{Batch, HourUpdate, Index, IndexError, IndexOptions, StampUpdate};
@@ -14,9 +15,9 @@ use crate::index::{Batch, HourUpdate, Index, IndexError, IndexOptions, StampUpda
 const STREAMS: [&str; 3] = ["a/source", "a/chat", "ünï \"/480p"];
 
 /// The sums of the days of a stream that hold something.
-fn counted(model: &IndexModel, name: &str) -> BTreeMap<Day, Sum> {
+fn counted(model: &IndexModel, name: &str, counts: impl Fn(Hour) -> bool) -> BTreeMap<Day, Sum> {
     let mut days: BTreeMap<Day, Sum> = BTreeMap::new();
-    for ((_, at), names) in model.hours.iter().filter(|((of, _), _)| of == name) {
+    for ((_, at), names) in model.hours.iter().filter(|((of, at), _)| of == name && counts(*at)) {
         let sum = days.entry(Day::of(*at)).or_default();
         *sum = sum.plus(Sum::of_hour(*at, &HourTotals::of(&contents(names))));
     }
@@ -28,9 +29,22 @@ fn counted(model: &IndexModel, name: &str) -> BTreeMap<Day, Sum> {
 fn assert_sums(index: &Index, model: &IndexModel) {
     for name in STREAMS {
         let sums = index.stream_sums(name).unwrap();
-        let expected = counted(model, name);
+        let expected = counted(model, name, |_| true);
         assert_eq!(sums.days(None).collect::<BTreeMap<_, _>>(), expected, "{name}");
         assert_eq!(sums.total(), expected.values().fold(Sum::default(), |sum, day| sum.plus(*day)), "{name}");
+        // The hours with an even number fall into these slots; others may do so as well.
+        let even = |at: &Hour| at.number() % 2 == 0;
+        let hours = model.hours.keys().filter(|(of, _)| of == name).map(|(_, at)| *at);
+        let slots: SlotSet = hours.filter(even).map(|at| Slot::in_stream(name, at)).collect();
+        let rest = SlotSet::all().without(&slots);
+        let mut both = Sum::default();
+        for set in [slots, rest] {
+            let of_slots = index.stream_sums_in(name, &set).unwrap();
+            let among = counted(model, name, |at| set.has(Slot::in_stream(name, at)));
+            assert_eq!(of_slots.days(None).collect::<BTreeMap<_, _>>(), among, "{name}");
+            both = both.plus(of_slots.total());
+        }
+        assert_eq!(both, sums.total(), "{name}");
     }
 }
 

@@ -16,6 +16,7 @@ use crate::archive::retention::RetentionLimits;
 use crate::archive::{Hash, HourManifest, HourPlace, ObjectName, PackedHour, Timestamp};
 use crate::bucket::{Bucket, BucketError, LocalHourError, STOPS_WITHIN, UploadError};
 use crate::disk::{AwayReason, Base, BucketManifests, DiskError, Manifests, Receipts};
+use crate::lifecycle::handoffs::{HandoffError, Handoffs, RetireVerdict};
 use crate::lifecycle::seal::{SealState, Sealer};
 use crate::sync::crawl::{CrawlError, Keeper};
 
@@ -102,6 +103,8 @@ pub enum ArchiveError {
         "less of this hour lies here than when it was weighed, so nothing of it is deleted in the bucket; the next run weighs it again"
     )]
     LessHere,
+    #[error("nothing is deleted here while it is not known what was promised to other nodes: {0}")]
+    Promises(#[source] HandoffError),
     #[error(transparent)]
     OwnBucket(#[from] OwnBucketError),
     #[error(
@@ -164,7 +167,7 @@ impl ArchiveError {
             | Self::AskedFor(..)
             | Self::MayNotAsk(_) => true,
             Self::Local(LocalHourError::Disk(error)) | Self::Crawl(CrawlError::Disk(error)) => !error.is_shortage(),
-            Self::Crawl(_) | Self::Room { .. } | Self::NotThere(_) | Self::OwnBucket(_) => false,
+            Self::Crawl(_) | Self::Room { .. } | Self::NotThere(_) | Self::OwnBucket(_) | Self::Promises(_) => false,
         }
     }
 }
@@ -191,6 +194,8 @@ pub struct Archiver {
     pub(super) keep_free: u64,
     /// How long the bucket keeps hours.
     ages: RetentionLimits,
+    /// What was promised to other nodes under a layout.
+    handoffs: Option<Arc<Handoffs>>,
     sealer: Sealer,
     runtime: Handle,
     /// One hour at a time: what is sent takes memory, and the line.
@@ -209,13 +214,30 @@ impl Archiver {
         let (turn, figures) = (Mutex::default(), BucketFigures::default());
         let lost_objects = Arc::new(LostObjects::new(Arc::clone(keeper.guard())));
         let ages = RetentionLimits::default();
-        Self { keeper, bucket, keep_free, ages, sealer, runtime, turn, told_unlisted, figures, lost_objects }
+        let handoffs = None;
+        Self { keeper, bucket, keep_free, ages, handoffs, sealer, runtime, turn, told_unlisted, figures, lost_objects }
     }
 
     /// Hours that are older than the bucket keeps any by these are not uploaded.
     #[must_use]
     pub fn with_ages(self, ages: RetentionLimits) -> Self {
         Self { ages, ..self }
+    }
+
+    /// What was promised to other nodes stays on this disk.
+    #[must_use]
+    pub fn with_handoffs(self, handoffs: &Arc<Handoffs>) -> Self {
+        Self { handoffs: Some(Arc::clone(handoffs)), ..self }
+    }
+
+    /// Whether an hour may be taken from this disk, or was promised to stay; nothing where nobody keeps promises.
+    pub(super) fn may_leave(&self, place: &HourPlace) -> Result<Option<RetireVerdict>, ArchiveError> {
+        let Some(handoffs) = &self.handoffs else { return Ok(None) };
+        match handoffs.may_retire(place) {
+            Ok(verdict) => Ok(Some(verdict)),
+            Err(HandoffError::Crawl(error)) => Err(error.into()),
+            Err(error) => Err(ArchiveError::Promises(error)),
+        }
     }
 
     pub fn bucket(&self) -> &Bucket {

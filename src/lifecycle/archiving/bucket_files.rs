@@ -285,5 +285,6 @@ fn without_bytes(found: &Found, place: &HourPlace, file: &str) -> Result<AbsentF
 }
 
 fn absent(place: &HourPlace, file: &str, reason: &'static str, why: &dyn Display) -> AbsentError {
-    AbsentError { path: format!("{place}/{file}"), reason, why: why.to_string() }
+    let lies = "in the bucket alone, which does not give it";
+    AbsentError { path: format!("{place}/{file}"), lies, reason, why: why.to_string() }
 }

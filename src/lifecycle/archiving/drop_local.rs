@@ -18,6 +18,7 @@ use crate::archive::name::{may_be_hidden, stem};
 use crate::archive::{HourManifest, HourPlace, ManifestFile, ObjectName, PackedHour, Span, Timestamp};
 use crate::bucket::BucketError;
 use crate::disk::{BucketManifests, Dir, DiskError, atomic};
+use crate::lifecycle::handoffs::RetireVerdict;
 use crate::wire::ArchiveSummary;
 
 /// How long it is enough that an object was read back, if it has the same size.
@@ -32,6 +33,8 @@ pub enum DropOutcome {
     NothingHere,
     /// It is not in the bucket as it is here.
     NotArchived,
+    /// Another node was promised that it stays for an hour.
+    Pinned,
 }
 
 /// Files of an hour that may go, and the objects that hold them.
@@ -103,6 +106,10 @@ impl Archiver {
                 }
                 Ok(DropOutcome::NothingHere) => work.summary.before += 1,
                 Ok(DropOutcome::NotArchived) => work.summary.open += 1,
+                Ok(DropOutcome::Pinned) => {
+                    work.summary.open += 1;
+                    work.hour(place, "pinned", |_| ());
+                }
                 Err(error) => work.failed(place, error)?,
             }
         }
@@ -154,6 +161,11 @@ impl Archiver {
             }
             Ok(())
         })?;
+        // Held until its files are gone.
+        let verdict = self.may_leave(place)?;
+        if matches!(verdict, Some(RetireVerdict::Pinned)) {
+            return Ok(DropOutcome::Pinned);
+        }
         self.disk(BucketManifests::of(&base).note_dropped(place))?;
         let names = goes.files.iter().map(|file| OsStr::new(&*file.name));
         let deleted = self.keeper.change(place, names, |dir| goes.delete(dir, describes_ns))?.flatten();

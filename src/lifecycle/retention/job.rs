@@ -34,6 +34,7 @@ use crate::jobs::{JobHandle, NodeEvent, NodeEvents, Stop, Wake};
 use crate::lifecycle::archiving::Archiver;
 use crate::lifecycle::clock::{ClockTimeline, Clocks};
 use crate::lifecycle::deleted::DeletionCounter;
+use crate::lifecycle::handoffs::{HandoffError, Handoffs, RetirePermit, RetireVerdict};
 use crate::replicate::peer::{Peer, PeerClient};
 use crate::sync::crawl::{CrawlError, Keeper};
 use crate::wire::{AbsentHour, AskingGuard, DiskFilled, RetentionReport};
@@ -72,6 +73,8 @@ pub struct RetentionParts {
     pub wake: Wake,
     /// Where hours lie in a bucket as well.
     pub archiver: Option<Arc<Archiver>>,
+    /// What was promised to other nodes under a layout.
+    pub handoffs: Option<Arc<Handoffs>>,
 }
 
 /// Deletes whole hours by the limits. Share it by `Arc`.
@@ -79,7 +82,7 @@ pub struct Retention {
     pub(super) parts: RetentionParts,
     pub(super) options: RetentionOptions,
     pub(super) ledger: RetirementLedger,
-    pub(super) timeline: ClockTimeline,
+    pub(super) timeline: Arc<ClockTimeline>,
     pub(super) levels: Mutex<Yardsticks>,
     /// Who the peers are, as far as they have said so.
     pub(super) peer_identities: Mutex<PeerIdentities>,
@@ -107,7 +110,10 @@ impl Retention {
         Ok(Self {
             gauges: RetentionGauges::register(registry)?,
             attempts: Mutex::new(Attempts::new(parts.keeper.guard().returns())),
-            timeline: ClockTimeline::new(Arc::clone(&parts.clocks)),
+            timeline: parts.handoffs.as_ref().map_or_else(
+                || Arc::new(ClockTimeline::new(Arc::clone(&parts.clocks))),
+                |handoffs| Arc::clone(handoffs.timeline()),
+            ),
             parts,
             options,
             ledger: RetirementLedger::default(),
@@ -254,6 +260,7 @@ impl Retention {
         let schedule = self.schedule(&journal, &self.options.limits, self.free())?;
         // The index may have begun anew while it was asked.
         self.may_delete()?;
+        self.note_left();
         self.note_level(&schedule);
         let now = self.now();
         report.last_run = Some(now);
@@ -323,6 +330,14 @@ impl Retention {
             report.error = Some(doubt.to_string());
             return Ok(());
         }
+        let _permit = match self.may_retire(place)? {
+            Ok(permit) => permit,
+            Err(why) => {
+                report.pinned_hours += 1;
+                tracing::debug!(name: "hour_pinned", hour = %place, why, "an hour that is to be deleted stays for now");
+                return Ok(());
+            }
+        };
         let seen = if self.options.keep_last_copy {
             let Some(seen) = self.unless_last_copies(place, copies, stop, report)? else { return Ok(()) };
             Some(seen)
@@ -348,6 +363,20 @@ impl Retention {
                 Ok(())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Permission to delete a whole hour, which may have been promised to another node; or why not yet.
+    pub(super) fn may_retire(&self, place: &HourPlace) -> Result<Result<Option<RetirePermit>, String>, RetentionError> {
+        let Some(handoffs) = &self.parts.handoffs else { return Ok(Ok(None)) };
+        match handoffs.may_retire(place) {
+            Ok(RetireVerdict::May(permit)) => Ok(Ok(Some(permit))),
+            Ok(RetireVerdict::Pinned) => {
+                Ok(Err("another node was promised that it stays, for an hour at most".to_owned()))
+            }
+            Err(HandoffError::Crawl(error)) => Err(error.into()),
+            Err(HandoffError::Disk(error)) => Err(error.into()),
+            Err(error) => Err(RetentionError::Promises(error)),
         }
     }
 

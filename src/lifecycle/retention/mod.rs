@@ -34,6 +34,7 @@ use std::path::PathBuf;
 
 use crate::disk::DiskError;
 use crate::lifecycle::archiving::ArchiveError;
+use crate::lifecycle::handoffs::HandoffError;
 use crate::sync::crawl::CrawlError;
 
 #[cfg(test)]
@@ -70,6 +71,8 @@ pub enum RetentionError {
     NoMarker,
     #[error("nothing is deleted while the index {0}")]
     Index(String),
+    #[error("nothing is deleted while it is not known what was promised to other nodes: {0}")]
+    Promises(#[source] HandoffError),
     #[error("stopped; the next run finishes what was begun")]
     Stopped,
 }

@@ -15,6 +15,7 @@ use crate::archive::guards::Guard;
 use crate::archive::{HourPlace, Timestamp};
 use crate::disk::{Base, BucketManifests, DiskError, Record, RecordHistory, RecordReading, Records, marker};
 use crate::lifecycle::clock::{ClockTimeline, SystemClocks, TIME};
+use crate::lifecycle::handoffs::{LeftHour, PINS};
 use crate::wire::{AcceptedRecords, AskingGuard, UnusableRecord};
 
 /// The highest levels of the last week.
@@ -234,6 +235,26 @@ impl Retention {
         }
     }
 
+    /// What has left for its owners was meant to go: it is no loss by which the archive shrinks. What a process that has ended let leave
+    /// is not known any more, and a person is asked.
+    pub(super) fn note_left(&self) {
+        let left = self.parts.handoffs.as_ref().map(|handoffs| handoffs.take_left()).unwrap_or_default();
+        if left.is_empty() {
+            return;
+        }
+        let mut levels = self.levels.lock();
+        for LeftHour { origin, bytes } in left {
+            let is_all_from_others = levels.named.highest().hours == 0;
+            if !origin.fetched || is_all_from_others {
+                levels.own.lower(1, bytes);
+            }
+            if origin.fetched && origin.named {
+                levels.named.lower(1, bytes);
+            }
+        }
+        self.write_levels(&levels);
+    }
+
     /// Takes the level in, for a run: and where too little of it would be left, what there was is the measure until a person has decided.
     pub(super) fn note_level(&self, schedule: &Schedule) {
         let Some(lived) = self.timeline.lived() else { return };
@@ -319,7 +340,7 @@ impl Retention {
 /// stays as it is.
 pub fn carry_over(base: &Base, further: &[Record]) -> Result<(), RetentionError> {
     let records = Records::default();
-    for record in [TIME, LEVELS].iter().chain(further) {
+    for record in [TIME, LEVELS, PINS].iter().chain(further) {
         records.read(base, record)?;
     }
     // What the clock says of it is for the next run to judge.
@@ -332,7 +353,7 @@ pub fn carry_over(base: &Base, further: &[Record]) -> Result<(), RetentionError>
 
 /// Which records that protect the archive cannot be relied on, for who only looks. Changes nothing.
 pub fn examine(base: &Base) -> Result<Vec<UnusableRecord>, DiskError> {
-    let (unusable, marks) = Records::examine(base, &[TIME, LEVELS])?;
+    let (unusable, marks) = Records::examine(base, &[TIME, LEVELS, PINS])?;
     let mut all: Vec<_> =
         unusable.into_iter().map(|record| UnusableRecord { name: record.name, why: record.why }).collect();
     if let Some(why) = super::retired_hours::examine(base, &RecordHistory::of(RETIRED, &[&marks]))? {

@@ -117,6 +117,7 @@ impl Retention {
                 report.tombstones_stay += 1;
                 continue;
             }
+            let Ok(_permit) = self.may_retire(place)? else { continue };
             self.may_delete()?;
             let base = self.base()?;
             let result = delete_tombstones(&base, place);

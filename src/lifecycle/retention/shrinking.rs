@@ -72,6 +72,12 @@ impl Levels {
         self.held.replace(highest) != Some(highest)
     }
 
+    /// So much has gone that was meant to, and is no loss.
+    pub fn lower(&mut self, hours: u64, bytes: u64) {
+        let all = self.days.iter_mut().map(|(_, level)| level).chain(self.held.as_mut());
+        all.for_each(|level| *level = level.without(hours, bytes));
+    }
+
     /// This is what counts from now on, on a person's word.
     pub fn reset(&mut self, lived: Span, level: StreamSize) {
         *self = Self { days: vec![(lived.us() / DAY_US, level)], held: None };
@@ -239,6 +245,22 @@ mod tests {
         levels.note(day(7), level(8));
         levels.reset(day(7), level(2));
         assert_eq!(levels.highest(), level(2));
+    }
+
+    #[test]
+    fn what_was_meant_to_leave_is_no_shrinking_and_all_else_is() {
+        let size = |hours| StreamSize { hours, bytes: hours * 10 };
+        let mut levels = Levels::default();
+        levels.note(Span::from_us(0), size(100));
+        levels.hold();
+        assert!(levels.shrinks(size(49)).is_some());
+        for _ in 0..60 {
+            levels.lower(1, 10);
+        }
+        assert_eq!(levels.highest(), size(40));
+        assert!(levels.shrinks(size(40)).is_none() && levels.shrinks(size(19)).is_some());
+        levels.lower(1_000, 1_000_000);
+        assert_eq!(levels.highest(), StreamSize::default());
     }
 
     proptest! {

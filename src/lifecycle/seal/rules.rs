@@ -16,6 +16,7 @@ pub enum NotSealed {
     NotOver { until: Timestamp },
     Unquiet { until: Timestamp },
     Awaited { hole: Timestamp, reason: HoleReason },
+    OfOthers,
     Changing,
     Mismatch { name: String },
     Unreadable { name: String, why: String },
@@ -32,6 +33,7 @@ impl NotSealed {
             | Self::NotOver { .. }
             | Self::Unquiet { .. }
             | Self::Awaited { .. }
+            | Self::OfOthers
             | Self::Changing => false,
         }
     }
@@ -47,6 +49,7 @@ impl fmt::Display for NotSealed {
             Self::Awaited { hole, reason } => {
                 write!(f, "a peer has, or may have, something that is missing at {hole} ({})", reason.as_str())
             }
+            Self::OfOthers => f.write_str("other nodes own it by the layout, so what lies here need not be all of it"),
             Self::Changing => f.write_str("something changed in its directory while it was read"),
             Self::Mismatch { name } => write!(
                 f,

@@ -13,6 +13,7 @@ use crate::archive::coverage::Window;
 use crate::archive::object_trailer::LARGEST_MANIFEST;
 use crate::archive::{Hash, HourContents, HourManifest, HourPlace, ManifestFile, MediaLine, Span, Stamp, Timestamp};
 use crate::disk::{Base, BucketManifests, Dir, DiskError, Manifests, Receipts, WholeFile};
+use crate::replicate::placement::{CurrentLayout, Ownership};
 use crate::sync::crawl::{CrawlError, Keeper};
 
 /// Open holes of an hour that are looked at.
@@ -21,6 +22,8 @@ const MOST_HOLES: usize = 10_000;
 /// Seals hours of one archive.
 pub struct Sealer {
     keeper: Arc<Keeper>,
+    /// Who owns which hours, where that is known.
+    layout: Option<CurrentLayout>,
 }
 
 /// An hour that is being read.
@@ -52,7 +55,13 @@ enum BeforeSealing {
 
 impl Sealer {
     pub fn new(keeper: Arc<Keeper>) -> Self {
-        Self { keeper }
+        Self { keeper, layout: None }
+    }
+
+    /// Seals no hours that other nodes own by this layout.
+    #[must_use]
+    pub fn under(self, layout: &CurrentLayout) -> Self {
+        Self { layout: Some(layout.clone()), ..self }
     }
 
     pub fn keeper(&self) -> &Arc<Keeper> {
@@ -214,6 +223,10 @@ impl Sealer {
         let now = Timestamp::from(SystemTime::now());
         if let Err(why) = is_quiet(place.hour, changed(stamp), now, after) {
             return not(why);
+        }
+        let ownership = self.layout.as_ref().map(|layout| layout.ownership(place));
+        if !matches!(ownership, None | Some(Ownership::Everything | Ownership::Owner)) {
+            return not(NotSealed::OfOthers);
         }
         let window = Window::of_hours(place.hour, place.hour);
         if let Err(why) = is_awaited(&self.keeper.index().open_holes(&place.stream, &window, MOST_HOLES)?) {

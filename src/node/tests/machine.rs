@@ -159,6 +159,7 @@ impl Machine {
             events: NodeEvents::default(),
             wake: Wake::new(&stop),
             archiver: None,
+            handoffs: None,
         };
         let keeping_options = RetentionOptions {
             limits: self.settings.limits.clone(),

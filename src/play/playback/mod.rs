@@ -98,6 +98,12 @@ impl Playback {
         }
     }
 
+    /// The same over another keeper, with nothing kept yet.
+    #[must_use]
+    pub fn over(&self, keeper: Arc<Keeper>) -> Self {
+        Self::new(keeper, Arc::clone(&self.clock), self.options)
+    }
+
     /// Index and disk.
     pub fn keeper(&self) -> &Arc<Keeper> {
         &self.keeper

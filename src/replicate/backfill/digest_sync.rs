@@ -1,10 +1,13 @@
 //! Agrees with a peer of our kind: one request when nothing differs, then the days, then the hours that do.
 
-use super::budget;
-use super::memory::{ComparedSubject, DigestPair};
+use super::memory::{ComparedHours, ComparedSubject, DigestPair};
+use super::mirror_names::MirrorRound;
+use super::owned_hours::{SharedLayout, told_apart};
 use super::peer_state::Conflict;
 use super::report::RoundError;
 use super::shared::PeerJob;
+use super::{budget, layout_exchange};
+use crate::archive::placement::OwnedBy;
 use crate::archive::totals::Digest;
 use crate::archive::{Day, Hour, HourPlace, Stream};
 use crate::disk::ArchiveId;
@@ -97,8 +100,11 @@ impl Differences {
 pub(super) async fn agree(job: &mut PeerJob) -> Result<SyncResult, RoundError> {
     let mut found = Differences::default();
     let mut after: Option<String> = None;
+    let (mut names, mut has_all) = (None, false);
+    let mut layout = SharedLayout::now(&job.shared);
     for page in 0..PAGES {
-        let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
+        let of_layout = layout.as_ref().map(SharedLayout::query);
+        let query = query(of_layout.iter().flatten(), after.as_deref());
         let answer = job.shared.client.get_json(job.peer(), &["api", "v1", "digests"], &query, ANSWER_BYTES).await;
         job.asked();
         let answer: QualityDigests = match answer {
@@ -117,9 +123,17 @@ pub(super) async fn agree(job: &mut PeerJob) -> Result<SyncResult, RoundError> {
                 return Ok(SyncResult::Itself);
             }
             note_identity(job, answer.archive.as_deref(), answer.name.as_deref()).await?;
+            layout_exchange::heed(job, answer.layout.as_ref()).await?;
+            layout = layout.map(|layout| layout.with(answer.name.as_deref()));
             // What is read on later pages may be newer, which is no harm: a change that is known comes once more.
             found.cursor =
                 u64::from_str_radix(&answer.epoch, 16).ok().map(|epoch| PeerCursor { epoch, seq: answer.seq });
+            names = MirrorRound::begin(job, &answer).await?;
+        }
+        if let Some(names) = &mut names {
+            for theirs in &answer.qualities {
+                names.quality(job, theirs).await?;
+            }
         }
         for theirs in answer.qualities {
             if found.is_enough(job) {
@@ -127,12 +141,28 @@ pub(super) async fn agree(job: &mut PeerJob) -> Result<SyncResult, RoundError> {
                 break;
             }
             let Ok(stream) = Stream::new(&theirs.channel, &theirs.quality) else { continue };
-            quality(job, &stream, &theirs.digest, &mut found).await?;
+            let layout = layout.as_ref();
+            match layout.and(told_apart(&theirs)) {
+                None => {
+                    let all = AskedHours { hours: ComparedHours::whole(stream), layout };
+                    quality(job, &all, &theirs.digest, &mut found).await?;
+                }
+                Some(owned) => {
+                    for (owned_by, digest) in owned.into_iter().filter(|(_, digest)| *digest != Digest::default()) {
+                        let hours = ComparedHours { stream: stream.clone(), owned_by: Some(owned_by) };
+                        quality(job, &AskedHours { hours, layout }, &digest.to_string(), &mut found).await?;
+                    }
+                }
+            }
         }
         after = answer.next;
         if after.is_none() {
+            has_all = true;
             break;
         }
+    }
+    if let Some(names) = names {
+        names.end(job, has_all).await?;
     }
     let horizon = job.shared.keeper.horizon();
     found.places.sort_unstable_by(|(a, _), (b, _)| {
@@ -166,7 +196,35 @@ fn speaks_only_the_fixed_part(error: &PeerError) -> bool {
     }
 }
 
-async fn quality(job: &mut PeerJob, stream: &Stream, theirs: &str, found: &mut Differences) -> Result<(), RoundError> {
+/// What is asked about: all hours of a quality, or those that the same nodes own by this layout.
+struct AskedHours<'l> {
+    hours: ComparedHours,
+    layout: Option<&'l SharedLayout>,
+}
+
+impl AskedHours<'_> {
+    /// What tells the peer which hours are meant.
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let of_layout = self.layout.map(SharedLayout::query);
+        let owned_by = self.hours.owned_by.map(|owned_by| ("owned_by", owned_by.as_str().to_owned()));
+        of_layout.into_iter().flatten().chain(owned_by).collect()
+    }
+}
+
+fn query<'q>(
+    of_layout: impl Iterator<Item = &'q (&'static str, String)>,
+    after: Option<&'q str>,
+) -> Vec<(&'q str, &'q str)> {
+    of_layout.map(|(name, value)| (*name, value.as_str())).chain(after.map(|after| ("after", after))).collect()
+}
+
+async fn quality(
+    job: &mut PeerJob,
+    asked: &AskedHours<'_>,
+    theirs: &str,
+    found: &mut Differences,
+) -> Result<(), RoundError> {
+    let stream = &asked.hours.stream;
     let wants = &job.shared.options.wants;
     if !wants.channel(stream.channel.as_str()) || !wants.quality(stream.quality.as_str()) {
         return Ok(());
@@ -175,18 +233,23 @@ async fn quality(job: &mut PeerJob, stream: &Stream, theirs: &str, found: &mut D
         return Ok(());
     }
     let name = stream.to_string();
-    let ours = job.shared.with_keeper(move |keeper| Ok(keeper.index().stream_sums(&name)?)).await?;
+    let slots = asked.hours.owned_by.and_then(|owned_by| asked.layout?.slots(&stream.channel, owned_by));
+    let ours = job.shared.with_keeper(move |keeper| match slots {
+        Some(slots) => Ok(keeper.index().stream_sums_in(&name, &slots)?),
+        None => Ok(keeper.index().stream_sums(&name)?),
+    });
+    let ours = ours.await?;
     let (subject, pair) =
-        (ComparedSubject::Quality(stream.clone()), DigestPair::of(&ours.total().digest.to_string(), theirs));
+        (ComparedSubject::Quality(asked.hours.clone()), DigestPair::of(&ours.total().digest.to_string(), theirs));
     if ours.total().digest.to_string() == theirs || job.shared.memory.is_settled(&job.peer().name, &subject, pair) {
         return Ok(());
     }
     let (channel, quality) = (stream.channel.as_str(), stream.quality.as_str());
     let path = ["api", "v1", "digests", channel, quality];
     let (mut after, mut days, mut all): (Option<String>, _, _) = (None, Vec::new(), true);
-    let mut sum = Digest::default();
+    let (mut sum, meant) = (Digest::default(), asked.query());
     for _ in 0..PAGES {
-        let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
+        let query = query(meant.iter(), after.as_deref());
         let answer: Result<DayDigests, _> = job.shared.client.get_json(job.peer(), &path, &query, ANSWER_BYTES).await;
         job.asked();
         let Some(answer) = or_reported(answer, job)? else {
@@ -201,8 +264,12 @@ async fn quality(job: &mut PeerJob, stream: &Stream, theirs: &str, found: &mut D
             let Ok(at) = Day::parse(&there.day) else { continue };
             sum = sum.plus(Digest::parse(&there.digest).unwrap_or_default());
             let mine = ours.day(at).digest.to_string();
-            let of_day = (ComparedSubject::Day(stream.clone(), at), DigestPair::of(&mine, &there.digest));
-            if mine == there.digest || job.shared.memory.is_settled(&job.peer().name, &of_day.0, of_day.1) {
+            let of_day = (ComparedSubject::Day(asked.hours.clone(), at), DigestPair::of(&mine, &there.digest));
+            let has_nothing = asked.hours.owned_by == Some(OwnedBy::Others) && there.tombstones == Some(0);
+            if has_nothing
+                || mine == there.digest
+                || job.shared.memory.is_settled(&job.peer().name, &of_day.0, of_day.1)
+            {
                 continue;
             }
             if job.leaves_future(at.first()) {
@@ -211,7 +278,7 @@ async fn quality(job: &mut PeerJob, stream: &Stream, theirs: &str, found: &mut D
                 all = false;
                 continue;
             }
-            match day(job, stream, at, found).await? {
+            match day(job, asked, at, found).await? {
                 Some((hours, of_hours)) => {
                     let adds_up = Digest::parse(&there.digest) == Some(of_hours);
                     days.push(DifferentDay { subject: of_day.0, pair: of_day.1, hours, adds_up });
@@ -233,13 +300,14 @@ async fn quality(job: &mut PeerJob, stream: &Stream, theirs: &str, found: &mut D
 /// The hours of a day that differ, and what all of them add up to; `None` if that could not be found out, which is in the report.
 async fn day(
     job: &mut PeerJob,
-    stream: &Stream,
+    asked: &AskedHours<'_>,
     day: Day,
     found: &mut Differences,
 ) -> Result<Option<(Vec<(HourPlace, DigestPair)>, Digest)>, RoundError> {
-    let written = day.to_string();
+    let (stream, written, meant) = (&asked.hours.stream, day.to_string(), asked.query());
     let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &written];
-    let answer: Result<HourDigests, _> = job.shared.client.get_json(job.peer(), &path, &[], ANSWER_BYTES).await;
+    let query = query(meant.iter(), None);
+    let answer: Result<HourDigests, _> = job.shared.client.get_json(job.peer(), &path, &query, ANSWER_BYTES).await;
     job.asked();
     let Some(answer) = or_reported(answer, job)? else { return Ok(None) };
     let name = stream.to_string();
@@ -263,13 +331,19 @@ async fn day(
         {
             continue;
         }
+        let takes_files = job.takes_files(&place);
+        if !takes_files && theirs.tombstones == Some(0) && job.layout_unusable().is_none() {
+            continue;
+        }
         if job.leaves_future(hour) {
             job.report.future = job.report.future.saturating_add(1);
             is_left = true;
             continue;
         }
         let here = row.map_or(0, crate::archive::digest_sums::replicated_files);
-        found.behind = found.behind.saturating_add(theirs.files.saturating_sub(here).min(MOST_BEHIND));
+        if takes_files {
+            found.behind = found.behind.saturating_add(theirs.files.saturating_sub(here).min(MOST_BEHIND));
+        }
         found.places.push((place.clone(), Promise { ours: mine_digest, theirs: promised }));
         hours.push((place, pair));
     }

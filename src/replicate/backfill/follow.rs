@@ -11,13 +11,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::digest_sync::PeerCursor;
 use super::fetch::WhenBusy;
-use super::hole_offers;
 use super::plan::Rules;
 use super::report::RoundError;
 use super::round::{DeletionList, names_of};
 use super::round_log;
 use super::shared::{PeerJob, now};
 use super::waiting::{Item, WaitingFiles};
+use super::{hole_offers, mirror_names};
 use crate::archive::{FileName, Hour, HourPlace, Stream, parse_file_name};
 use crate::replicate::peer::{Peer, PeerClient, PeerError};
 use crate::wire::{ChangeKind, ChangeList, ChangeRecord};
@@ -70,6 +70,7 @@ pub(super) async fn follow(
                 if page.gap {
                     return Ok(End::Gap);
                 }
+                mirror_names::heed(job, &page.changes).await;
                 if !take_note(job, &page, cursor, waiting) {
                     return Ok(End::Gap);
                 }
@@ -142,6 +143,9 @@ fn relevant(job: &mut PeerJob, change: &ChangeRecord) -> Option<(Item, Duration)
     };
     // What is not known now is asked again when it is due.
     if !options.wants.hour(place.hour) || job.leaves_future(place.hour) || !job.shared.keeps(&place).unwrap_or(true) {
+        return None;
+    }
+    if !key.tombstone && !job.takes_files(&place) && job.layout_unusable().is_none() {
         return None;
     }
     let (now, cutoff) = (now(), options.cutoff);

@@ -25,6 +25,7 @@ use super::{budget, round_log, worker};
 use crate::index::PeerRow;
 use crate::jobs::NodeEvent;
 use crate::replicate::peer::{Peer, PeerClient, PeerError, PeerLimits, Throttle};
+use crate::replicate::placement::LayoutState;
 
 /// How long the workers have to store how far they got.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -36,6 +37,22 @@ pub enum BackfillError {
     /// Metrics registered twice.
     #[error("cannot set up the metrics of backfill: {0}")]
     Metrics(#[from] prometheus::Error),
+}
+
+/// What changes which hours are kept here.
+struct Heard {
+    events: broadcast::Receiver<NodeEvent>,
+    layout: Option<watch::Receiver<LayoutState>>,
+}
+
+/// Waits until another layout holds; for ever where there can be none.
+async fn another(layout: &mut Option<watch::Receiver<LayoutState>>) {
+    if let Some(seen) = layout
+        && seen.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Backfill from the peers of a list that may change.
@@ -108,6 +125,12 @@ impl Backfill {
         self.followed.lock().iter().for_each(|followed| followed.round_wanted.notify_one());
     }
 
+    /// What belongs here is something else than before: all is compared again, from now on.
+    fn heed_layout(&self) {
+        self.shared.memory.clear();
+        self.followed.lock().iter().for_each(|followed| followed.round_wanted.notify_one());
+    }
+
     /// One round with each peer, all at the same time.
     pub async fn once(&self) -> Vec<PeerStatus> {
         let followed = self.take_over_list(self.list.borrow().clone(), &HashMap::new());
@@ -123,7 +146,10 @@ impl Backfill {
     /// Rounds with every peer of the list, as it is at the time, until it is stopped.
     pub async fn run(&self, stop: CancellationToken) {
         let mut list = self.list.clone();
-        let mut events = self.shared.parts.events.listen();
+        let mut heard = Heard {
+            events: self.shared.parts.events.listen(),
+            layout: self.shared.parts.layouts.as_ref().map(|layouts| layouts.current().subscribe()),
+        };
         let mut workers = JoinSet::new();
         let rows = self.remembered().await;
         loop {
@@ -139,7 +165,7 @@ impl Backfill {
                     }
                 });
             }
-            if !self.changed(&mut list, &mut events, &mut workers, &stop).await {
+            if !self.changed(&mut list, &mut heard, &mut workers, &stop).await {
                 break;
             }
         }
@@ -155,7 +181,7 @@ impl Backfill {
     async fn changed(
         &self,
         list: &mut watch::Receiver<Vec<Peer>>,
-        events: &mut broadcast::Receiver<NodeEvent>,
+        heard: &mut Heard,
         workers: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) -> bool {
@@ -167,7 +193,8 @@ impl Backfill {
                     // Nobody changes it any more.
                     Err(_) => is_final = true,
                 },
-                event = events.recv() => self.heed(&event),
+                event = heard.events.recv() => self.heed(&event),
+                () = another(&mut heard.layout) => self.heed_layout(),
                 Some(ended) = workers.join_next(), if !workers.is_empty() => if let Err(error) = ended {
                     tracing::error!(name: "backfill_worker_failed", %error, "the worker of a peer crashed");
                 },
@@ -195,6 +222,9 @@ impl Backfill {
             self.shared.memory.forget(&gone.peer.name);
             self.shared.deletions_asked.forget(&gone.peer.name, || self.shared.bursts.forget(&gone.peer.name));
             self.shared.parts.knowledge.forget(&gone.peer.name);
+            if let Some(layouts) = &self.shared.parts.layouts {
+                layouts.leave(&gone.peer.name);
+            }
         }
         let new: Vec<Peer> =
             peers.into_iter().filter(|peer| !followed.iter().any(|followed| followed.peer == *peer)).collect();
@@ -234,7 +264,7 @@ async fn once(shared: &Arc<Shared>, followed: &Arc<FollowedPeer>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::{ComparedSubject, DigestPair};
+    use super::super::memory::{ComparedHours, ComparedSubject, DigestPair};
     use super::*;
     use crate::archive::{HourPlace, Stream};
     use crate::disk::{Base, BaseGuard, BaseIdentity};
@@ -269,7 +299,7 @@ mod tests {
         )
         .unwrap();
         let memory = &backfill.shared.memory;
-        let subject = || ComparedSubject::Quality(Stream::parse("a/source").unwrap());
+        let subject = || ComparedSubject::Quality(ComparedHours::whole(Stream::parse("a/source").unwrap()));
         let is_compared_again = |event| {
             memory.settle(memory.era(), "x", subject(), DigestPair::of("1", "2"));
             backfill.heed(&event);

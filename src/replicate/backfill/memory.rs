@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::archive::placement::OwnedBy;
 use crate::archive::{Day, HourPlace, Stream};
 use crate::replicate::peer::ListRead;
 
@@ -16,10 +17,23 @@ const MOST_PAIRS: usize = 200_000;
 /// Lists that are remembered of a peer without digests: as many hours.
 const MOST_LISTS: usize = 200_000;
 
+/// Hours of a quality that are compared together: all of them, or those that the same nodes own where both have the same layout.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct ComparedHours {
+    pub(super) stream: Stream,
+    pub(super) owned_by: Option<OwnedBy>,
+}
+
+impl ComparedHours {
+    pub(super) fn whole(stream: Stream) -> Self {
+        Self { stream, owned_by: None }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum ComparedSubject {
-    Quality(Stream),
-    Day(Stream, Day),
+    Quality(ComparedHours),
+    Day(ComparedHours, Day),
     Hour(HourPlace),
 }
 
@@ -127,7 +141,7 @@ mod tests {
     use super::*;
 
     fn quality() -> ComparedSubject {
-        ComparedSubject::Quality(Stream::parse("a/b").unwrap())
+        ComparedSubject::Quality(ComparedHours::whole(Stream::parse("a/b").unwrap()))
     }
 
     #[test]
@@ -138,7 +152,10 @@ mod tests {
         assert!(memory.is_settled("x", &quality(), pair));
         assert!(!memory.is_settled("y", &quality(), pair));
         assert!(!memory.is_settled("x", &quality(), DigestPair::of("2", "1")));
-        let day = ComparedSubject::Day(Stream::parse("a/b").unwrap(), Day::parse("2020-01-01").unwrap());
+        let day = ComparedSubject::Day(
+            ComparedHours::whole(Stream::parse("a/b").unwrap()),
+            Day::parse("2020-01-01").unwrap(),
+        );
         assert!(!memory.is_settled("x", &day, pair));
         memory.forget("x");
         assert!(!memory.is_settled("x", &quality(), pair));

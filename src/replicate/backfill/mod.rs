@@ -7,6 +7,7 @@
 //! 3. What to fetch is planned by [`plan()`](plan::plan), and fetched and verified by `fetch`, `bundle_fetch` and `extras` and published by
 //!    `publish`, all through `peer` and `disk`. `targets` keeps a segment from being fetched from two peers at once, and removes an hour directory that
 //!    was made in vain. `budget` bounds what a peer may fill.
+//!    Under a layout `mirror_names` learns besides which names a peer has.
 //! 4. Tombstones are taken over by `tombstone_intake`, or wait: `tombstone_bursts` weighs them by `burst`, and what waits anywhere is fetched from nobody
 //!    (`deletions`).
 //! 5. The state of each peer is in `peer_state`; rounds are summed up by `report`, and logged, counted and written to a file by `round_log`; `hole_offers` reports
@@ -23,9 +24,12 @@ mod fetch;
 mod follow;
 mod heard;
 mod hole_offers;
+mod layout_exchange;
 mod manager;
 mod memory;
+mod mirror_names;
 mod options;
+mod owned_hours;
 mod peer_state;
 pub mod plan;
 mod publish;

@@ -15,7 +15,8 @@ use crate::net::tokens::Token;
 use crate::replicate::HourRules;
 use crate::replicate::hole_reasons::Knowledge;
 use crate::replicate::peer::{Dates, Peer};
-use crate::sync::crawl::{Keeper, StrangersBudget};
+use crate::replicate::placement::{LayoutStore, StandIns};
+use crate::sync::crawl::{Keeper, MirrorsNow, StrangersBudget};
 use crate::sync::scrub::QuarantineContents;
 
 #[derive(Debug, Clone)]
@@ -144,6 +145,12 @@ pub struct BackfillParts {
     /// What peers say of their newest segments.
     pub heard: Arc<HeardSegments>,
     pub events: NodeEvents,
+    /// Which hours belong here, and where layouts of peers go.
+    pub layouts: Option<Arc<LayoutStore>>,
+    /// What is kept here in place of owners that are away.
+    pub stand_ins: Option<Arc<dyn StandIns>>,
+    /// Where the names go that peers have, while anybody wants to know them.
+    pub mirrors: Arc<MirrorsNow>,
 }
 
 impl BackfillParts {
@@ -161,6 +168,9 @@ impl BackfillParts {
             dates: Dates::default(),
             heard: Arc::default(),
             events: NodeEvents::default(),
+            layouts: None,
+            stand_ins: None,
+            mirrors: Arc::default(),
         }
     }
 }

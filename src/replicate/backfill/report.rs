@@ -38,6 +38,8 @@ pub struct RoundReport {
     pub passed_over_names: Vec<String>,
     /// Names that were dropped because they are none.
     pub refused: u64,
+    /// Hours of which nothing but tombstones was taken because the layout cannot be read.
+    pub undecided: u64,
     /// Files whose content was not what their name says.
     pub hash_mismatches: u64,
     /// Files that could not be fetched, and hours that could not be compared.
@@ -69,6 +71,7 @@ impl RoundReport {
         self.elsewhere += other.elsewhere;
         self.gone += other.gone;
         self.refused += other.refused;
+        self.undecided += other.undecided;
         self.hash_mismatches += other.hash_mismatches;
         self.errors += other.errors;
         self.over_budget += other.over_budget;

@@ -11,7 +11,7 @@ use super::plan::Rules;
 use super::publish::TOLD;
 use super::report::RoundError;
 use super::shared::{NamedFile, PeerJob, now};
-use super::{budget, deletions, tombstone_intake, waiting};
+use super::{budget, deletions, layout_exchange, tombstone_intake, waiting};
 use crate::archive::guards::Guard;
 use crate::archive::time::SECOND_US;
 use crate::archive::totals::{Digest, HourTotals};
@@ -36,7 +36,12 @@ pub(super) enum RoundResult {
 
 /// One round. What was done before an error is in the job's report, and what is to be looked at again is in the job.
 pub(super) async fn round(job: &mut PeerJob) -> Result<RoundResult, RoundError> {
-    job.shared.room().await?;
+    if let Err(no_room) = job.shared.room().await {
+        if matches!(no_room, RoundError::NoRoom { .. }) {
+            layout_exchange::ask(job).await?;
+        }
+        return Err(no_room);
+    }
     job.followed.begin(0);
     let (places, differences) = match agree(job).await? {
         SyncResult::Itself => return Ok(RoundResult::Itself),
@@ -228,7 +233,7 @@ pub(super) async fn names_of(
         keeps_one_name: true,
     };
     let allowance = budget::allowance(job, &place.stream).await?;
-    let fetches = !matches!(allowance, Allowance::Full(_));
+    let fetches = job.takes_files(place) && !matches!(allowance, Allowance::Full(_));
     let mut plan = deletions::planned(job, place, &local, &remote, &rules, fetches).await?;
     job.followed.update(|status| status.skews.note(&place.stream, &plan.shifts));
     let mut is_known = Ok(());
@@ -250,6 +255,8 @@ pub(super) async fn names_of(
         }
         job.unsettled.insert(place.clone());
     }
+    let is_empty = local.files().iter().all(|file| file.key.tombstone);
+    job.leave_to_owners(place, &mut plan);
     // What was compared is settled for the digest that it was compared at.
     if plan.is_empty() && ours.is_some_and(|ours| ours != HourTotals::of(&local).digest) {
         job.unsettled.insert(place.clone());
@@ -257,7 +264,6 @@ pub(super) async fn names_of(
     if !plan.is_empty() || !plan.later.is_empty() {
         job.unsettled.insert(place.clone());
     }
-    let is_empty = local.files().iter().all(|file| file.key.tombstone);
     if let Allowance::Full(why) = &allowance {
         budget::only_tombstones(job, place, &mut plan, is_empty, why);
         return tombstone_intake::of_plan(job, place, &plan, busy != WhenBusy::Wait).await.map(drop);

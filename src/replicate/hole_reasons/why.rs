@@ -39,7 +39,7 @@ pub struct PeerFacts {
 pub struct HoleFacts {
     /// Of each peer.
     pub peers: Vec<PeerFacts>,
-    /// Backfill does not fetch its hours, because it is configured so or because they lie in the future: no peer is asked.
+    /// Backfill does not fetch its hours, because it is configured so, others own them by the layout, or they lie in the future: no peer is asked.
     pub unwanted: bool,
     /// What tombstones hide.
     pub tombstones: Vec<Stretch>,
@@ -98,7 +98,7 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
     } else if is_most(retired) {
         (HoleReason::Retention, Vec::new(), "it is not kept: see `gapless retention list`".to_owned())
     } else if facts.unwanted {
-        let told = "no peer is asked: the settings of backfill exclude it, or it lies in the future".to_owned();
+        let told = "no peer is asked: other nodes own it by the layout, the settings of backfill exclude it, or it lies in the future".to_owned();
         (or_away(HoleReason::NotAsked), Vec::new(), told)
     } else if !silent.is_empty() {
         let told = format!("not asked about it yet: {}", silent.join(", "));

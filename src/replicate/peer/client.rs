@@ -39,6 +39,8 @@ const MANY: usize = 50_000;
 const ETAG_BYTES: usize = 256;
 /// The longest name of one thing in a directory.
 const NAME_BYTES: usize = 255;
+/// A peer is asked for what lies on it alone, and not for what it knows of others. Those that do not know this pass over it.
+pub(super) const LOCAL: (&str, &str) = ("local", "true");
 /// The deepest path of an extra: as deep as we serve them ourselves.
 const EXTRA_PARTS: usize = 64;
 
@@ -110,15 +112,16 @@ impl PeerClient {
     }
 
     pub async fn channels(&self, peer: &Peer) -> Result<Listing<Channel>, PeerError> {
-        self.list(peer, &["files"], &[], |name| Channel::new(name).ok()).await
+        self.list(peer, &["files"], &[LOCAL], |name| Channel::new(name).ok()).await
     }
 
     pub async fn qualities(&self, peer: &Peer, channel: &Channel) -> Result<Listing<Quality>, PeerError> {
-        self.list(peer, &["files", channel.as_str()], &[], |name| Quality::new(name).ok()).await
+        self.list(peer, &["files", channel.as_str()], &[LOCAL], |name| Quality::new(name).ok()).await
     }
 
     pub async fn hours(&self, peer: &Peer, channel: &Channel, quality: &Quality) -> Result<Listing<Hour>, PeerError> {
-        self.list(peer, &["files", channel.as_str(), quality.as_str()], &[], |name| Hour::parse(name).ok()).await
+        let parts = ["files", channel.as_str(), quality.as_str()];
+        self.list(peer, &parts, &[LOCAL], |name| Hour::parse(name).ok()).await
     }
 
     /// The visible files of an hour, tombstones included; also those whose name the grammar does not understand. Names for which there
@@ -132,14 +135,14 @@ impl PeerClient {
     ) -> Result<Listing<Box<str>>, PeerError> {
         let hour = hour.to_string();
         let parts = ["files", channel.as_str(), quality.as_str(), &hour];
-        self.list(peer, &parts, &[("tombstones", "true")], hideable).await
+        self.list(peer, &parts, &[("tombstones", "true"), LOCAL], hideable).await
     }
 
     /// The same for peers that do not know of tombstones in lists.
     pub async fn segments_alone(&self, peer: &Peer, place: &HourPlace) -> Result<Listing<Box<str>>, PeerError> {
         let (hour, stream) = (place.hour.to_string(), &place.stream);
         let parts = ["files", stream.channel.as_str(), stream.quality.as_str(), &hour];
-        self.list(peer, &parts, &[], hideable).await
+        self.list(peer, &parts, &[LOCAL], hideable).await
     }
 
     /// The extras below a directory, as paths relative to it.
@@ -296,6 +299,13 @@ fn authorization(token: &Token) -> Option<(HeaderName, HeaderValue)> {
 /// The address of what these names lead to, if it can be asked at all.
 pub(super) fn address(peer: &Peer, path: &[&str]) -> Result<Url, PeerError> {
     Ok(peer.url.join(path.iter().copied())?)
+}
+
+/// The same, for what lies on the peer alone.
+pub(super) fn local_address(peer: &Peer, path: &[&str]) -> Result<Url, PeerError> {
+    let mut url = address(peer, path)?;
+    url.query_pairs_mut().append_pair(LOCAL.0, LOCAL.1);
+    Ok(url)
 }
 
 /// The error that an answer with an unwanted status is, with the peer's own words.

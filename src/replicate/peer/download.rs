@@ -14,7 +14,7 @@ use reqwest::{Response, StatusCode, Url};
 use tokio::time::{Instant, timeout};
 
 use super::body::{BodyProblem, body_error, chunk, encoding};
-use super::client::{Peer, PeerClient, address, error_detail, refused};
+use super::client::{Peer, PeerClient, address, error_detail, local_address, refused};
 use super::error::{BodyStart, PeerError};
 use super::limits::PeerLimits;
 use crate::archive::HourPlace;
@@ -39,7 +39,7 @@ impl PeerClient {
     {
         let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
         let path = ["segments", channel, quality, &place.hour.to_string(), &file.name];
-        let url = address(peer, &path)?;
+        let url = local_address(peer, &path)?;
         let after = self.limits().file_time;
         match timeout(after, self.fetch(&url, file, into)).await {
             Ok(outcome) => outcome,

@@ -6,7 +6,7 @@ use reqwest::header::HeaderValue;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::body::{BodyProblem, BodySink, body_error};
-use super::client::{Listing, Peer, PeerClient, hideable, in_order};
+use super::client::{LOCAL, Listing, Peer, PeerClient, hideable, in_order};
 use super::error::PeerError;
 use super::list::ListReader;
 use crate::archive::HourPlace;
@@ -39,7 +39,7 @@ impl PeerClient {
         let path = ["files", stream.channel.as_str(), stream.quality.as_str(), &hour];
         let (limits, etag) = (self.limits(), seen.and_then(|seen| seen.etag.clone()));
         let sink = Hashed::new(limits.listing_entries);
-        let query = [("tombstones", "true")];
+        let query = [("tombstones", "true"), LOCAL];
         let answer = self.read(peer, &path, &query, etag, limits.listing_bytes, sink).await?;
         let hash = answer.sink.hash.digest128();
         if answer.is_same || seen.is_some_and(|seen| seen.hash == hash) {

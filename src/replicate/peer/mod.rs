@@ -14,9 +14,11 @@ mod client;
 mod dates;
 mod download;
 mod error;
+mod layout;
 mod limits;
 mod list;
 mod list_cache;
+mod pins;
 mod probe;
 #[cfg(test)]
 pub(crate) mod tests;

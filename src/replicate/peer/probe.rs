@@ -9,7 +9,7 @@ use reqwest::{Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 
 use super::body::chunk;
-use super::client::{Peer, PeerClient, address, error_detail, refused};
+use super::client::{LOCAL, Peer, PeerClient, error_detail, local_address, refused};
 use super::download::announced;
 use super::error::PeerError;
 use super::limits::PeerLimits;
@@ -34,7 +34,7 @@ impl PeerClient {
             return Ok(true);
         }
         let accept = |name: &str| is_probe_name(name).then(|| Box::<str>::from(name));
-        let listed = self.list(peer, &[["files"].as_slice(), &parts].concat(), &[], accept).await;
+        let listed = self.list(peer, &[["files"].as_slice(), &parts].concat(), &[LOCAL], accept).await;
         match listed {
             Ok(listing) => Ok(listing.names.iter().any(|name| **name == *probe)),
             // It has no such hour at all.
@@ -55,7 +55,7 @@ impl PeerClient {
         let FileName::Understood(key) = parse_file_name(name) else { return Ok(ProbeAnswer::Wrong(0)) };
         let (hour, stream) = (place.hour.to_string(), &place.stream);
         let path = ["segments", stream.channel.as_str(), stream.quality.as_str(), &hour, name];
-        let url = address(peer, &path)?;
+        let url = local_address(peer, &path)?;
         let text = url.to_string();
         let headers = HeaderMap::from_iter([
             (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
@@ -76,7 +76,7 @@ impl PeerClient {
     }
 
     async fn serves(&self, peer: &Peer, path: &[&str]) -> Result<bool, PeerError> {
-        let url = address(peer, path)?;
+        let url = local_address(peer, path)?;
         let text = url.to_string();
         let mut headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
         // Of an empty file there is no first byte, which is an error.

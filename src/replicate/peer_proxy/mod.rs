@@ -121,14 +121,20 @@ impl PeerProxy {
         let stream = &question.stream;
         let path = ["api", "v1", question.name(), stream.channel.as_str(), stream.quality.as_str()];
         let query = question.query();
-        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let name = || peer.name.clone();
-        self.client.get_json(peer, &path, &query, ANSWER_BYTES).await.map_err(|error| {
-            match error.status().map(|status| status.as_u16()) {
-                Some(404 | 405 | 501) => ProxyError::FixedPart(name()),
-                Some(401 | 403) => ProxyError::Token(name()),
-                _ => ProxyError::Peer(name(), Arc::new(error)),
-            }
+        // Each row of the page shows what lies on that node.
+        query.push(("local", "true"));
+        let mut answer = self.client.get_json(peer, &path, &query, ANSWER_BYTES).await;
+        if answer.as_ref().is_err_and(|error: &PeerError| error.status().is_some_and(|status| status == 400)) {
+            // An older one refuses what it does not know, and knows of nobody but itself.
+            query.pop();
+            answer = self.client.get_json(peer, &path, &query, ANSWER_BYTES).await;
+        }
+        answer.map_err(|error| match error.status().map(|status| status.as_u16()) {
+            Some(404 | 405 | 501) => ProxyError::FixedPart(name()),
+            Some(401 | 403) => ProxyError::Token(name()),
+            _ => ProxyError::Peer(name(), Arc::new(error)),
         })
     }
 }

@@ -58,7 +58,8 @@ impl Trust {
         }
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// Whether a node of this name is trusted.
+    pub fn has(&self, name: &str) -> bool {
         match self {
             Self::All => true,
             Self::None => false,

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, StatVfs, StatVfsMountFlags, accessat, statfs, statvfs};
 
 use super::{CheckResult, machine, recordings, verdict};
+use crate::archive::placement::{LARGEST_LAYOUT, LARGEST_STAGED, Layout, StagedChanges};
 use crate::archive::problems::video::ProblemThresholds;
 use crate::archive::quantity::size;
 use crate::archive::{FileName, Horizon, Hour, HourPlace, Stream, Timestamp, parse_file_name};
-use crate::disk::{ArchiveId, Base, BaseVerdict, DiskError, atomic, marker};
+use crate::disk::{ArchiveId, Base, BaseVerdict, DiskError, LayoutFiles, atomic, marker};
 use crate::index::{self, FileLook, IndexError};
 use crate::lifecycle::retention;
 use crate::sync::check::hours_on_disk;
@@ -78,6 +79,10 @@ pub fn examine(place: &CheckedPlace) -> ArchiveFindings {
     // Records belong to an archive by its id: without one the marker is what is missing, and was told.
     if found.id.is_some() {
         found.findings.extend(protection(&base));
+    }
+    // A daemon says so itself.
+    if !place.runs {
+        found.findings.extend(layout_of(&base));
     }
     let quarantined = bytes_below(&place.base_dir.join(marker::OWN_DIR).join("quarantine"));
     found.findings.extend(verdict::quarantine(quarantined));
@@ -289,6 +294,32 @@ fn protection(base: &Base) -> Vec<CheckResult> {
         findings.push(CheckResult::fail(check, why, advice));
     }
     findings
+}
+
+/// The layout, if there is one, and the changes that wait.
+fn layout_of(base: &Base) -> Vec<CheckResult> {
+    let check = "layout";
+    let unusable = |why: String| {
+        let advice =
+            "nothing is decided by it: `gapless layout take FILE` puts the layout of another node in its place";
+        CheckResult::fail(check, why, advice)
+    };
+    let files = LayoutFiles::of(base);
+    let found = match files.layout(LARGEST_LAYOUT) {
+        Ok(None) => None,
+        Ok(Some(bytes)) => Some(match Layout::read(&bytes) {
+            Ok(layout) => CheckResult::ok(check, format!("version {}", layout.version())),
+            Err(error) => unusable(error.to_string()),
+        }),
+        Err(error) => Some(unusable(error.to_string())),
+    };
+    let staged = match files.staged(LARGEST_STAGED) {
+        Ok(Some(bytes)) => StagedChanges::read(&bytes).err().map(|error| error.to_string()),
+        Ok(None) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    let staged = staged.map(|why| CheckResult::warn(check, why, "stage the changes anew after that"));
+    found.into_iter().chain(staged).collect()
 }
 
 /// Opens some of the newest files, and looks whether their directories can be written where that is needed.

@@ -7,13 +7,15 @@ use futures_util::future::BoxFuture;
 
 use crate::archive::{Hash, HourPlace, ManifestFile, PackedHour};
 
-/// Why a file that an object holds cannot be read now.
+/// Why a file that lies elsewhere cannot be read now.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{path} lies in the bucket alone, which does not give it now ({reason}): {why}")]
+#[error("{path} lies {lies} now ({reason}): {why}")]
 pub struct AbsentError {
     /// The file.
     pub path: String,
-    /// A word for it, as the bucket's state has.
+    /// Where it lies, and that it is not given from there.
+    pub lies: &'static str,
+    /// A word for it, as the state of where it lies has.
     pub reason: &'static str,
     /// What was answered.
     pub why: String,
@@ -24,16 +26,16 @@ pub struct AbsentError {
 pub enum AbsentFile {
     /// Opened, with its SHA-256, which its bytes have.
     Open(File, Hash),
-    /// A tombstone that an object knows hides it.
+    /// A tombstone there hides it.
     Hidden,
-    /// No object holds it.
+    /// Nobody has it.
     Unknown,
 }
 
 /// Receives an hour; may block.
 pub type LearnedHour = Box<dyn Fn(&HourPlace) + Send + Sync>;
 
-/// Opens what an object of a bucket holds.
+/// Opens what objects of a bucket hold, and what other nodes have.
 pub trait AbsentFiles: Send + Sync {
     /// Waits until all of the file is here.
     fn open<'f>(&'f self, place: &'f HourPlace, name: &'f str) -> BoxFuture<'f, Result<AbsentFile, AbsentError>>;

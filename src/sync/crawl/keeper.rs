@@ -20,6 +20,7 @@ use super::freshness::FreshHours;
 use super::hour_files::{CountedInBucket, hour_files};
 use super::mass_loss::{ABOVE, HourLoss, MassLossGuard};
 use super::origins::Origins;
+use super::whole::WholeSources;
 use crate::archive::guards::{self, Guards};
 use crate::archive::{AnyFile, Hour, HourChange, HourContents, HourPlace, diff};
 use crate::disk::{
@@ -58,6 +59,8 @@ pub struct Keeper {
     records: Records,
     handed_over: Mutex<BTreeSet<HourPlace>>,
     absent: Option<Arc<dyn AbsentFiles>>,
+    /// What it is put together from, if it is of the whole archive.
+    pub(super) whole: Option<WholeSources>,
     pub(super) in_bucket: CountedInBucket,
     locks: Vec<Mutex<()>>,
 }
@@ -104,6 +107,7 @@ impl Keeper {
             records,
             handed_over,
             absent: None,
+            whole: None,
             in_bucket: CountedInBucket::default(),
             locks,
         }
@@ -113,6 +117,12 @@ impl Keeper {
     #[must_use]
     pub fn doubt_above(self, files: u64) -> Self {
         Self { doubting: MassLossGuard::new(files), ..self }
+    }
+
+    /// With somebody who opens files that do not lie here, of hours that may lie on other nodes.
+    #[must_use]
+    pub fn opened_by(self, absent: Arc<dyn AbsentFiles>) -> Arc<Self> {
+        Arc::new(Self { absent: Some(absent), ..self })
     }
 
     /// With somebody who opens files that lie in a bucket alone, and learns on the way that an hour has others.
@@ -185,6 +195,9 @@ impl Keeper {
 
     /// Whether the index is known to be right about an hour, without a look at the disk. Of a disk that is away nothing is known.
     pub fn is_fresh(&self, stream: &str, hour: Hour) -> bool {
+        if let Some(whole) = &self.whole {
+            return self.is_merged(whole, stream, hour);
+        }
         self.freshness.is_fresh(self.index.catalog().generation(), stream, hour)
             && !self.doubting.holds(stream, hour)
             && self.base().is_ok()
@@ -204,6 +217,9 @@ impl Keeper {
                 Ok(HourAnswer { contents, version: Some(version) })
             }
             Ok(_) | Err(CrawlError::Index(_)) => {
+                if let Some(whole) = &self.whole {
+                    return Ok(HourAnswer { contents: Self::unkept(whole, place)?, version: None });
+                }
                 let base = self.base()?;
                 let seen = self.disk(hour_files(&base, place))?;
                 if seen.is_none() {
@@ -219,6 +235,9 @@ impl Keeper {
     pub fn ensure(&self, place: &HourPlace) -> Result<(), CrawlError> {
         if self.is_fresh(&place.stream.to_string(), place.hour) {
             return Ok(());
+        }
+        if let Some(whole) = &self.whole {
+            return self.ensure_merged(whole, place);
         }
         // Whether too much is missing at once shows where all of it is weighed together, before a part of it may go.
         let is_gone = || Ok::<_, CrawlError>(self.disk(self.base()?.stamp_of_both(&place.path()))?.is_none());
@@ -563,7 +582,7 @@ impl Keeper {
     }
 
     /// The locks of these hours, always in the same order.
-    fn lock(&self, places: &[HourPlace]) -> Vec<MutexGuard<'_, ()>> {
+    pub(super) fn lock(&self, places: &[HourPlace]) -> Vec<MutexGuard<'_, ()>> {
         let mut slots: Vec<usize> = places.iter().map(slot).collect();
         slots.sort_unstable();
         slots.dedup();

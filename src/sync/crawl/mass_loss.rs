@@ -150,7 +150,7 @@ impl Keeper {
 
     /// Why nothing is concluded from what is missing in an hour, if so.
     pub fn doubt_of(&self, place: &HourPlace) -> Option<MassLoss> {
-        self.doubting.of(place)
+        self.local().doubting.of(place)
     }
 
     /// What is missing of a channel leaves the index. Says what that is; `None` if there is no doubt about it.

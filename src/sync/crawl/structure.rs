@@ -52,17 +52,26 @@ enum Compared {
 impl Keeper {
     /// Whether the list of hours is known to be right without a look at the disk. Of a disk that is away nothing is known.
     pub fn structure_is_fresh(&self) -> bool {
+        if let Some(whole) = &self.whole {
+            return self.is_structure_merged(whole);
+        }
         self.freshness.structure_is_fresh(self.index.catalog().generation()) && self.base().is_ok()
     }
 
     /// Whether, beyond that, every directory above the hours can be read, so that the earlier answer can be given again.
     pub fn structure_is_sure(&self) -> bool {
-        self.structure_is_fresh() && !self.freshness.structure_has_unreadable()
+        self.structure_is_fresh() && !self.local().freshness.structure_has_unreadable()
     }
 
     /// Makes the index right about which channels, qualities and hours there are.
     pub fn ensure_structure(&self) -> Result<(), CrawlError> {
-        if self.structure_is_fresh() { Ok(()) } else { self.reconcile_structure().map(drop) }
+        if self.structure_is_fresh() {
+            return Ok(());
+        }
+        match &self.whole {
+            Some(whole) => whole.local.ensure_structure().and_then(|()| self.follow_sources()),
+            None => self.reconcile_structure().map(drop),
+        }
     }
 
     /// Compares the directories above the hours with the index and brings it into line.
@@ -107,6 +116,9 @@ impl Keeper {
 
     /// The names beneath the base, a channel or a quality that are channels, qualities or hours, from the disk.
     pub fn list_from_disk(&self, path: &str) -> Result<Vec<String>, CrawlError> {
+        if let Some(whole) = &self.whole {
+            return self.list_of_whole(whole, path);
+        }
         let base = self.base()?;
         let mut names = self.subdirectories(&base, path)?;
         let depth = Path::new(path).components().count();

@@ -19,7 +19,7 @@ use crate::support::archive::{hash_text, packets, snapshot};
 pub const IN_THE_END: Duration = Duration::from_secs(120);
 
 /// What a node with little to do may have in memory, in KiB. Much of it is the index's cache and the debug build.
-pub const RESIDENT_KIB: u64 = 400 << 10;
+pub const MEMORY_KIB: u64 = 340 << 10;
 
 /// All names that any node was given: by hour, to the byte, tombstones included.
 #[derive(Debug, Default, Clone)]
@@ -82,6 +82,8 @@ pub struct Cluster {
     members: Vec<Member>,
     between: Between,
     pub union: Union,
+    /// Settings of all of them, as variables of the environment.
+    settings: Vec<(String, String)>,
     number: usize,
 }
 
@@ -106,7 +108,19 @@ impl Cluster {
             let clock = if ground.clock { Clock::new() } else { None };
             Member { node: None, filler: None, clock, mount, archive, own: BTreeMap::new() }
         };
-        Self { members: ground.iter().map(member).collect(), between, union: Union::default(), number: 0 }
+        Self {
+            members: ground.iter().map(member).collect(),
+            between,
+            union: Union::default(),
+            settings: Vec::new(),
+            number: 0,
+        }
+    }
+
+    /// All of them with these settings, as variables of the environment.
+    pub fn with(mut self, settings: &[(&str, &str)]) -> Self {
+        self.settings.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self
     }
 
     pub fn len(&self) -> usize {
@@ -158,6 +172,7 @@ impl Cluster {
             .env("GAPLESS_CRAWL_CPU_SHARE", "1")
             .env("GAPLESS_HOUSEKEEPING_MINIMUM_CYCLE", "1s")
             .flag("--accept-tombstone-bursts");
+        plan = self.settings.iter().fold(plan, |plan, (name, value)| plan.env(name, value));
         for other in (0..self.len()).filter(|other| *other != at) {
             let address = match &self.between {
                 Between::Links(links) => links[&(at, other)].address.to_string(),
@@ -354,8 +369,8 @@ impl Cluster {
         for at in 0..self.len() {
             let (member, node) = (&self.members[at], self.node(at));
             is_sound(node);
-            let resident = node.resident_kib();
-            assert!(resident < RESIDENT_KIB, "n{at} holds {resident} KiB");
+            let resident = node.own_memory_kib();
+            assert!(resident < MEMORY_KIB, "n{at} holds {resident} KiB");
             invariants::what_is_listed_is_complete(&member.archive, node);
             assert_eq!(
                 std::fs::read_dir(member.archive.outside()).unwrap().count(),

@@ -68,14 +68,17 @@ impl FalsePeer {
         Self { address, asked }
     }
 
-    /// Passes on what is asked to `node`, if the path is one that `passes`; 404 otherwise.
+    /// Passes on what is asked to `node`, of what lies there alone, if the path is one that `passes`; 404 otherwise.
     pub fn before(node: &TestNode, passes: fn(&str) -> bool) -> Self {
         let to = node.address;
         Self::start(move |path| {
             if !passes(path) {
                 return Sent::not_found();
             }
-            let got = Connection::open(to).request("GET", path, &[]);
+            let alone = if path.contains('?') { "&local=true" } else { "?local=true" };
+            let is_listed = ["/files", "/segments/"].iter().any(|front| path.starts_with(front));
+            let path = if is_listed { format!("{path}{alone}") } else { path.to_owned() };
+            let got = Connection::open(to).request("GET", &path, &[]);
             Sent::answer(&format!("{} Passed-On", got.status), "", &got.body)
         })
     }
@@ -99,7 +102,8 @@ fn serve(stream: &TcpStream, asked: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    // Like every program that does not know it, this one passes over that it is asked for what lies there alone.
+    let path = first.split(' ').nth(1).unwrap_or_default().replace("?local=true", "").replace("&local=true", "");
     asked.lock().push(path.clone());
     let question = if body.is_empty() { path } else { format!("{path}\n{}", String::from_utf8_lossy(&body)) };
     let mut stream = stream;

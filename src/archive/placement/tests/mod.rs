@@ -1,9 +1,13 @@
 //! Tests of the planner and of the file, against models that are too slow for more than a few nodes.
 
+mod copy_rate;
+mod dispersion;
+mod exchanged;
 mod files;
 mod histories;
 mod optimum;
 mod plans;
+mod slots;
 mod spread;
 
 use super::*;

@@ -168,3 +168,23 @@ fn what_cannot_be_planned_is_refused_with_a_reason() {
     let many: Vec<_> = (0..256).map(|at| add(&format!("m{at}"), "z", 1)).collect();
     assert_eq!(refused(&many), "a layout has at most 255 nodes");
 }
+
+#[test]
+fn a_node_leaves_the_list_when_it_owns_nothing_any_more_and_may_come_back() {
+    let before = layout(3, &equal_nodes(9, 3));
+    let remove = |layout: &Layout, called: &str| plan(layout, &[LayoutChange::Remove(name(called))]);
+    let refused = remove(&before, "n04").unwrap_err().to_string();
+    assert!(refused.starts_with("node n04 owns 1365 copies") || refused.starts_with("node n04 owns 1366 copies"));
+    // Both at once would leave its slots without an owner that anybody knows.
+    let drain = LayoutChange::Drain(name("n04"));
+    assert!(plan(&before, &[drain.clone(), LayoutChange::Remove(name("n04"))]).is_err());
+    let drained = last(&plan(&before, &[drain]).unwrap());
+    let removed = last(&remove(&drained, "n04").unwrap());
+    assert_eq!(removed.nodes().len(), 8);
+    assert_eq!(moves(&drained, &removed, None), []);
+    assert_eq!(remove(&removed, "n04").unwrap_err().to_string().split(';').next(), Some("the layout has no node n04"));
+    assert_eq!(last(&plan(&removed, &[add("n04", "z1", 4)]).unwrap()).nodes().len(), 9);
+    // One that takes copies stays, also where there are no tables.
+    let all = last(&plan(&before, &[LayoutChange::Copies { channel: None, copies: Some(CopiesWanted::All) }]).unwrap());
+    assert!(matches!(remove(&all, "n04"), Err(PlanError::StillOwns { slots: 0, .. })));
+}

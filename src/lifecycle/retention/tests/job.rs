@@ -55,6 +55,7 @@ fn retention_beside(tree: &std::path::Path, peer: Option<&Peer>, events: NodeEve
         events,
         wake: Wake::new(&Stop::new()),
         archiver: None,
+        handoffs: None,
     };
     let options = RetentionOptions {
         limits: RetentionLimits::default(),

@@ -133,6 +133,7 @@ impl Archive {
             events: NodeEvents::default(),
             wake: Wake::new(&Stop::new()),
             archiver: None,
+            handoffs: None,
         };
         let options = RetentionOptions {
             limits,

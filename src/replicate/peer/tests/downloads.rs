@@ -100,7 +100,10 @@ async fn a_segment_is_fetched_and_published() {
     let server = PeerServer::saying(&content).await;
     assert_eq!(published(&Archive::new(), &server, &content).await, Ok(700_000));
     let head = server.request(0);
-    assert!(head.starts_with(&format!("GET /segments/c/q/2019-11-13T02/{} HTTP/1.1", name_of(&content))), "{head}");
+    assert!(
+        head.starts_with(&format!("GET /segments/c/q/2019-11-13T02/{}?local=true HTTP/1.1", name_of(&content))),
+        "{head}"
+    );
     assert!(head.contains("accept-encoding: identity\r\n") && !head.contains("range"), "{head}");
 }
 

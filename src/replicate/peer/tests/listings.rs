@@ -53,10 +53,10 @@ async fn every_list_asks_for_its_own_address() {
     assert_eq!(
         asked,
         [
-            "/files",
-            "/files/a%20%3F%23%25",
-            "/files/c/q",
-            "/files/c/q/2019-11-13T02?tombstones=true",
+            "/files?local=true",
+            "/files/a%20%3F%23%25?local=true",
+            "/files/c/q?local=true",
+            "/files/c/q/2019-11-13T02?tombstones=true&local=true",
             "/extras/emotes/more",
             "/api/v1?after=1%262",
         ]
