@@ -62,12 +62,14 @@ struct SourcePosition {
     generation: u64,
     epoch: u64,
     seq: u64,
+    /// Hours that hold nothing come and go without a change of any file.
+    structure: u64,
 }
 
 impl SourcePosition {
     fn of(name: &Arc<str>, state: &CatalogState) -> Self {
         let (generation, epoch) = (state.generation, state.epoch);
-        Self { name: Arc::clone(name), generation, epoch, seq: state.seq }
+        Self { name: Arc::clone(name), generation, epoch, seq: state.seq, structure: state.structure }
     }
 }
 

@@ -7,6 +7,7 @@ mod rounds;
 mod touching;
 mod twins;
 mod verifying;
+mod whole;
 
 use std::sync::Arc;
 
