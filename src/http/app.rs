@@ -236,6 +236,12 @@ impl App {
         self.views.now(&self.node, local)
     }
 
+    /// Why nobody can be answered for all nodes yet, if so.
+    pub(super) fn is_opening(&self) -> Option<&'static str> {
+        let is_opening = self.node.whole.as_ref().is_some_and(|whole| whole.is_opening());
+        is_opening.then_some("the node has just begun and is putting together what other nodes have; what lies on it alone is answered with local=true")
+    }
+
     /// Lets those who wait for changes go when the node ends.
     #[must_use]
     pub fn until(mut self, ending: CancellationToken) -> Self {

@@ -80,18 +80,18 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Answers `GET /readyz`: the index has caught up with the disk.
+/// Answers `GET /readyz`: the index has caught up with the disk, and under a layout it is known what other nodes have.
 #[utoipa::path(
     get, path = "/readyz",
     responses(
-        (status = 200, content_type = "text/plain", description = "the index has caught up with the disk"),
+        (status = 200, content_type = "text/plain", description = "the index has caught up with the disk, and under a layout it is known what other nodes have"),
         (status = 503, description = "not yet, or the disk is not there, and why")
     )
 )]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     app.node.keeper.guard().base().map_err(CrawlError::Away)?;
     if app.node.crawl.is_ready() {
-        return Ok("ready\n");
+        return app.is_opening().map_or(Ok("ready\n"), |why| Err(Problem::unavailable(1, why)));
     }
     let status = app.node.crawl.status();
     let why = match status.trouble {

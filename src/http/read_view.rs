@@ -65,6 +65,9 @@ impl FromRequestParts<Arc<App>> for AskedView {
 
     async fn from_request_parts(request: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let local = Parameters::new(request.uri.query().unwrap_or_default(), 0).flag("local")?;
+        if !local && let Some(why) = app.is_opening() {
+            return Err(Problem::unavailable(1, why));
+        }
         Ok(Self(app.view(local)))
     }
 }

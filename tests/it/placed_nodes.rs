@@ -16,6 +16,7 @@ use gapless::archive::HourPlace;
 use gapless::archive::placement::{Layout, Slot};
 use parking_lot::Mutex;
 
+use crate::support::archive::{hash_text, packets};
 use crate::support::cluster::{Cluster, Ground};
 use crate::support::link::Manner;
 use crate::support::{SOON, TestArchive, eventually, gapless, model, quoted};
@@ -26,8 +27,9 @@ const COPIES: usize = 3;
 /// In which zone each node is: two in the attic, two in the barn, and those of the cellar, of which two come later.
 const ZONES: [&str; 7] = ["attic", "attic", "barn", "barn", "cellar", "cellar", "barn"];
 
-/// Where recorders write.
+/// Where recorders write, and what.
 const RECORDERS: [usize; 2] = [0, 2];
+const STREAMS: [&str; 2] = ["c0/source", "c1/source"];
 
 /// Names of each hour that lie on each node.
 type OnDisks = Vec<BTreeMap<String, BTreeSet<String>>>;
@@ -35,7 +37,7 @@ type OnDisks = Vec<BTreeMap<String, BTreeSet<String>>>;
 fn hours() -> Vec<String> {
     let count = std::env::var("GAPLESS_PLACED_HOURS").map_or(60, |count| count.parse().expect("a number of hours"));
     let hour =
-        |at: usize| format!("c{}/source/2012-{:02}-{:02}T{:02}", at % 2, 1 + at / 672, 1 + at / 24 % 28, at % 24);
+        |at: usize| format!("{}/2012-{:02}-{:02}T{:02}", STREAMS[at % 2], 1 + at / 672, 1 + at / 24 % 28, at % 24);
     (0..count).map(hour).collect()
 }
 
@@ -80,16 +82,62 @@ fn apply(cluster: &Cluster) -> bool {
 
 /// What lies on a disk, whatever its node says.
 fn on_disk(base: &Path) -> BTreeMap<String, BTreeSet<String>> {
-    let mut found = BTreeMap::new();
-    for hour in hours() {
-        let Ok(entries) = fs::read_dir(base.join(&hour)) else { continue };
+    let within = |dir: &str| -> BTreeSet<String> {
+        let Ok(entries) = fs::read_dir(base.join(dir)) else { return BTreeSet::new() };
         let names = entries.map_while(Result::ok).filter_map(|entry| entry.file_name().into_string().ok());
-        let names: BTreeSet<String> = names.filter(|name| !name.starts_with('.')).collect();
-        if !names.is_empty() {
-            found.insert(hour, names);
+        names.filter(|name| !name.starts_with('.')).collect()
+    };
+    let mut found = BTreeMap::new();
+    for stream in STREAMS {
+        for hour in within(stream).into_iter().map(|hour| format!("{stream}/{hour}")) {
+            let names = within(&hour);
+            if !names.is_empty() {
+                found.insert(hour, names);
+            }
         }
     }
     found
+}
+
+/// Writes a segment every two seconds, as time goes by, into the hours of one node until it ends.
+struct Recorder {
+    ends: Arc<AtomicBool>,
+    runs: JoinHandle<usize>,
+}
+
+impl Recorder {
+    fn begin(cluster: &Cluster, at: usize, stream: &'static str) -> Self {
+        let base = cluster.member(at).archive.path().to_owned();
+        let ends = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&ends);
+        let runs = std::thread::spawn(move || {
+            let mut written = 0;
+            while !told.load(Ordering::SeqCst) {
+                let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+                let hour = base.join(stream).join(&now[..13]);
+                let content = packets(&format!("{stream} {written}"), 2);
+                let name = format!("{}-2.0-full-{}.ts", &now[14..19], hash_text(&content));
+                fs::create_dir_all(&hour).unwrap();
+                let begun = hour.join(format!(".{name}"));
+                fs::write(&begun, content).unwrap();
+                fs::rename(begun, hour.join(name)).unwrap();
+                written += 1;
+                std::thread::sleep(Duration::from_secs(2));
+            }
+            written
+        });
+        Self { ends, runs }
+    }
+
+    fn ends(self) {
+        self.ends.store(true, Ordering::SeqCst);
+        assert!(self.runs.join().unwrap() > 3);
+    }
+}
+
+/// Whether recorders write there now, or did a while ago.
+fn is_live(hour: &str) -> bool {
+    !hour.contains("/2012-")
 }
 
 /// How far what lies on the disks is from what the layout says; nothing where it lies just there. Hours that a node has promised to keep, or
@@ -100,7 +148,7 @@ fn misplaced(cluster: &Cluster) -> Option<String> {
     let union = union(&disks);
     for (at, disk) in disks.iter().enumerate().filter(|(at, _)| cluster.runs(*at)) {
         let mut more = Vec::new();
-        for (hour, names) in &union {
+        for (hour, names) in union.iter().filter(|(hour, _)| !is_live(hour)) {
             let lies: BTreeSet<&String> = disk.get(hour).into_iter().flatten().collect();
             if owns(&layout, at, hour) {
                 let lacks = names.iter().filter(|name| !lies.contains(name)).count();
@@ -134,6 +182,19 @@ fn union(disks: &OnDisks) -> BTreeMap<String, BTreeSet<String>> {
         union.entry(hour.clone()).or_default().extend(names.iter().cloned());
     }
     union
+}
+
+fn recorded_lies_with_its_owners(cluster: &Cluster) -> bool {
+    let layout = layout(cluster);
+    let running: Vec<usize> = (0..cluster.len()).filter(|at| cluster.runs(*at)).collect();
+    let disks: OnDisks = running.iter().map(|at| on_disk(cluster.member(*at).archive.path())).collect();
+    let union = union(&disks);
+    let mut live = union.iter().filter(|(hour, _)| is_live(hour)).peekable();
+    let has_all = |(hour, names): (&String, &BTreeSet<String>)| {
+        let owners = running.iter().zip(&disks).filter(|(at, _)| owns(&layout, **at, hour));
+        owners.clone().count() == COPIES && owners.into_iter().all(|(_, disk)| disk.get(hour) == Some(names))
+    };
+    live.peek().is_some() && live.all(has_all)
 }
 
 /// Waits until all lies where the layout says.
@@ -265,7 +326,7 @@ fn recorded_before(cluster: &mut Cluster) {
         let mut paths = Vec::new();
         for time in ["10:00", "10:02"] {
             let prefix = format!("{hour}/{time}-2.0-full");
-            let content = crate::support::archive::packets(&prefix, 2);
+            let content = packets(&prefix, 2);
             paths.push(cluster.put(&prefix, "ts", &content, &holders));
         }
         if number % 10 == 3 {
@@ -293,9 +354,10 @@ fn long_ago(archive: &TestArchive, hour: &str) {
     fs::File::open(&dir).unwrap().set_modified(then).unwrap();
 }
 
-/// Each node lists each hour as all of them together have it, whether or not it lies there.
+/// Each node lists each hour as all of them together have it, whether or not it lies there; of those that recorders go on with, at least
+/// what was there before it was asked.
 #[track_caller]
-fn every_listing_is_the_union(cluster: &Cluster) {
+fn every_listing_is_the_union(cluster: &Cluster, goes_on: bool) {
     let disks: OnDisks = (0..cluster.len()).map(|at| on_disk(cluster.member(at).archive.path())).collect();
     for (hour, names) in union(&disks) {
         let names: Vec<String> = names.into_iter().collect();
@@ -305,7 +367,9 @@ fn every_listing_is_the_union(cluster: &Cluster) {
                 let ask = || cluster.node(at).get(&format!("/files/{}{query}", quoted(&hour)));
                 let is_so = || {
                     let answer = ask();
-                    answer.status == 200 && answer.list() == expected
+                    let has = |list: &[String]| expected.iter().all(|name| list.contains(name));
+                    answer.status == 200
+                        && (answer.list() == expected || goes_on && is_live(&hour) && has(&answer.list()))
                 };
                 if !is_so() {
                     eventually(SOON, is_so);
@@ -346,9 +410,10 @@ fn nodes_come_and_go_and_all_comes_to_lie_where_the_layout_says_with_no_copy_too
     // Nobody is there yet.
     between(&cluster, &[5, 6], &[0, 1, 2, 3, 4], Manner::Cut);
     (0..5).for_each(|at| cluster.start(at));
+    let [first, second] = [0, 1].map(|number| Recorder::begin(&cluster, RECORDERS[number], STREAMS[number]));
     // What recorders wrote where it does not belong goes to its owners.
     in_place(&cluster);
-    every_listing_is_the_union(&cluster);
+    every_listing_is_the_union(&cluster, true);
 
     // A node comes, while its zone does not reach another one, and then its disk is full for a while.
     cluster.start(5);
@@ -378,9 +443,10 @@ fn nodes_come_and_go_and_all_comes_to_lie_where_the_layout_says_with_no_copy_too
     while apply(&cluster) {
         in_place(&cluster);
     }
-    every_listing_is_the_union(&cluster);
+    every_listing_is_the_union(&cluster, true);
 
-    // One dies for good, with its disk.
+    // One dies for good, with its disk and what records there.
+    second.ends();
     cluster.kill(2);
     between(&cluster, &[2], &[0, 1, 3, 4, 5], Manner::Cut);
     witness.loses(cluster.member(2).archive.path());
@@ -391,7 +457,7 @@ fn nodes_come_and_go_and_all_comes_to_lie_where_the_layout_says_with_no_copy_too
     between(&cluster, &[6], &[0, 1, 3, 4, 5], Manner::Pass);
     change(&cluster, &[&["replace", "n3", "n6"]]);
     in_place(&cluster);
-    every_listing_is_the_union(&cluster);
+    every_listing_is_the_union(&cluster, true);
     // One that has just begun counts as well as the others.
     cluster.restart(0);
     for at in (0..cluster.len()).filter(|at| cluster.runs(*at)) {
@@ -399,6 +465,11 @@ fn nodes_come_and_go_and_all_comes_to_lie_where_the_layout_says_with_no_copy_too
         eventually(SOON * 2, || report()["done"] == true && report()["hours"] == hours().len());
         assert!(cluster.node(at).run(&["layout", "status"]).out.contains("copies: done, all of "));
     }
+
+    // What was recorded meanwhile lies with all who own it.
+    first.ends();
+    eventually(SOON * 2, || recorded_lies_with_its_owners(&cluster));
+    every_listing_is_the_union(&cluster, false);
 
     let running: Vec<usize> = (0..cluster.len()).filter(|at| cluster.runs(*at)).collect();
     cluster.nobody_lists(&deleted);

@@ -181,7 +181,16 @@ fn names_stay_while_their_owner_is_off_and_bytes_come_from_whoever_has_them() {
     assert_eq!(files.len(), 3, "{files:?}");
     let peers = ["a=http://127.0.0.1:9".to_owned(), "b=http://127.0.0.1:9".to_owned()];
     let c = trusting(plan(&archives[2], "c", &peers)).listen(&stopped).start();
-    eventually(SOON, || c.files(hour) == [name.as_str()]);
+    // From the first answer on; before, it says to ask again.
+    let first = loop {
+        let answer = c.request("GET", &format!("/files/{hour}"), &[]);
+        if answer.status == 200 {
+            break answer;
+        }
+        let (_, detail) = answer.problem(503);
+        assert!(detail.contains("has just begun") && answer.header("retry-after").is_some(), "{detail}");
+    };
+    assert_eq!(first.list(), [name.as_str()]);
     c.terminate();
     for file in files {
         fs::write(file, "no index").unwrap();

@@ -3,10 +3,12 @@
 //!
 //! 1. It lies in a directory of its own beneath the state directory, and all of it can be made again: names come from the other nodes.
 //! 2. It is given out when all that is known has gone into it. Until then a node answers for what lies on it, as it does without a layout.
+//!    Only after a start those who ask are told to ask again in a second: before it ended the node answered for all.
 //! 3. A layout that cannot be read is one all the same: what is known of other nodes goes on being known.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -32,6 +34,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(3600);
 /// How long a peer must have left the list before what is known of it is let go: a list may be read wrongly for a moment.
 const LEFT: Duration = Duration::from_secs(60);
+/// How long after the start whoever asks is told to ask again, where it is not given out yet.
+const OPENING: Duration = Duration::from_secs(30);
 
 /// What it is made of.
 pub struct WholeParts {
@@ -55,6 +59,9 @@ pub struct WholeArchive {
     runtime: Handle,
     /// Given out.
     now: RwLock<Option<Arc<Keeper>>>,
+    began: Instant,
+    /// It was given out, or could not be, once.
+    has_looked: AtomicBool,
     opened: Mutex<Opened>,
     copies: CopyCounter,
 }
@@ -72,13 +79,21 @@ struct Opened {
 impl WholeArchive {
     /// Needs a runtime around it; opens nothing yet.
     pub fn new(parts: WholeParts) -> Arc<Self> {
-        let (now, opened) = (RwLock::default(), Mutex::default());
-        Arc::new(Self { parts, runtime: Handle::current(), now, opened, copies: CopyCounter::new() })
+        let (now, has_looked, opened) = (RwLock::default(), AtomicBool::new(false), Mutex::default());
+        let (runtime, copies) = (Handle::current(), CopyCounter::new());
+        Arc::new(Self { parts, runtime, now, began: Instant::now(), has_looked, opened, copies })
     }
 
     /// What answers for all nodes; nothing without a layout, and before all that is known has gone into it.
     pub fn keeper(&self) -> Option<Arc<Keeper>> {
         self.now.read().clone()
+    }
+
+    /// Whether this node has just begun and does not know yet what the others have: what it would answer for all is too little.
+    pub fn is_opening(&self) -> bool {
+        !self.has_looked.load(Ordering::SeqCst)
+            && self.began.elapsed() < OPENING
+            && !matches!(self.parts.layout.now(), LayoutState::None)
     }
 
     /// How many copies lie where the layout says, as it was counted last; nothing without a layout, and before anything is known.
@@ -89,6 +104,12 @@ impl WholeArchive {
 
     /// Opens it, follows what it is made of, or lets go of it, as the layout says. Blocks: not for async code.
     pub fn look(&self) -> Result<(), CrawlError> {
+        let looked = self.look_once();
+        self.has_looked.store(true, Ordering::SeqCst);
+        looked
+    }
+
+    fn look_once(&self) -> Result<(), CrawlError> {
         let mut opened = self.opened.lock();
         if opened.is_ended {
             return Ok(());
