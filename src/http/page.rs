@@ -86,7 +86,7 @@ const HLS: [&str; 2] = ["hls.light.min.mjs", "hls.min.mjs"];
 
 static PAGE: File = File::new("index.html", HTML, include_str!("page/index.html"));
 static STATUS: File = File::new("status.html", HTML, include_str!("page/status.html"));
-static FILES: [File; 41] = [
+static FILES: [File; 42] = [
     File::new("page.css", CSS, include_str!("page/page.css")),
     File::new("icon.svg", PICTURE, include_str!("page/icon.svg")),
     File::new("api.js", SCRIPT, include_str!("page/api.js")),
@@ -110,6 +110,7 @@ static FILES: [File; 41] = [
     File::new("hole_table.js", SCRIPT, include_str!("page/hole_table.js")),
     File::new("holes.js", SCRIPT, include_str!("page/holes.js")),
     File::new("keys.js", SCRIPT, include_str!("page/keys.js")),
+    File::new("layout.js", SCRIPT, include_str!("page/layout.js")),
     File::new("loader.js", SCRIPT, include_str!("page/loader.js")),
     File::new("marks.js", SCRIPT, include_str!("page/marks.js")),
     File::new("order.js", SCRIPT, include_str!("page/order.js")),

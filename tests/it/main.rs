@@ -67,6 +67,7 @@ mod import;
 mod index_trouble;
 mod killing;
 mod layout_killed;
+mod layout_page;
 mod layouts;
 mod ledger;
 mod manners;

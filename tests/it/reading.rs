@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::owned_hours::{another_round, change, held, hours, owned, plan, trusting, url, with_one_layout};
+use crate::support::node::Plan;
 use crate::support::peer::FalsePeer;
 use crate::support::{Kind, SOON, TestArchive, TestNode, eventually};
 
@@ -83,14 +84,19 @@ fn full_mirror(archives: &[TestArchive]) -> TestArchive {
 
 /// Three nodes of one layout that know each other; a has recorded everything.
 fn three(archives: &[TestArchive; 3]) -> [TestNode; 3] {
+    let begin = three_at(archives);
+    [begin(0), begin(1), begin(2)].map(|node| trusting(node).start())
+}
+
+/// The same, to be started one by one.
+pub(crate) fn three_at(archives: &[TestArchive; 3]) -> impl Fn(usize) -> Plan {
     let listening: Vec<String> = (0..3).map(|_| free_address()).collect();
     let all = ["a", "b", "c"];
-    let start = |at: usize| {
+    move |at| {
         let others = (0..3).filter(|other| *other != at);
         let peers: Vec<String> = others.map(|other| format!("{}=http://{}", all[other], listening[other])).collect();
-        trusting(plan(&archives[at], all[at], &peers)).listen(&listening[at]).start()
-    };
-    [start(0), start(1), start(2)]
+        plan(&archives[at], all[at], &peers).listen(&listening[at])
+    }
 }
 
 /// A port that nobody takes before the node does: of an address of this process, which neither connects from there nor listens there

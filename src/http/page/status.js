@@ -3,6 +3,7 @@
 import { get, listen, path } from "./api.js";
 import { hideAway, showAway, whyAway } from "./away.js";
 import { atMost, byId, fill, make, say, table } from "./dom.js";
+import { LayoutCard } from "./layout.js";
 import { inOrder } from "./order.js";
 import { isProblem, problemItem } from "./problems.js";
 import { RecorderCard } from "./recorders.js";
@@ -222,6 +223,7 @@ async function lookAtSuspects() {
 }
 
 const recorders = new RecorderCard();
+const layout = new LayoutCard(meter);
 let asking = false;
 /** The latest answer, which another clock shows again. */
 let last = null;
@@ -234,6 +236,7 @@ const look = atMost(SECOND, async () => {
     last = await get(path("status"));
     draw(last);
     await recorders.look();
+    await layout.look(last.layout);
     if (Date.now() - suspected > SUSPECTS) {
       suspected = Date.now();
       await lookAtSuspects();
