@@ -350,11 +350,13 @@ settings! {
     }
 
     /// Placement by a layout.
-    placement: HandoffsConfig in "placement" {
+    placement: PlacementConfig in "placement" {
         handoffs: YesNo = "true" =>
             "Whether hours leave this node that the layout gives to others, when all of them have them. Without, they stay and are counted; other nodes are answered in any case.";
         handoffs_every: TimeLength = "3min", "1s" to "1day" =>
             "From one pass over such hours to the next: one request to each other node of the layout. While hours leave, the next pass follows at once.";
+        redirect: YesNo = "false" =>
+            "Whether a client that asks for a segment of another node is sent there (307), and not given it through this one. It must reach the addresses by which this node knows the others; not together with `backfill.token_file`, as clients have no token for them.";
     }
 
     /// What dashboards and plain file servers get of coverage.

@@ -110,6 +110,7 @@ pub fn node_options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOpti
         backfill: options::backfill(config, &args.peers)?,
         layouts: options::layouts(config),
         handoffs: options::handoffs(config),
+        redirect: options::redirect(config)?,
         retention: options::retention(config),
         record: config.recorded.clone(),
         named: options::named(config, &[], &[]),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{CutoffArg, PeerArgs, parse_since};
-use super::config::{Config, HandoffsConfig, directories, host_name};
+use super::config::{Config, PlacementConfig, directories, host_name};
 use super::exit::UsageError;
 use super::peer_access::{token, trusted};
 use crate::archive::origins::ConfiguredStreams;
@@ -254,8 +254,19 @@ pub fn layouts(config: &Config) -> LayoutOptions {
 
 /// Whether and how often hours leave for their owners.
 pub fn handoffs(config: &Config) -> HandoffOptions {
-    let HandoffsConfig { handoffs, handoffs_every } = &config.placement;
+    let PlacementConfig { handoffs, handoffs_every, .. } = &config.placement;
     HandoffOptions { leave: *handoffs, every: *handoffs_every, keep_free: config.backfill.keep_free }
+}
+
+/// Whether clients are sent to the nodes that have what they ask for.
+pub fn redirect(config: &Config) -> anyhow::Result<bool> {
+    let redirect = config.placement.redirect;
+    if redirect && config.backfill.token_file.is_some() {
+        let why = "placement.redirect sends clients to other nodes, and backfill.token_file says that those want a token, which no client \
+                   takes along to another host; leave one of them out";
+        return Err(UsageError(why.to_owned()).into());
+    }
+    Ok(redirect)
 }
 
 /// What the configuration names, or what a command names in its place: it is no stranger's.

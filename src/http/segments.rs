@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
-use axum::http::HeaderValue;
-use axum::response::Response;
+use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 
 use super::app::App;
@@ -24,17 +25,20 @@ use crate::archive::{FileEnding, FileName, Hour, HourPlace, SegmentKey, name, pa
 use crate::disk::{Base, DiskError};
 use crate::index::Version;
 use crate::sync::crawl::{AbsentFile, CrawlError};
+use crate::wire::PeerSummary;
 
 /// Answers `GET /segments/{path…}`.
 #[utoipa::path(
     get, path = "/segments/{*path}",
     params(
         ("path" = String, Path, description = "CHANNEL/QUALITY/HOUR/NAME, or the path of any other file of the archive that is served"),
-        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have")
+        ("local" = Option<bool>, Query, description = "true: of this node alone, whatever other nodes have"),
+        ("Gapless-Redirect" = Option<String>, Header, description = "no: what lies on another node is given through this one, whatever [placement] redirect says")
     ),
     responses(
         (status = 200, description = "the file, as it lies on disk"), (status = 206, description = "the range that was asked for"),
-        (status = 304, description = "as the condition says"), (status = 403, description = "a part of the path begins with a dot"),
+        (status = 304, description = "as the condition says"),
+        (status = 307, description = "it lies on the node in Location, where [placement] redirect says so"), (status = 403, description = "a part of the path begins with a dot"),
         (status = 404, description = "there is no such file"), (status = 410, description = "it was deleted on purpose"),
         (status = 412, description = "the condition does not hold"), (status = 416, description = "the range lies outside the file"),
         (status = 503, description = "the disk is not there, or too many files are being sent")
@@ -50,8 +54,14 @@ pub(super) async fn file(
     let found = app.ask_light(move |app| open(app, &parts)).await?;
     let found = match found {
         Found::Here(reply) => reply,
-        // Boxed, as every connection would have room for it otherwise.
-        Found::Absent => Box::pin(open_absent(&app, &view, &path.parts)).await?,
+        Found::Absent => {
+            let may_go = request.headers.get(REDIRECT).is_none_or(|value| value != "no");
+            if may_go && let Some(address) = address(&app, &view, &path.parts).await? {
+                return Ok(redirect(&address));
+            }
+            // Boxed, as every connection would have room for it otherwise.
+            Box::pin(open_absent(&app, &view, &path.parts)).await?
+        }
     };
     Ok(file_response(&request.headers, &request.method, found))
 }
@@ -140,10 +150,44 @@ enum Found {
     Absent,
 }
 
+/// With `no` a client is sent nowhere: the page says so, which may load nothing from elsewhere.
+const REDIRECT: &str = "gapless-redirect";
+
+/// The hour that the file lies in, and its name.
+fn in_hour(parts: &[String]) -> Option<(HourPlace, &str)> {
+    let (name, hour) = parts.split_last()?;
+    Some((HourPlace::parse(&hour.join("/")).ok()?, name))
+}
+
+/// Where a client is to ask for a file that does not lie here; nothing where it comes through this node.
+async fn address(app: &Arc<App>, view: &Arc<ReadView>, parts: &[String]) -> Result<Option<String>, Problem> {
+    if !view.keeper.is_whole() || !app.node.whole.as_ref().is_some_and(|whole| whole.redirects()) {
+        return Ok(None);
+    }
+    let (view, parts) = (Arc::clone(view), parts.to_vec());
+    let asked = app.ask_light(move |app| {
+        let (Some((place, name)), Some(absent)) = (in_hour(&parts), view.keeper.absent_files()) else {
+            return Ok(None);
+        };
+        let peers: Vec<PeerSummary> = (app.node.peers)().into_iter().map(PeerSummary::from).collect();
+        let answers = |peer: &str| peers.iter().any(|known| known.name == peer && known.reachable == Some(true));
+        Ok(absent.address(&place, name, &answers))
+    });
+    asked.await
+}
+
+/// For now: where a file lies may be another place in a moment.
+fn redirect(address: &str) -> Response {
+    let Ok(location) = HeaderValue::try_from(address) else {
+        return Problem::internal("address-not-a-header").into_response();
+    };
+    let headers = [(LOCATION, location), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    (StatusCode::TEMPORARY_REDIRECT, headers).into_response()
+}
+
 /// Of a file that does not lie here: brings it here from the bucket, or from a node that has it.
 async fn open_absent(app: &App, view: &ReadView, parts: &[String]) -> Result<FileReply, Problem> {
-    let place = parts.split_last().and_then(|(name, hour)| Some((HourPlace::parse(&hour.join("/")).ok()?, name)));
-    let Some((place, name)) = place else { return Err(absent(app, parts)) };
+    let Some((place, name)) = in_hour(parts) else { return Err(absent(app, parts)) };
     let Some(absent_files) = view.keeper.absent_files() else { return Err(unknown(app, &place, parts)) };
     let opened = tokio::time::timeout(PATIENCE, absent_files.open(&place, name)).await;
     let late = |_| Problem::unavailable(5, "what the file lies in is slow to give it");

@@ -96,6 +96,8 @@ pub struct NodeOptions {
     pub backfill: BackfillOptions,
     pub layouts: LayoutOptions,
     pub handoffs: HandoffOptions,
+    /// Clients are sent to the nodes that have what they ask for.
+    pub redirect: bool,
     pub retention: RetentionOptions,
     pub record: Vec<RecordOptions>,
     /// What the configuration names: it is no stranger's.

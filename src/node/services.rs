@@ -186,6 +186,7 @@ impl Services {
             client: PeerClient::with_token(reading_limits(&dates), tls, token)?,
             state_dir: state_dir.to_owned(),
             mirrors,
+            redirect: options.redirect,
         });
         let peer_proxy = Arc::new(PeerProxy::new(sources.peers(), tls, token)?);
         let ffmpeg = Arc::new(Pool::new(options.ffmpeg.clone(), registry)?);

@@ -238,6 +238,44 @@ fn what_a_node_gives_is_looked_at_before_anybody_gets_it() {
 }
 
 #[test]
+fn where_it_is_so_set_clients_are_sent_to_a_node_that_has_the_file_and_answers() {
+    let archives = with_one_layout("1");
+    let begin = three_at(&archives);
+    let [a, b] = [0, 1].map(|at| trusting(begin(at)).start());
+    let c = trusting(begin(2)).env("GAPLESS_PLACEMENT_REDIRECT", "true").start();
+    let of_b = owned(&archives[1], "b");
+    eventually(SOON * 2, || held(&archives[1]) == of_b && c.files("c/source").len() == hours().len());
+    another_round(&c, 2);
+    let hour = of_b.first().unwrap();
+    let name = archives[1].listing(hour, false).remove(0);
+    let path = format!("/segments/{hour}/{name}");
+    let at = |node: &TestNode| format!("{}{path}?local=true", url(node));
+    let sent = |method: &str, path: &str| {
+        let answer = c.request(method, path, &[]);
+        (answer.status, answer.header("location").map(str::to_owned), answer.header("cache-control").map(str::to_owned))
+    };
+    let to_b = (307, Some(at(&b)), Some("no-store".to_owned()));
+    assert_eq!((sent("GET", &path), sent("HEAD", &path)), (to_b.clone(), to_b));
+    assert_eq!(b.get(&format!("{path}?local=true")).body, archives[1].read(&format!("{hour}/{name}")));
+    let through = c.get_with(&path, &[("gapless-redirect", "no")]);
+    assert_eq!((through.status, through.body), (200, archives[1].read(&format!("{hour}/{name}"))));
+    // Nodes that ask each other are sent nowhere, nor is anybody for what is here, what nobody has, or what is made of many files.
+    assert_eq!(c.get(&format!("{path}?local=true")).status, 404);
+    let own = owned(&archives[2], "c");
+    let own = own.iter().find(|hour| archives[2].at(hour).exists()).unwrap();
+    assert_eq!(c.get(&format!("/segments/{own}/{}", archives[2].listing(own, false)[0])).status, 200);
+    assert_eq!(c.get(&path.replace(".ts", "x.ts")).status, 404);
+    let window =
+        format!("start={}:00:00&end={}:59:59", hour.rsplit('/').next().unwrap(), hour.rsplit('/').next().unwrap());
+    assert_eq!(c.get(&format!("/cut/c/source.ts?{window}&type=rough&allow_holes=true")).status, 200);
+    // Another one that has it, once the owner does not answer; and from nobody, that nobody gives it.
+    b.terminate();
+    eventually(SOON * 2, || sent("GET", &path).1 == Some(at(&a)));
+    a.terminate();
+    eventually(SOON * 2, || c.get(&path).status == 503);
+}
+
+#[test]
 fn what_is_hidden_deleted_or_moved_by_others_is_so_for_whoever_reads_here() {
     let archives = with_one_layout("1");
     let [a, b, c] = three(&archives);

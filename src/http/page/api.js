@@ -58,7 +58,8 @@ export const hasToken = () => recall("sessionStorage", KEPT) !== null;
 export async function send(address, signal, method = "GET") {
   for (;;) {
     const token = recall("sessionStorage", KEPT);
-    const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    // The page may load nothing from other nodes.
+    const headers = { "Gapless-Redirect": "no", ...(token ? { Authorization: `Bearer ${token}` } : {}) };
     const response = await fetch(address, { method, headers, signal, cache: "no-store", credentials: "omit" });
     if (response.status !== 401) return response;
     // Another one may have been given meanwhile.

@@ -45,6 +45,7 @@ pub(super) struct PeerFilesParts {
     pub(super) client: PeerClient,
     pub(super) layout: CurrentLayout,
     pub(super) runtime: Handle,
+    pub(super) redirect: bool,
 }
 
 /// Files of other nodes.
@@ -103,6 +104,32 @@ impl PeerReader {
                 Err(error) => Err(nearer.unwrap_or(error)),
             },
         }
+    }
+
+    /// The address of the file on a node that answers; nothing where it is to come through this one. Blocks.
+    fn address(&self, place: &HourPlace, file: &str, answers: &dyn Fn(&str) -> bool) -> Option<String> {
+        if !self.parts.redirect {
+            return None;
+        }
+        // What is nearer is.
+        if self
+            .parts
+            .nearer
+            .as_ref()
+            .is_some_and(|nearer| nearer.read_back(place).map_or(true, |found| !found.is_empty()))
+        {
+            return None;
+        }
+        let Ok(Named::By(holders, _)) = self.find(place, file) else { return None };
+        let peers = self.parts.list.borrow();
+        let known = |holder: &Arc<Mirror>| peers.iter().find(|peer| *peer.name == **holder.peer());
+        let peer = holders.iter().filter_map(known).find(|peer| answers(&peer.name) && !self.is_quiet(&peer.name))?;
+        let hour = place.hour.to_string();
+        let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
+        let mut address = peer.url.join(["segments", channel, quality, &hour, file]).ok()?;
+        // That one answers for itself, so that nobody is sent in a circle.
+        address.set_query(Some("local=true"));
+        Some(address.into())
     }
 
     /// Who has a file, and whether anybody hides it. Blocks.
@@ -306,6 +333,10 @@ impl Intake for WholeFile {
 impl AbsentFiles for PeerFiles {
     fn open<'f>(&'f self, place: &'f HourPlace, file: &'f str) -> BoxFuture<'f, Result<AbsentFile, AbsentError>> {
         Box::pin(self.0.open(place, file))
+    }
+
+    fn address(&self, place: &HourPlace, file: &str, answers: &dyn Fn(&str) -> bool) -> Option<String> {
+        self.0.address(place, file, answers)
     }
 
     fn failure(&self, place: &HourPlace, file: &str) -> Option<AbsentError> {

@@ -51,6 +51,8 @@ pub struct WholeParts {
     pub state_dir: PathBuf,
     /// Where the mirrors are found by whoever fills them.
     pub mirrors: Arc<MirrorsNow>,
+    /// Clients are sent to nodes that have what they ask for.
+    pub redirect: bool,
 }
 
 /// What is known of all nodes together, while there is a layout.
@@ -87,6 +89,11 @@ impl WholeArchive {
     /// What answers for all nodes; nothing without a layout, and before all that is known has gone into it.
     pub fn keeper(&self) -> Option<Arc<Keeper>> {
         self.now.read().clone()
+    }
+
+    /// Whether clients are sent to the nodes that have what they ask for.
+    pub fn redirects(&self) -> bool {
+        self.parts.redirect
     }
 
     /// Whether this node has just begun and does not know yet what the others have: what it would answer for all is too little.
@@ -147,6 +154,7 @@ impl WholeArchive {
             client: self.parts.client.clone(),
             layout: self.parts.layout.clone(),
             runtime: self.runtime.clone(),
+            redirect: self.parts.redirect,
         });
         let keeper = Keeper::whole(local, Arc::clone(&mirrors), index).opened_by(Arc::new(files));
         let whole = (keeper, mirrors);

@@ -40,6 +40,12 @@ pub trait AbsentFiles: Send + Sync {
     /// Waits until all of the file is here.
     fn open<'f>(&'f self, place: &'f HourPlace, name: &'f str) -> BoxFuture<'f, Result<AbsentFile, AbsentError>>;
 
+    /// The address where a client may ask for the file itself, of one that answers; nothing where it is to come through here. May look at
+    /// the disk.
+    fn address(&self, _place: &HourPlace, _name: &str, _answers: &dyn Fn(&str) -> bool) -> Option<String> {
+        None
+    }
+
     /// Why a file could not be brought here when it was last asked for, without asking. May look at the disk.
     fn failure(&self, place: &HourPlace, name: &str) -> Option<AbsentError>;
 

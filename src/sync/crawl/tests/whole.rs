@@ -16,7 +16,7 @@ struct Whole {
     tree: tempfile::TempDir,
     local: Arc<Keeper>,
     mirrors: Arc<Mirrors>,
-    whole: Keeper,
+    keeper: Keeper,
 }
 
 impl Whole {
@@ -26,8 +26,8 @@ impl Whole {
         let memory = || Arc::new(Index::in_memory(IndexOptions::default()).unwrap());
         let local = Arc::new(Keeper::new(memory(), Arc::new(guard)));
         let mirrors = Arc::new(Mirrors::new(tree.path()));
-        let whole = Keeper::whole(&local, Arc::clone(&mirrors), memory());
-        Self { tree, local, mirrors, whole }
+        let keeper = Keeper::whole(&local, Arc::clone(&mirrors), memory());
+        Self { tree, local, mirrors, keeper }
     }
 
     /// A node next door has this segment of the hour, or nothing.
@@ -38,9 +38,9 @@ impl Whole {
     }
 
     fn listed(&self) -> bool {
-        self.whole.follow_sources().unwrap();
+        self.keeper.follow_sources().unwrap();
         let at = place(HOUR);
-        self.whole.index().catalog().hours(&at.stream.to_string(), ..).contains(&at.hour)
+        self.keeper.index().catalog().hours(&at.stream.to_string(), ..).contains(&at.hour)
     }
 }
 
