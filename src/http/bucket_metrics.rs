@@ -1,7 +1,9 @@
 //! Metrics about the bucket of a node. They show what was counted and noted before, so that a scrape asks neither the store nor the disk; the
 //! reasons are words of the program, so that there are few series.
 
-use prometheus::{Gauge, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{
+    Gauge, IntCounter, IntCounterVec, Opts, Registry, register_gauge_with_registry, register_int_counter_with_registry,
+};
 
 use crate::archive::Timestamp;
 use crate::lifecycle::archiving::BucketFigures;
@@ -25,16 +27,8 @@ pub(super) struct BucketMetrics {
 
 impl BucketMetrics {
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let gauge = |name: &str, help: &str| {
-            let gauge = Gauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        let counter = |name: &str, help: &str| {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
+        let gauge = |name: &str, help: &str| register_gauge_with_registry!(name, help, registry);
+        let counter = |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
         let failures = Opts::new("gapless_bucket_failures_total", "What the bucket did not do, by reason");
         let failures = IntCounterVec::new(failures, &["reason"])?;
         registry.register(Box::new(failures.clone()))?;

@@ -1,5 +1,7 @@
 //! `/api/v1/events`: tells whoever listens which hours change and when the node's health does, as server-sent events.
 //!
+//! Under a layout the hours are those that any node has, as in every answer.
+//!
 //! 1. One task reads the change log for all listeners, at most four times a second, and runs only while somebody listens.
 //! 2. What changed meanwhile is told together; an hour is named once. Where it is too much, `resync` is told instead: whoever shows
 //!    something asks for it anew.
@@ -24,6 +26,7 @@ use tokio::sync::broadcast;
 
 use super::Problem;
 use super::app::{App, RequestBounds};
+use super::read_view::ReadView;
 use super::request::RequestHead;
 use super::seats::{Client, ClientSeats, ListenerSeats, Seat};
 use crate::archive::Hour;
@@ -104,8 +107,9 @@ fn listen(app: &Arc<App>) -> broadcast::Receiver<News> {
     let (sender, news) = broadcast::channel(WAITING);
     *source = Some(sender.clone());
     drop(source);
-    let told = app.node.keeper.index().position();
-    tokio::spawn(tell(Arc::clone(app), sender, told));
+    let view = app.view(false);
+    let told = view.keeper.index().position();
+    tokio::spawn(tell(Arc::clone(app), sender, view, told));
     news
 }
 
@@ -134,8 +138,9 @@ fn event(news: &News) -> Event {
     }
 }
 
-/// Tells what happens after a place in the log, until nobody listens or the node ends.
-async fn tell(app: Arc<App>, sender: broadcast::Sender<News>, mut told: Position) {
+/// Tells what happens after a place in the log of what is answered from, until nobody listens or the node ends.
+async fn tell(app: Arc<App>, sender: broadcast::Sender<News>, mut view: Arc<ReadView>, mut told: Position) {
+    // What all nodes have follows this node's index and what it hears of others, and is brought up to date at the next look.
     let index = app.node.keeper.index();
     let (mut committed, mut generation) = (index.committed(), index.generation());
     let mut health = health_of(&app);
@@ -155,8 +160,14 @@ async fn tell(app: Arc<App>, sender: broadcast::Sender<News>, mut told: Position
         if std::mem::replace(&mut health, now.clone()) != now {
             sender.send(News::Status).unwrap_or_default();
         }
-        if app.node.keeper.index().position() != told {
-            let (next, news) = changes(&app, told).await;
+        // There is a layout from now on, or none any more: everything may be another.
+        let now = app.view(false);
+        if !Arc::ptr_eq(&now.keeper, &view.keeper) {
+            (told, view) = (now.keeper.index().position(), now);
+            sender.send(News::Resync).unwrap_or_default();
+        }
+        if view.keeper.is_whole() || view.keeper.index().position() != told {
+            let (next, news) = changes(&app, &view, told).await;
             told = next;
             if let Some(news) = news {
                 sender.send(news).unwrap_or_default();
@@ -177,11 +188,17 @@ fn leave(app: &App, sender: &broadcast::Sender<News>) -> bool {
 }
 
 /// What changed after a place in the log, and where the log ends now.
-async fn changes(app: &Arc<App>, told: Position) -> (Position, Option<News>) {
-    let (epoch, after) = (told.epoch, told.seq);
-    let read = app.ask_light(move |app| Ok(app.node.keeper.index().change_page(epoch, after, MOST_CHANGES)?)).await;
+async fn changes(app: &Arc<App>, view: &Arc<ReadView>, told: Position) -> (Position, Option<News>) {
+    let keeper = Arc::clone(&view.keeper);
+    let read = app.ask_light(move |_| {
+        keeper.follow_sources()?;
+        if keeper.index().position() == told {
+            return Ok(None);
+        }
+        Ok(Some(keeper.index().change_page(told.epoch, told.seq, MOST_CHANGES)?))
+    });
     // An index that cannot be read now is asked again at the next beat.
-    let Ok(page) = read else { return (told, None) };
+    let Ok(Some(page)) = read.await else { return (told, None) };
     let complete = page.next == page.position.seq;
     let Some(changes) = page.changes.filter(|_| complete && page.position.generation == told.generation) else {
         return (page.position, Some(News::Resync));

@@ -1,6 +1,8 @@
 //! Metrics about what is read from the bucket for those who play, cut and download: how much comes from there, and how much is here already.
 
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{
+    IntCounter, IntGauge, Registry, register_int_counter_with_registry, register_int_gauge_with_registry,
+};
 
 use crate::bucket::ReaderFigures;
 
@@ -20,16 +22,8 @@ pub(super) struct SegmentReadMetrics {
 
 impl SegmentReadMetrics {
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let counter = |name: &str, help: &str| {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let gauge = |name: &str, help: &str| {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
+        let counter = |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
+        let gauge = |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
         Ok(Self {
             requests: counter("gapless_archive_read_requests_total", "Requests to the bucket for segments")?,
             fetched: counter("gapless_archive_read_bytes_total", "Bytes that came of them")?,

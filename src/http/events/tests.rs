@@ -87,14 +87,14 @@ async fn too_much_at_once_and_an_index_that_begins_anew_are_told_as_resync() {
     let node = TestNode::new();
     let mut listener = Listener::new(&node).await;
     let position = node.keeper.index().position();
-    let (_, anew) = changes(&node.app, Position { epoch: position.epoch ^ 1, ..position }).await;
+    let (_, anew) = changes(&node.app, &node.app.view(false), Position { epoch: position.epoch ^ 1, ..position }).await;
     assert!(matches!(anew, Some(News::Resync)));
     for hour in 0..=MOST_HOURS {
         let time = crate::archive::Timestamp::parse("2019-11-13T00:00:00Z").unwrap();
         let hour = (time + crate::archive::Span::from_us(i64::try_from(hour).unwrap() * 3_600_000_000)).hour();
         node.put(&format!("a/source/{hour}"), [name(1).as_str()]);
     }
-    let (_, news) = changes(&node.app, position).await;
+    let (_, news) = changes(&node.app, &node.app.view(false), position).await;
     assert!(matches!(news, Some(News::Resync)));
     assert!(["hours", "resync"].contains(&listener.next().await.unwrap().0.as_str()));
 }

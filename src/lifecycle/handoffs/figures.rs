@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::{Gauge, IntCounter, Registry};
+use prometheus::{Gauge, IntCounter, Registry, register_gauge_with_registry, register_int_counter_with_registry};
 
 use crate::archive::Timestamp;
 use crate::wire::{HandoffReport, HandoffWaiting};
@@ -61,16 +61,8 @@ pub(super) struct HandoffGauges {
 
 impl HandoffGauges {
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let gauge = |name: &str, help: &str| {
-            let gauge = Gauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        let counter = |name: &str, help: &str| {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
+        let gauge = |name: &str, help: &str| register_gauge_with_registry!(name, help, registry);
+        let counter = |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
         Ok(Self {
             hours: gauge("gapless_handoff_hours", "Hours that lie here and that the layout gives to other nodes")?,
             bytes: gauge("gapless_handoff_bytes", "Bytes of these hours")?,

@@ -28,6 +28,8 @@ const DIRECTORY: &str = "mirrors";
 const WHOLE: &str = "whole.redb";
 /// Pages of the index of the whole that are kept in memory.
 const CACHE_BYTES: usize = 32 << 20;
+/// As many changes as are told at once to those who listen; with more, they ask for everything anew.
+const CHANGES_KEPT: u64 = 5_000;
 /// How often it is looked whether some node has something else than before. Whoever asks has it looked at once.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a step may take: everything is put together when a layout is new.
@@ -142,7 +144,7 @@ impl WholeArchive {
     fn open(&self, opened: &mut Opened) -> Result<(Arc<Keeper>, Arc<Mirrors>), IndexError> {
         let directory = self.parts.state_dir.join(DIRECTORY);
         std::fs::create_dir_all(&directory)?;
-        let options = IndexOptions { cache_bytes: CACHE_BYTES, changes_kept: 1, ..IndexOptions::default() };
+        let options = IndexOptions { cache_bytes: CACHE_BYTES, changes_kept: CHANGES_KEPT, ..IndexOptions::default() };
         let index = Arc::new(Index::open(&directory.join(WHOLE), options)?);
         let mirrors = Arc::new(Mirrors::new(&directory));
         let local = &self.parts.keeper;
