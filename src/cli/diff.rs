@@ -98,6 +98,7 @@ impl DiffRules {
             trusted: self.trusted,
             hides_equal: true,
             keeps_one_name: true,
+            takes_all_names: false,
         }
     }
 }

@@ -5,13 +5,14 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, LOCATION};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 
@@ -59,8 +60,12 @@ pub(super) async fn file(
             if may_go && let Some(address) = address(&app, &view, &path.parts).await? {
                 return Ok(redirect(&address));
             }
-            // Boxed, as every connection would have room for it otherwise.
-            Box::pin(open_absent(&app, &view, &path.parts)).await?
+            let known = if request.method == Method::HEAD { known(&app, &view, &path.parts).await? } else { None };
+            match known {
+                Some(reply) => reply,
+                // Boxed, as every connection would have room for it otherwise.
+                None => Box::pin(open_absent(&app, &view, &path.parts)).await?,
+            }
         }
     };
     Ok(file_response(&request.headers, &request.method, found))
@@ -183,6 +188,33 @@ fn redirect(address: &str) -> Response {
     };
     let headers = [(LOCATION, location), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     (StatusCode::TEMPORARY_REDIRECT, headers).into_response()
+}
+
+/// What is known of a segment that another node has, without a byte of it: enough for who asks only about it.
+async fn known(app: &Arc<App>, view: &Arc<ReadView>, parts: &[String]) -> Result<Option<FileReply>, Problem> {
+    if !view.keeper.is_whole() {
+        return Ok(None);
+    }
+    let (view, parts) = (Arc::clone(view), parts.to_vec());
+    let asked = app.ask_light(move |app| {
+        let (Some((place, name)), Some(absent)) = (in_hour(&parts), view.keeper.absent_files()) else {
+            return Ok(None);
+        };
+        let FileName::Understood(key) = parse_file_name(name) else { return Ok(None) };
+        let Some(len) = absent.size(&place, name) else { return Ok(None) };
+        let nothing = File::open("/dev/null");
+        let file = nothing.map_err(|error| Problem::unavailable(5, &format!("nothing can be opened: {error}")))?;
+        Ok(Some(FileReply {
+            file,
+            len,
+            etag: ETag::new(&key.hash.to_string()),
+            content_type: HeaderValue::from_static(content_type(name)),
+            immutable: true,
+            last_modified: None,
+            permit: app.file_permit()?,
+        }))
+    });
+    asked.await
 }
 
 /// Of a file that does not lie here: brings it here from the bucket, or from a node that has it.

@@ -165,6 +165,27 @@ fn what_was_recorded_elsewhere_moves_to_its_owners_and_leaves() {
 }
 
 #[test]
+fn what_recorders_call_by_different_times_moves_under_all_its_names() {
+    let cluster = Cluster::new("1");
+    let of_b = owned(&cluster.archives[0], "b");
+    let hour = of_b.first().unwrap();
+    let name = cluster.archives[0].listing(hour, false).remove(0);
+    let content = cluster.archives[0].read(&format!("{hour}/{name}"));
+    let again = ["10:00.000500", "10:00.400"].map(|time| name.replacen("10:00", time, 1));
+    for name in &again {
+        cluster.archives[2].raw(&format!("{hour}/{name}"), &content);
+    }
+    long_ago(&cluster.archives[2], hour);
+    let nodes = cluster.start();
+    cluster.comes_to_rest();
+    let all: BTreeSet<String> = again.into_iter().chain([name]).collect();
+    assert_eq!(BTreeSet::from_iter(cluster.archives[1].listing(hour, false)), all);
+    for node in &nodes {
+        eventually(SOON, || node.get("/api/v1/layout").json()["dispersion"]["done"] == true);
+    }
+}
+
+#[test]
 fn a_node_that_drains_ends_empty() {
     let cluster = Cluster::new("2");
     let [a, b, c] = cluster.start();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -144,6 +145,11 @@ fn every_node_answers_like_one_that_has_everything() {
     let given = nodes[2].get(&path);
     assert_eq!((given.status, &given.body), (200, &bytes));
     assert_eq!(given.header("etag"), whole.get(&path).header("etag"));
+    let head = nodes[2].request("HEAD", &path, &[]);
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    for name in ["content-length", "content-type", "etag", "cache-control", "accept-ranges"] {
+        assert_eq!(head.header(name), given.header(name), "{name}");
+    }
     let part = nodes[2].get_with(&path, &[("range", "bytes=3-7")]);
     assert_eq!((part.status, part.body.as_slice()), (206, &bytes[3..8]));
     assert!(!archives[2].at(&format!("{hour}/{name}")).exists(), "nothing of it stays");
@@ -173,6 +179,7 @@ fn names_stay_while_their_owner_is_off_and_bytes_come_from_whoever_has_them() {
     b.terminate();
     assert_eq!(c.get(&path).status, 200, "a has it as well");
     a.terminate();
+    assert_eq!(c.request("HEAD", &path, &[]).status, 200, "it is known all the same");
     let refused = c.get(&path);
     let (_, detail) = refused.problem(503);
     assert!(detail.contains("on other nodes alone") && detail.contains("a: ") && detail.contains("; "), "{detail}");
@@ -235,6 +242,48 @@ fn what_a_node_gives_is_looked_at_before_anybody_gets_it() {
     let (_, detail) = c.get(&path).problem(503);
     assert!(detail.contains("a: what it gave is not what the hash in the name says"), "{detail}");
     assert_eq!(c.get_with(&path, &[("range", "bytes=0-0")]).status, 503);
+}
+
+/// Listens to a node until it tells of a change in this hour.
+struct Listener(std::net::TcpStream);
+
+impl Listener {
+    fn of(node: &TestNode) -> Self {
+        let mut stream = std::net::TcpStream::connect(node.address).unwrap();
+        stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+        stream.set_read_timeout(Some(SOON * 2)).unwrap();
+        let mut listener = Self(stream);
+        listener.hears("event: status");
+        listener
+    }
+
+    #[track_caller]
+    fn hears(&mut self, words: &str) {
+        let mut heard = Vec::new();
+        while !String::from_utf8_lossy(&heard).contains(words) {
+            let mut piece = [0; 4096];
+            let read = self.0.read(&mut piece).expect("it is told of within the patience");
+            assert!(read > 0, "{}", String::from_utf8_lossy(&heard));
+            heard.extend_from_slice(&piece[..read]);
+        }
+    }
+}
+
+#[test]
+fn who_listens_is_told_of_hours_that_change_on_other_nodes() {
+    let archives = with_one_layout("1");
+    let nodes = three(&archives);
+    let of_b = owned(&archives[1], "b");
+    eventually(SOON * 2, || held(&archives[1]) == of_b && nodes[2].files("c/source").len() == hours().len());
+    let mut listeners = nodes.each_ref().map(Listener::of);
+    for hour in of_b.iter().take(2) {
+        archives[1].segment(hour, "50:00", 2.0, Kind::Full);
+        let told = hour.replace('/', "\",\"");
+        listeners.iter_mut().for_each(|listener| listener.hears(&format!("[\"{told}\"]")));
+        for node in &nodes {
+            assert!(node.files(hour).iter().any(|name| name.starts_with("50:00")), "it is there when it is told of");
+        }
+    }
 }
 
 #[test]

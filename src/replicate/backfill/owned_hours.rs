@@ -77,6 +77,13 @@ impl PeerJob {
         }
     }
 
+    /// Whether this node keeps an hour for all nodes of a layout, as its owner or in the place of one: names that only others have leave them
+    /// once they are here.
+    pub(super) fn keeps_for_others(&self, place: &HourPlace) -> bool {
+        let ownership = self.shared.parts.layouts.as_ref().map(|layouts| layouts.current().ownership(place));
+        matches!(ownership, Some(Ownership::Owner | Ownership::NotOwner)) && self.takes_files(place)
+    }
+
     /// Why nothing is known of what belongs here, if that is so.
     pub(super) fn layout_unusable(&self) -> Option<Arc<str>> {
         match self.shared.parts.layouts.as_ref()?.current().now() {

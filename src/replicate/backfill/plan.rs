@@ -4,6 +4,7 @@
 //! 2. Tombstones come first: they need no download, and what one of them hides is not fetched, be it from this list or the next, and be it
 //!    under a near duplicate's name ([`HiddenContent`]). Nor is what a tombstone would hide that waits for the operator.
 //! 3. What is here is left, and so is what is here under another start ([`Twins`]): of equal content one name is kept, the earliest of a list.
+//!    Where a layout gives the hour to this node all names are taken: the others who keep it have them, and none leaves before all do.
 //! 4. Segments wait until they are older than the cutoff: the local recorder may still get them itself. Chat batches do not.
 //!
 //! Lists may come in any order and name a file twice; the plan is the same. It is in order of start.
@@ -42,6 +43,8 @@ pub struct Rules {
     pub hides_equal: bool,
     /// Whether equal content that is here under another start within 30 s is left.
     pub keeps_one_name: bool,
+    /// Whether all names are taken, whatever is here by another one: owners of a layout are to have the same.
+    pub takes_all_names: bool,
 }
 
 /// What is known apart from the two lists.
@@ -67,7 +70,17 @@ impl Surroundings {
 impl Rules {
     /// Everything of an hour is taken, from a peer that is trusted.
     pub const fn taking_all(hour: Hour, now: Timestamp, cutoff: Span) -> Self {
-        Self { hour, now, cutoff, oldest: None, wanted: true, trusted: true, hides_equal: true, keeps_one_name: true }
+        Self {
+            hour,
+            now,
+            cutoff,
+            oldest: None,
+            wanted: true,
+            trusted: true,
+            hides_equal: true,
+            keeps_one_name: true,
+            takes_all_names: false,
+        }
     }
 
     /// From when on a file may be fetched.
@@ -201,7 +214,7 @@ pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, 
         }
     }
     let graves = graves(rules, &known.graves, &plan.tombstones);
-    let twice = if rules.keeps_one_name {
+    let twice = if rules.keeps_one_name && !rules.takes_all_names {
         later_twins(missing.iter().map(|offer| (offer.name, offer.key)))
     } else {
         HashSet::new()
@@ -209,17 +222,22 @@ pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, 
     let twins = LazyCell::new(|| Twins::new((local, rules.hour), &by_list, &known.around, rules.keeps_one_name));
     for offer in missing {
         let eligible = rules.eligible(&offer.key);
-        let why = if !graves.is_empty() && graves.hide(&offer.key, offer.key.start(rules.hour)) {
-            SkipReason::EqualDeleted
-        } else if !known.waiting.is_empty() && known.waiting.contains(name::stem(offer.name)) {
-            SkipReason::TombstoneWaits
-        } else if let Some(twin) = twins.of(&offer.key) {
+        let hidden = if !graves.is_empty() && graves.hide(&offer.key, offer.key.start(rules.hour)) {
+            Some(SkipReason::EqualDeleted)
+        } else {
+            let waits = !known.waiting.is_empty() && known.waiting.contains(name::stem(offer.name));
+            waits.then_some(SkipReason::TombstoneWaits)
+        };
+        let twin = if hidden.is_none() { twins.of(&offer.key) } else { None };
+        if let Some(TwinHere::Shifted(later)) = twin {
+            plan.shifts.push((offer.key.start(rules.hour) - later, later));
+        }
+        let why = if let Some(hidden) = hidden {
+            hidden
+        } else if let Some(twin) = twin.filter(|_| !rules.takes_all_names) {
             match twin {
                 TwinHere::Near => SkipReason::NearDuplicate,
-                TwinHere::Shifted(later) => {
-                    plan.shifts.push((offer.key.start(rules.hour) - later, later));
-                    SkipReason::Twin
-                }
+                TwinHere::Shifted(_) => SkipReason::Twin,
             }
         } else if twice.contains(offer.name) {
             SkipReason::LaterTwin

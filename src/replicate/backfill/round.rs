@@ -231,6 +231,7 @@ pub(super) async fn names_of(
         trusted: job.peer().trusted,
         hides_equal: job.shared.keeper.guards().stands(Guard::ContentTwin),
         keeps_one_name: true,
+        takes_all_names: job.keeps_for_others(place),
     };
     let allowance = budget::allowance(job, &place.stream).await?;
     let fetches = job.takes_files(place) && !matches!(allowance, Allowance::Full(_));

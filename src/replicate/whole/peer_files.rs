@@ -106,21 +106,18 @@ impl PeerReader {
         }
     }
 
+    /// Who has a file that comes from other nodes, and not from what is nearer. Blocks.
+    fn held_by(&self, place: &HourPlace, file: &str) -> Option<(Vec<Arc<Mirror>>, SegmentFile)> {
+        let is_nearer = |nearer: &Arc<dyn AbsentFiles>| nearer.read_back(place).map_or(true, |found| !found.is_empty());
+        if self.parts.nearer.as_ref().is_some_and(is_nearer) {
+            return None;
+        }
+        if let Ok(Named::By(holders, found)) = self.find(place, file) { Some((holders, found)) } else { None }
+    }
+
     /// The address of the file on a node that answers; nothing where it is to come through this one. Blocks.
     fn address(&self, place: &HourPlace, file: &str, answers: &dyn Fn(&str) -> bool) -> Option<String> {
-        if !self.parts.redirect {
-            return None;
-        }
-        // What is nearer is.
-        if self
-            .parts
-            .nearer
-            .as_ref()
-            .is_some_and(|nearer| nearer.read_back(place).map_or(true, |found| !found.is_empty()))
-        {
-            return None;
-        }
-        let Ok(Named::By(holders, _)) = self.find(place, file) else { return None };
+        let (holders, _) = if self.parts.redirect { self.held_by(place, file)? } else { return None };
         let peers = self.parts.list.borrow();
         let known = |holder: &Arc<Mirror>| peers.iter().find(|peer| *peer.name == **holder.peer());
         let peer = holders.iter().filter_map(known).find(|peer| answers(&peer.name) && !self.is_quiet(&peer.name))?;
@@ -337,6 +334,10 @@ impl AbsentFiles for PeerFiles {
 
     fn address(&self, place: &HourPlace, file: &str, answers: &dyn Fn(&str) -> bool) -> Option<String> {
         self.0.address(place, file, answers)
+    }
+
+    fn size(&self, place: &HourPlace, file: &str) -> Option<u64> {
+        self.0.held_by(place, file).map(|(_, found)| found.size)
     }
 
     fn failure(&self, place: &HourPlace, file: &str) -> Option<AbsentError> {

@@ -46,6 +46,11 @@ pub trait AbsentFiles: Send + Sync {
         None
     }
 
+    /// How large a file is that comes from elsewhere, where that is known without asking. May look at the disk.
+    fn size(&self, _place: &HourPlace, _name: &str) -> Option<u64> {
+        None
+    }
+
     /// Why a file could not be brought here when it was last asked for, without asking. May look at the disk.
     fn failure(&self, place: &HourPlace, name: &str) -> Option<AbsentError>;
 

@@ -185,6 +185,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
             trusted,
             hides_equal,
             keeps_one_name,
+            takes_all_names: false,
         })
 }
 
@@ -431,6 +432,21 @@ fn of_two_recorders_whose_times_differ_each_fetches_what_it_lacks_and_no_twin() 
         let at_the_edges = usize::try_from(shift.abs() / 2_000 + 4).unwrap();
         assert!(lacks.contains('m') && lacks.len() <= at_the_edges, "{shift}: {lacks}");
         assert!(shifts.len() >= 6 && shifts.iter().all(|each| *each == shift), "{shift}: {shifts:?}");
+    }
+}
+
+#[test]
+fn where_others_give_their_names_away_all_of_them_are_fetched() {
+    let theirs: Vec<String> = recorded(60_000, "ab").into_iter().chain(recorded(60_400, "abc")).collect();
+    let names: Vec<&str> = theirs.iter().map(String::as_str).collect();
+    for ours in [recorded(60_001, "ab"), recorded(60_800, "abc"), Vec::new()] {
+        let here = contents(&ours.into_iter().collect());
+        let plan = plan(&here, &names, &Rules { takes_all_names: true, ..rules() });
+        let mut fetched: Vec<&str> = plan.fetch.iter().map(|offer| offer.name).collect();
+        fetched.sort_unstable();
+        let mut all = names.clone();
+        all.sort_unstable();
+        assert_eq!((fetched, plan.leave), (all, Vec::new()));
     }
 }
 
