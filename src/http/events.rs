@@ -161,9 +161,9 @@ async fn tell(app: Arc<App>, sender: broadcast::Sender<News>, mut view: Arc<Read
             sender.send(News::Status).unwrap_or_default();
         }
         // There is a layout from now on, or none any more: everything may be another.
-        let now = app.view(false);
-        if !Arc::ptr_eq(&now.keeper, &view.keeper) {
-            (told, view) = (now.keeper.index().position(), now);
+        let answering = app.view(false);
+        if !Arc::ptr_eq(&answering.keeper, &view.keeper) {
+            (told, view) = (answering.keeper.index().position(), answering);
             sender.send(News::Resync).unwrap_or_default();
         }
         if view.keeper.is_whole() || view.keeper.index().position() != told {
