@@ -279,7 +279,9 @@ fn who_listens_is_told_of_hours_that_change_on_other_nodes() {
     for hour in of_b.iter().take(2) {
         archives[1].segment(hour, "50:00", 2.0, Kind::Full);
         let told = hour.replace('/', "\",\"");
-        listeners.iter_mut().for_each(|listener| listener.hears(&format!("[\"{told}\"]")));
+        for listener in &mut listeners {
+            listener.hears(&format!("[\"{told}\"]"));
+        }
         for node in &nodes {
             assert!(node.files(hour).iter().any(|name| name.starts_with("50:00")), "it is there when it is told of");
         }
