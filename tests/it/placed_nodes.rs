@@ -57,10 +57,10 @@ fn owns(layout: &Layout, at: usize, hour: &str) -> bool {
 }
 
 /// Stages changes on the first node, which runs, and applies all versions that they take, the next one once the one before is in place.
-fn change(cluster: &Cluster, changes: &[&[&str]]) {
+fn change(cluster: &Cluster, listings: &mut Listings, changes: &[&[&str]]) {
     stage(cluster, changes);
     while apply(cluster) {
-        in_place(cluster);
+        in_place(cluster, listings);
     }
 }
 
@@ -197,12 +197,59 @@ fn recorded_lies_with_its_owners(cluster: &Cluster) -> bool {
     live.peek().is_some() && live.all(has_all)
 }
 
-/// Waits until all lies where the layout says.
+/// What every node has to list of the hours of long ago, whatever moves: nothing of them is recorded or deleted meanwhile.
+struct Listings {
+    expected: Vec<(String, [Vec<String>; 2])>,
+    /// Nodes that have heard of all of it once. One that has never heard from the others cannot know.
+    whole: BTreeSet<usize>,
+    asked: usize,
+}
+
+impl Listings {
+    fn of(cluster: &Cluster) -> Self {
+        let disks: OnDisks = (0..cluster.len()).map(|at| on_disk(cluster.member(at).archive.path())).collect();
+        let of_hour = |(hour, names): (String, BTreeSet<String>)| {
+            let names: Vec<String> = names.into_iter().collect();
+            (hour, [false, true].map(|tombstones| model::listing(&names, tombstones)))
+        };
+        let expected = union(&disks).into_iter().filter(|(hour, _)| !is_live(hour)).map(of_hour).collect();
+        Self { expected, whole: BTreeSet::new(), asked: 0 }
+    }
+
+    /// Asks each node for some hours, other ones each time.
+    #[track_caller]
+    fn are_whole(&mut self, cluster: &Cluster) {
+        for at in (0..cluster.len()).filter(|at| cluster.runs(*at)) {
+            let wrong = |(hour, expected): &(String, [Vec<String>; 2])| {
+                let ask = |query: &str| cluster.node(at).get(&format!("/files/{}{query}", quoted(hour)));
+                let answers = ["", "?tombstones=true"].map(ask);
+                let is_so = answers.iter().zip(expected).all(|(answer, expected)| {
+                    answer.status == 200 && answer.list() == *expected || answer.status == 404 && expected.is_empty()
+                });
+                (!is_so).then(|| format!("{} does not list {hour} as it is: {}", name(at), answers[1].status))
+            };
+            if !self.whole.contains(&at) {
+                if self.expected.iter().all(|each| wrong(each).is_none()) {
+                    self.whole.insert(at);
+                }
+                continue;
+            }
+            for _ in 0..5 {
+                let each = &self.expected[self.asked * 7 % self.expected.len()];
+                assert_eq!(wrong(each), None);
+                self.asked += 1;
+            }
+        }
+    }
+}
+
+/// Waits until all lies where the layout says, and asks for lists meanwhile.
 #[track_caller]
-fn in_place(cluster: &Cluster) {
+fn in_place(cluster: &Cluster, listings: &mut Listings) {
     let begun = std::time::Instant::now();
     let patience = Duration::from_secs(180 + hours().len() as u64);
     while let Some(why) = misplaced(cluster) {
+        listings.are_whole(cluster);
         if begun.elapsed() > patience {
             for at in (0..cluster.len()).filter(|at| cluster.runs(*at)) {
                 eprintln!("{}: {}", name(at), cluster.node(at).run(&["layout", "status"]).out);
@@ -407,12 +454,13 @@ fn nodes_come_and_go_and_all_comes_to_lie_where_the_layout_says_with_no_copy_too
     recorded_before(&mut cluster);
     let deleted = cluster.union.deleted();
     let witness = Witness::of(&cluster);
+    let mut listings = Listings::of(&cluster);
     // Nobody is there yet.
     between(&cluster, &[5, 6], &[0, 1, 2, 3, 4], Manner::Cut);
     (0..5).for_each(|at| cluster.start(at));
     let [first, second] = [0, 1].map(|number| Recorder::begin(&cluster, RECORDERS[number], STREAMS[number]));
     // What recorders wrote where it does not belong goes to its owners.
-    in_place(&cluster);
+    in_place(&cluster, &mut listings);
     every_listing_is_the_union(&cluster, true);
 
     // A node comes, while its zone does not reach another one, and then its disk is full for a while.
@@ -425,7 +473,7 @@ fn nodes_come_and_go_and_all_comes_to_lie_where_the_layout_says_with_no_copy_too
     std::thread::sleep(Duration::from_secs(3));
     between(&cluster, &[4, 5], &[2, 3], Manner::Pass);
     cluster.give_room(5);
-    in_place(&cluster);
+    in_place(&cluster, &mut listings);
 
     // One is away, with the layout of now, for all that follows up to its return.
     cluster.terminate(3);
@@ -439,9 +487,9 @@ fn nodes_come_and_go_and_all_comes_to_lie_where_the_layout_says_with_no_copy_too
     cluster.start(4);
     cluster.start(3);
     between(&cluster, &[3], &[0, 1, 2, 4, 5], Manner::Pass);
-    in_place(&cluster);
+    in_place(&cluster, &mut listings);
     while apply(&cluster) {
-        in_place(&cluster);
+        in_place(&cluster, &mut listings);
     }
     every_listing_is_the_union(&cluster, true);
 
@@ -450,13 +498,13 @@ fn nodes_come_and_go_and_all_comes_to_lie_where_the_layout_says_with_no_copy_too
     cluster.kill(2);
     between(&cluster, &[2], &[0, 1, 3, 4, 5], Manner::Cut);
     witness.loses(cluster.member(2).archive.path());
-    change(&cluster, &[&["lost", "n2"]]);
-    in_place(&cluster);
+    change(&cluster, &mut listings, &[&["lost", "n2"]]);
+    in_place(&cluster, &mut listings);
     // Another one takes the place of one that works.
     cluster.start(6);
     between(&cluster, &[6], &[0, 1, 3, 4, 5], Manner::Pass);
-    change(&cluster, &[&["replace", "n3", "n6"]]);
-    in_place(&cluster);
+    change(&cluster, &mut listings, &[&["replace", "n3", "n6"]]);
+    in_place(&cluster, &mut listings);
     every_listing_is_the_union(&cluster, true);
     // One that has just begun counts as well as the others.
     cluster.restart(0);
@@ -472,6 +520,8 @@ fn nodes_come_and_go_and_all_comes_to_lie_where_the_layout_says_with_no_copy_too
     every_listing_is_the_union(&cluster, false);
 
     let running: Vec<usize> = (0..cluster.len()).filter(|at| cluster.runs(*at)).collect();
+    assert!((0..5).all(|at| listings.whole.contains(&at)), "{:?} have heard of all of it", listings.whole);
+    assert!(listings.asked > 100, "lists were asked for {} times", listings.asked);
     cluster.nobody_lists(&deleted);
     witness.ends_content();
     for at in running {
