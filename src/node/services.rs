@@ -38,7 +38,7 @@ use crate::replicate::backfill::{Backfill, BackfillParts, HeardSegments, PeerSta
 use crate::replicate::hole_reasons::{Knowledge, MissedQueue, PeerQuery, ReasonFinder};
 use crate::replicate::peer::{Dates, Peer, PeerClient, PeerLimits};
 use crate::replicate::peer_proxy::PeerProxy;
-use crate::replicate::placement::{CurrentLayout, LayoutStore, Ownership, StandIns};
+use crate::replicate::placement::{CurrentLayout, LayoutState, LayoutStore, Ownership, StandIns};
 use crate::replicate::sources::{OwnNode, SourceStatus, Sources};
 use crate::replicate::whole::{WholeArchive, WholeJob, WholeParts};
 use crate::report::coverage::{LiveGauges, MapParts, MapWriter, ShownNode};
@@ -70,6 +70,9 @@ pub(super) struct Services {
     layouts: Arc<LayoutStore>,
     handoffs: Arc<Handoffs>,
     pub(super) whole: Arc<WholeArchive>,
+    /// Told of each layout since the jobs were made that rest without one.
+    layout: watch::Receiver<LayoutState>,
+    resting: [Wake; 3],
 }
 
 /// What runs in threads of its own, and wakes it.
@@ -206,14 +209,16 @@ impl Services {
 
         let runs = Runs::new(Arc::clone(&retention), stop.clone());
         let healing = Healing::new(Arc::clone(&scrub), crawl.ready());
+        let (layout, resting) = (layouts.current().subscribe(), [(); 3].map(|()| Wake::new(&stop)));
+        let [for_handoffs, for_confirmations, for_whole] = resting.clone();
         let mut jobs: Jobs = vec![
             (Box::new(runs), retention.wake().clone()),
             (Box::new(reasons), Wake::new(&stop)),
             (Box::new(healing), Wake::new(&stop)),
             (Box::new(survey), Wake::new(&stop)),
-            (Box::new(HandoffJob::new(Arc::clone(&handoffs), stop.clone())), Wake::new(&stop)),
-            (Box::new(ConfirmationJob::new(Arc::clone(&handoffs), stop.clone())), Wake::new(&stop)),
-            (Box::new(WholeJob::new(&whole)), Wake::new(&stop)),
+            (Box::new(HandoffJob::new(Arc::clone(&handoffs), stop.clone())), for_handoffs),
+            (Box::new(ConfirmationJob::new(Arc::clone(&handoffs), stop.clone())), for_confirmations),
+            (Box::new(WholeJob::new(&whole)), for_whole),
         ];
         if let Some(every) = options.maps {
             let (name, peers) = (options.name.clone(), sources.peers());
@@ -257,6 +262,8 @@ impl Services {
             layouts,
             handoffs,
             whole,
+            layout,
+            resting,
         };
         Ok((services, jobs))
     }
@@ -306,8 +313,9 @@ impl Services {
         let (backfill, sources, board) =
             (Arc::clone(&self.backfill), Arc::clone(&self.sources), Arc::clone(&self.board));
         let (ready, scrub) = (self.crawl.ready(), Arc::clone(&self.scrub));
+        let waking = wake_by_layout(self.layout.clone(), self.resting.clone(), stop.clone());
         async move {
-            tokio::join!(fetch(backfill, ready, scrub, stop.clone()), sources.run(stop.clone(), &board));
+            tokio::join!(fetch(backfill, ready, scrub, stop.clone()), sources.run(stop.clone(), &board), waking);
         }
     }
 }
@@ -319,6 +327,13 @@ fn reading_limits(dates: &Dates) -> PeerLimits {
         silence: Duration::from_secs(6),
         dates: dates.clone(),
         ..PeerLimits::default()
+    }
+}
+
+/// Wakes what rests without a layout when there is one, or none any more.
+async fn wake_by_layout(mut layout: watch::Receiver<LayoutState>, resting: [Wake; 3], stop: CancellationToken) {
+    while let Some(Ok(())) = stop.run_until_cancelled(layout.changed()).await {
+        resting.iter().for_each(Wake::wake);
     }
 }
 

@@ -119,6 +119,6 @@ impl Job for ConfirmationJob {
             return Ok(Next::Again);
         }
         handle.set_state(JobState::Waiting, "until another node asks about an hour", None);
-        Ok(Next::WhenWoken(LOOK))
+        Ok(Next::WhenWoken(self.handoffs.parts.layouts.current().rest(LOOK)))
     }
 }

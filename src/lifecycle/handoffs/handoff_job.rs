@@ -47,8 +47,9 @@ impl Job for HandoffJob {
         let layout = self.handoffs.parts.layouts.current().now().id();
         let is_other = std::mem::replace(&mut self.layout, layout) != layout;
         let left = self.due.saturating_duration_since(Instant::now());
+        let rest = self.handoffs.parts.layouts.current().rest(LOOK);
         if !is_other && !left.is_zero() {
-            return Ok(Next::WhenWoken(left.min(LOOK)));
+            return Ok(Next::WhenWoken(left.min(rest)));
         }
         handle.working("asks the owners of hours that lie here");
         self.due = Instant::now() + self.handoffs.options.every;
@@ -57,7 +58,7 @@ impl Job for HandoffJob {
                 if self.memory.is_read {
                     self.due = Instant::now() + self.handoffs.options.every.min(SOON);
                 }
-                Ok(Next::WhenWoken(LOOK))
+                Ok(Next::WhenWoken(rest))
             }
             Ok(_) => {
                 self.due = Instant::now();

@@ -1,12 +1,16 @@
 //! The layout that holds now, for whoever acts on it: asked at any time, and told when it becomes another one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::archive::HourPlace;
 use crate::archive::placement::{Layout, LayoutId, LayoutNode, PlaceName, Slot};
+
+/// How long jobs rest that have nothing to do without a layout.
+const WITHOUT_LAYOUT: Duration = Duration::from_secs(60);
 
 /// What is known of the layout.
 #[derive(Debug, Clone)]
@@ -86,6 +90,11 @@ impl CurrentLayout {
     /// What holds now.
     pub fn now(&self) -> LayoutState {
         self.state.borrow().clone()
+    }
+
+    /// How long a job rests that looks for work so often under a layout: without one there is none, and it is woken when there is.
+    pub fn rest(&self, under_one: Duration) -> Duration {
+        if matches!(*self.state.borrow(), LayoutState::None) { WITHOUT_LAYOUT } else { under_one }
     }
 
     /// Tells of each change from now on.

@@ -233,7 +233,8 @@ impl Job for WholeJob {
             Ok(()) | Err(CrawlError::Away(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        handle.set_state(JobState::Waiting, "for a change on some node", Some(LOOK));
-        Ok(Next::WhenWoken(LOOK))
+        let rest = self.0.parts.layout.rest(LOOK);
+        handle.set_state(JobState::Waiting, "for a change on some node, or a layout", Some(rest));
+        Ok(Next::WhenWoken(rest))
     }
 }
